@@ -1,0 +1,1 @@
+"""Puts the services together: all in one process, one role in a process, or all roles as local processes."""

@@ -1,0 +1,171 @@
+"""What each role consists of. All in one is the same parts with the ports joined directly."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
+from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
+from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
+from trunkline.backbone import servicer as backbone_servicer
+from trunkline.backbone.engine import BackboneEngine
+from trunkline.core.errors import ConfigurationError
+from trunkline.core.repository import Repository
+from trunkline.gateway import servicer as gateway_servicer
+from trunkline.gateway.analyzer import Analyzer
+from trunkline.gateway.directory import Directory
+from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
+from trunkline.heads import servicer as head_servicer
+from trunkline.heads.discovery import add_folders, tasks
+from trunkline.heads.engine import HeadEngine
+from trunkline.serving.channel import open_channel
+from trunkline.serving.host import Host
+from trunkline.serving.settings import Settings
+from trunkline.serving.workers import WorkerPool
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
+    """Gateway, backbone and heads in one process; features pass by reference. Ready when it is entered."""
+    with _workers(settings) as workers:
+        backbone = _load_backbone(settings, workers)
+        heads = _load_heads(settings, workers, backbone_digest=backbone.info.digest)
+        directory = Directory(backbone, [heads])
+        await directory.refresh()
+        host = Host(settings)
+        _add_gateway(host, settings, directory)
+        await host.start()
+        await host.ready(*_health_names(heads))
+        async with _drained(host):
+            yield host
+
+
+@contextlib.asynccontextmanager
+async def backbone(settings: Settings) -> AsyncIterator[Host]:
+    """The backbone service. Ready when it is entered."""
+    with _workers(settings) as workers:
+        engine = _load_backbone(settings, workers)
+        host = Host(settings)
+        host.add(
+            backbone_servicer.SERVICE_NAME,
+            lambda server: add_BackboneServiceServicer_to_server(backbone_servicer.BackboneServicer(engine), server),
+        )
+        await host.start()
+        await host.ready()
+        async with _drained(host):
+            yield host
+
+
+@contextlib.asynccontextmanager
+async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Host]:
+    """A head service with the heads of one task, or of all. Ready when it is entered."""
+    with _workers(settings) as workers:
+        engine = _load_heads(settings, workers, task=task)
+        host = Host(settings)
+        host.add(
+            head_servicer.SERVICE_NAME,
+            lambda server: add_HeadServiceServicer_to_server(head_servicer.HeadServicer(engine), server),
+        )
+        await host.start()
+        await host.ready(*_health_names(engine))
+        async with _drained(host):
+            yield host
+
+
+@contextlib.asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[Host]:
+    """The gateway. It listens when it is entered and gets ready when the services behind it have answered."""
+    async with contextlib.AsyncExitStack() as stack:
+        addresses = (settings.backbone_address, *settings.head_addresses)
+        channels = [
+            await stack.enter_async_context(open_channel(address, settings.max_message_bytes))
+            for address in addresses
+        ]
+        backbone, *heads = zip(channels, addresses, strict=True)
+        directory = Directory(RemoteBackbone(*backbone), [RemoteHeads(*each) for each in heads])
+        host = Host(settings)
+        _add_gateway(host, settings, directory)
+        await host.start()
+        watch = asyncio.create_task(_watch(host, directory, settings))
+        stack.push_async_callback(_cancelled, watch)
+        async with _drained(host):
+            yield host
+
+
+async def _watch(host: Host, directory: Directory, settings: Settings) -> None:
+    """Make the gateway ready once all have answered, or after the grace what has; then keep it fresh."""
+    loop = asyncio.get_running_loop()
+    grace_ends = loop.time() + settings.startup_grace_s
+    while not directory.complete and not (directory.usable and loop.time() >= grace_ends):
+        await directory.refresh()
+        await asyncio.sleep(0 if directory.complete else 0.1)
+    await _show_heads(host, directory)
+    await host.ready()
+    _log.info("ready: %d heads", len(directory.heads()))
+    while True:
+        await asyncio.sleep(settings.refresh_s)
+        await directory.refresh()
+        await _show_heads(host, directory)
+
+
+async def _show_heads(host: Host, directory: Directory) -> None:
+    for name, answers in directory.answering().items():
+        await host.set_ready([f"head/{name}"], ready=answers)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+@contextlib.contextmanager
+def _workers(settings: Settings) -> Iterator[WorkerPool]:
+    workers = WorkerPool(settings.worker_threads, settings.max_queue)
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+@contextlib.asynccontextmanager
+async def _drained(host: Host) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await host.drain()
+
+
+def _load_backbone(settings: Settings, workers: WorkerPool) -> BackboneEngine:
+    name, _, version = settings.backbone.partition("/")
+    if version and not version.isdigit():
+        raise ConfigurationError(f"setting TRUNKLINE_BACKBONE: {settings.backbone!r} is not NAME or NAME/VERSION")
+    bundle = Repository(settings.models).backbone(name, int(version) if version else None)
+    return BackboneEngine.load(bundle, workers, settings.image_limits)
+
+
+def _load_heads(
+    settings: Settings, workers: WorkerPool, *, task: str | None = None, backbone_digest: str | None = None
+) -> HeadEngine:
+    add_folders(settings.heads_path)
+    if task is not None and task not in tasks():
+        raise ConfigurationError(f"there is no task {task!r}; known: {', '.join(tasks())}")
+    engine = HeadEngine.load(
+        Repository(settings.models), workers, names=settings.heads, task=task, backbone_digest=backbone_digest
+    )
+    if not engine.ready_names:
+        _log.warning("no head can answer: %s has none that fits", settings.models)
+    return engine
+
+
+def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
+    analyzer = Analyzer(directory, settings.max_image_bytes)
+    servicer = gateway_servicer.VisionServicer(analyzer, directory, settings.request_timeout_s)
+    host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
+
+
+def _health_names(heads: HeadEngine) -> list[str]:
+    return [f"head/{name}" for name in heads.ready_names]

@@ -1,0 +1,53 @@
+"""Runs one role until a signal ends it."""
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from contextlib import AbstractAsyncContextManager
+
+from trunkline.assembly import roles
+from trunkline.core.errors import ConfigurationError
+from trunkline.serving.host import Host
+from trunkline.serving.logs import set_up_logs
+from trunkline.serving.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+async def run_role(role: str | None, settings: Settings, *, task: str | None = None) -> None:
+    """Serve "gateway", "backbone", "head" or, for None, all in one; return after SIGTERM or SIGINT and a drain.
+
+    Raises ConfigurationError, NotFoundError or ModelInvalidError where it cannot start.
+    """
+    set_up_logs(settings.log_level, role or "trunkline")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    started_at = time.perf_counter()
+    async with _role(role, settings, task) as host:
+        took_s = time.perf_counter() - started_at
+        print(
+            f"trunkline: {role or 'all in one'} on {host.address}, up in {took_s:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        await stop.wait()
+    _log.info("stopped")
+
+
+def _role(role: str | None, settings: Settings, task: str | None) -> AbstractAsyncContextManager[Host]:
+    if task is not None and role != "head":
+        raise ConfigurationError("--task is for `trunkline serve head`")
+    match role:
+        case None:
+            return roles.all_in_one(settings)
+        case "backbone":
+            return roles.backbone(settings)
+        case "head":
+            return roles.heads(settings, task)
+        case "gateway":
+            return roles.gateway(settings)
+    raise ConfigurationError(f"there is no role {role!r}; known: gateway, backbone, head")

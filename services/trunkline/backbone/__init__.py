@@ -1,0 +1,1 @@
+"""The backbone service: pictures in, features out."""

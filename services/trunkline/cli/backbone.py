@@ -1,0 +1,108 @@
+"""`trunkline backbone`: making backbones; needs the `train` extra."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from trunkline.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from trunkline.training.export import ExportReport, ExportRequest
+
+app = typer.Typer(help="Make backbones (needs the train extra).", no_args_is_help=True)
+
+_LITE0 = "efficientnet-lite0"
+
+
+@app.callback()
+def backbone() -> None:
+    """Make backbones (needs the train extra)."""
+
+
+@app.command()
+def export(
+    architecture: Annotated[
+        str,
+        typer.Argument(help="efficientnet-lite0 (real weights from a package), timm/NAME or torchvision/NAME."),
+    ],
+    *,
+    weights: Annotated[
+        str, typer.Option(help="default (the package's, or a download), none (random), or a FILE.")
+    ] = "default",
+    name: Annotated[str | None, typer.Option(help="Name of the backbone; made from the architecture.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version of the backbone; the next free one.")] = None,
+    classifier: Annotated[
+        str | None,
+        typer.Option(
+            help="Also make a head of this name from the network's own classifier, or none; for "
+            "efficientnet-lite0 with weights it is imagenet.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Class names, one a line; needed unless they are ImageNet's 1,000.")
+    ] = None,
+    sample: Annotated[
+        list[Path] | None,
+        typer.Option(help="A photograph to check with, can be repeated; generated pictures otherwise."),
+    ] = None,
+    models: Annotated[Path, typer.Option(envvar="TRUNKLINE_MODELS", help="The model folder to write into.")] = Path(
+        "models"
+    ),
+) -> None:
+    """Convert a network to a backbone bundle: ONNX file, manifest, golden vectors, card."""
+    request = _request(
+        architecture=architecture,
+        weights=weights if weights in ("default", "none") else Path(weights),
+        name=name,
+        version=version,
+        classifier=_classifier(classifier, architecture, weights),
+        labels=labels,
+        samples=tuple(sample or ()),
+    )
+    _print(_run(request, models))
+
+
+def _classifier(name: str | None, architecture: str, weights: str) -> str | None:
+    if name is None and architecture == _LITE0 and weights != "none":
+        return "imagenet"
+    return None if name == "none" else name
+
+
+def _request(**fields: object) -> "ExportRequest":
+    try:
+        from trunkline.training.export import ExportRequest
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("trunkline"):
+            raise
+        raise ConfigurationError(
+            f"exporting a backbone needs {error.name}, which is not installed: pip install 'trunkline[train]'"
+        ) from error
+    return ExportRequest(**fields)  # type: ignore[arg-type]
+
+
+def _run(request: "ExportRequest", models: Path) -> "ExportReport":
+    from trunkline.training.export import export_backbone
+
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+
+        def progress(text: str) -> None:
+            console.print(text, highlight=False, markup=False)
+            status.update(text)
+
+        return export_backbone(request, models, progress)
+
+
+def _print(report: "ExportReport") -> None:
+    features = ", ".join(f"{feature.name} {feature.channels}/{feature.stride}" for feature in report.features)
+    worst = max(report.parity, key=lambda parity: parity.relative)
+    typer.echo(f"backbone {report.backbone}  digest {report.digest}")
+    typer.echo(f"features {features}")
+    if report.head is not None:
+        typer.echo(f"head     {report.head}")
+    typer.echo(
+        f"checked  torch and ONNX Runtime differ by {worst.max_difference:.1e} at most "
+        f"({worst.output}, {worst.relative:.1e} of its largest value); done in {report.duration_s:.0f} s"
+    )

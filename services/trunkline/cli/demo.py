@@ -1,0 +1,108 @@
+"""`trunkline demo`: the whole way of a picture, with a service of its own, in one command."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from trunkline.cli.options import Models, check_drawable
+from trunkline.cli.output import console, percent, table
+
+if TYPE_CHECKING:
+    from trunkline.cli.ask import Asked
+    from trunkline.cli.local_service import LocalService
+    from trunkline.client import ClassifyAnswer
+
+_CHECKOUT = Path(__file__).parents[3]  # the source checkout, where this is one: services/trunkline/cli/demo.py
+_SAMPLES = Path("tests/samples")
+
+
+def demo(
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PHOTO", help="Photographs to ask about.", show_default="tests/samples/*.jpg"),
+    ] = None,
+    draw: Annotated[
+        Path, typer.Option(metavar="OUT.png", callback=check_drawable, help="Where the annotated picture goes.")
+    ] = Path("out/demo.png"),
+    models: Models = None,
+) -> None:
+    """Start a service, ask it about photographs through its gateway, show the answers, stop it."""
+    from trunkline.cli.ask import complain_about
+    from trunkline.cli.classify import draw_answers
+    from trunkline.cli.local_service import LocalService
+
+    pictures, folder = photos or _find_samples(), _find_models(models)
+    signal.signal(signal.SIGTERM, _exit_on_signal)  # so that the service is stopped then, too
+    print(f"starting trunkline serve with the models in {folder} …", flush=True)
+    with LocalService(folder) as service:
+        print(f"SERVING at {service.target} after {service.started_s:.1f} s", flush=True)
+        asked = _ask(service, pictures)
+        _show(asked)
+        draw_answers(asked, draw)
+        if any(each.answer for each in asked):
+            print(f"annotated picture: {draw}")
+        stopped = _stop(service)
+    if complain_about(asked) or not stopped:
+        raise typer.Exit(1)
+
+
+def _exit_on_signal(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _find_samples() -> list[Path]:
+    for folder in (_SAMPLES, _CHECKOUT / _SAMPLES):
+        found = sorted(folder.glob("*.jpg"))
+        if found:
+            return found
+    from trunkline.core.errors import ConfigurationError
+
+    raise ConfigurationError(f"there are no photographs in {_SAMPLES}: name some with trunkline demo PHOTO…")
+
+
+def _find_models(named: Path | None) -> Path:
+    from trunkline.serving.settings import read_settings
+
+    folder = read_settings(models=named).models
+    checkout = _CHECKOUT / "models"
+    return checkout if named is None and not folder.is_dir() and checkout.is_dir() else folder
+
+
+def _ask(service: "LocalService", pictures: list[Path]) -> "list[Asked[ClassifyAnswer]]":
+    from trunkline.cli.ask import ask_each
+    from trunkline.client import Client
+
+    with Client(service.target) as client:
+        return list(ask_each(pictures, client.classify))
+
+
+def _show(asked: "list[Asked[ClassifyAnswer]]") -> None:
+    times = ("decode ms", "backbone ms", "head ms", "total ms")
+    made = table("picture", "label", "probability", *times, right=("probability", *times))
+    for each in asked:
+        if each.answer is None:
+            continue
+        labels, timings = each.answer.result.labels, each.answer.timings
+        made.add_row(
+            each.image.name,
+            "\n".join(label.label for label in labels),
+            "\n".join(percent(label.score) for label in labels),
+            *(
+                f"{value:.1f}"
+                for value in (timings.decode_ms, timings.backbone_ms, timings.head_ms, timings.total_ms)
+            ),
+            end_section=True,
+        )
+    console().print(made)
+
+
+def _stop(service: "LocalService") -> bool:
+    started_at = time.monotonic()
+    status = service.stop()
+    took_s = time.monotonic() - started_at
+    print(f"stopped {'cleanly' if status == 0 else f'with status {status}'} in {took_s:.1f} s", flush=True)
+    return status == 0

@@ -1,0 +1,95 @@
+"""A `trunkline serve` of one's own: started as a process, waited for, and always stopped."""
+
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from trunkline.client import Client
+from trunkline.core.errors import ConfigurationError
+
+_LAST_LINES = 8
+_STOP_WITHIN_S = 30.0
+
+
+class LocalService:
+    """The all-in-one service on a free port of this machine, in its own process.
+
+    Ready when it is entered, after `started_s` seconds; `stop` ends it and returns its status. Raises
+    ConfigurationError with the last lines of its log where it does not start.
+    """
+
+    def __init__(self, models: Path, ready_within_s: float = 60.0) -> None:
+        self.target = f"127.0.0.1:{_free_port()}"
+        self.started_s = 0.0
+        self._models = models
+        self._ready_within_s = ready_within_s
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        started_at = time.monotonic()
+        command = [sys.executable, "-m", "trunkline.cli.main", "serve", "--address", self.target]
+        command += ["--models", str(self._models)]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        try:
+            self._wait_until_ready(self._process, started_at + self._ready_within_s)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        self.started_s = time.monotonic() - started_at
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            if self._process is not None and self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._log.close()
+
+    def stop(self) -> int:
+        """Ask the service to stop, wait for it, and return its exit status; 0 is a clean stop."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(_STOP_WITHIN_S)
+
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]", ends_at: float) -> None:
+        # A channel that failed to connect waits longer each time; a plain socket sees the port open at once.
+        while not _listens(self.target):
+            if process.poll() is not None:
+                raise ConfigurationError(f"the service ended with status {process.returncode}: {self._last_words()}")
+            if time.monotonic() > ends_at:
+                raise ConfigurationError(f"the service did not start in {self._ready_within_s:g} s")
+            time.sleep(0.02)
+        with Client(self.target) as client:
+            client.wait_ready(max(1.0, ends_at - time.monotonic()))
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()
+        return " | ".join(line.removeprefix("trunkline: ") for line in lines[-_LAST_LINES:])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(target: str) -> bool:
+    host, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""The entry point: mounts the commands and turns every expected error into one line."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from trunkline import __version__
+from trunkline.cli import analyze, backbone, classify, demo, models, serve
+from trunkline.cli.output import complain
+from trunkline.core.errors import TrunklineError
+
+app = typer.Typer(
+    name="trunkline",
+    help="One backbone pass, every vision task: serve vision heads over gRPC, and ask them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve.serve)
+app.command("classify")(classify.classify)
+app.command("analyze")(analyze.analyze)
+app.add_typer(models.app, name="models")
+app.add_typer(backbone.app, name="backbone")
+app.command("demo")(demo.demo)
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    print(f"trunkline {__version__}")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. Ends with status 0, 2 for wrong use, 130 after Ctrl-C, 1 for the rest."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away, as `head` does. What is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        complain(str(error))
+        sys.exit(1)
+
+
+def _is_expected(error: Exception) -> bool:
+    if isinstance(error, TrunklineError | OSError):
+        return True
+    # Whoever raised it has imported it; before that, it would cost half a second.
+    errors = sys.modules.get("trunkline.client.errors")
+    return errors is not None and isinstance(error, errors.ServiceError)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_TARGET = "127.0.0.1:8500"
+DRAWABLE = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def check_drawable(path: Path | None) -> Path | None:
+    """Refuse a name that no picture can be written under, before any work is done."""
+    if path is not None and path.suffix.lower() not in DRAWABLE:
+        raise typer.BadParameter(f"{path} does not end in {', '.join(DRAWABLE)}")
+    return path
+
+
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures to ask about.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Target = Annotated[
+    str, typer.Option("--target", envvar="TRUNKLINE_TARGET", metavar="HOST:PORT", help="Where the gateway listens.")
+]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds that one call may take.")]
+Models = Annotated[
+    Path | None,
+    typer.Option("--models", metavar="DIR", help="Model folder.", show_default="TRUNKLINE_MODELS, or models"),
+]
+Draw = Annotated[
+    Path | None,
+    typer.Option(
+        "--draw",
+        metavar="OUT.png",
+        callback=check_drawable,
+        help="Write the picture with its labels; several pictures become one contact sheet.",
+    ),
+]

@@ -1,0 +1,92 @@
+"""`trunkline serve`: settings from environment and options, then the assembly does the rest."""
+
+import asyncio
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from trunkline.cli.options import Models
+
+
+class Role(StrEnum):
+    GATEWAY = "gateway"
+    BACKBONE = "backbone"
+    HEAD = "head"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+def serve(
+    role: Annotated[
+        Role | None,
+        typer.Argument(
+            metavar="ROLE", help="gateway, backbone or head: that service alone.", show_default="all in one"
+        ),
+    ] = None,
+    *,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="With `head`: only heads of this task.")] = None,
+    split: Annotated[bool, typer.Option("--split", help="All services as local processes, supervised.")] = False,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where to listen.", show_default="127.0.0.1:8500")
+    ] = None,
+    models: Models = None,
+    backbone_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="With `gateway`: where the backbone service is.", show_default="127.0.0.1:8501"
+        ),
+    ] = None,
+    head_address: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With `gateway`: where a head service is; may be repeated.",
+            show_default="127.0.0.1:8502",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Worker threads.", show_default="cores that may be used")
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(
+            case_sensitive=False, metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.", show_default="INFO"
+        ),
+    ] = None,
+) -> None:
+    """Serve heads over gRPC until SIGTERM or Ctrl-C: all in one process, one service of it, or --split.
+
+    Every setting can also be given as an environment variable TRUNKLINE_NAME, such as TRUNKLINE_MODELS.
+    """
+    _check_use(role, task, split)
+    from trunkline.serving.settings import read_settings
+
+    settings = read_settings(
+        address=address,
+        models=models,
+        backbone_address=backbone_address,
+        head_addresses=tuple(head_address) if head_address else None,
+        threads=threads,
+        log_level=log_level,
+    )
+    if split:
+        from trunkline.assembly.split import run_split
+
+        asyncio.run(run_split(settings))
+    else:
+        from trunkline.assembly.run import run_role
+
+        asyncio.run(run_role(role, settings, task=task))
+
+
+def _check_use(role: Role | None, task: str | None, split: bool) -> None:
+    if split and role is not None:
+        raise typer.BadParameter(f"--split starts every service: leave out {role.value!r}")
+    if task is not None and role is not Role.HEAD:
+        raise typer.BadParameter("--task is for `trunkline serve head`")

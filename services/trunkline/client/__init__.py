@@ -1,0 +1,38 @@
+"""Typed clients of the gateway: `Client` for plain code, `AsyncClient` for asyncio, the same methods on both.
+
+with Client("127.0.0.1:8500") as client:
+    answer = client.classify("photo.jpg")
+    print(answer.result.labels[0])
+"""
+
+from trunkline.client.aio import AsyncClient
+from trunkline.client.answers import (
+    AnalyzeAnswer,
+    ClassifyAnswer,
+    HeadOutcome,
+    ImageSize,
+    ServedHead,
+    Timings,
+)
+from trunkline.client.connection import DEFAULT_TARGET
+from trunkline.client.encode import ImageLike, encode_image
+from trunkline.client.errors import ServiceError, UnreachableError
+from trunkline.client.messages import HeadAsk
+from trunkline.client.sync import Client
+
+__all__ = [
+    "DEFAULT_TARGET",
+    "AnalyzeAnswer",
+    "AsyncClient",
+    "ClassifyAnswer",
+    "Client",
+    "HeadAsk",
+    "HeadOutcome",
+    "ImageLike",
+    "ImageSize",
+    "ServedHead",
+    "ServiceError",
+    "Timings",
+    "UnreachableError",
+    "encode_image",
+]

@@ -1,0 +1,103 @@
+"""The client for asyncio: the methods of Client, awaited."""
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
+from trunkline.client import messages
+from trunkline.client.answers import AnalyzeAnswer, ClassifyAnswer, ServedHead
+from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.encode import ImageLike, encode_image
+from trunkline.client.errors import from_rpc_error
+from trunkline.client.readiness import PAUSE_S, Readiness
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class AsyncClient:
+    """A connection to a gateway at HOST:PORT; made when it is first used. Make it inside the event loop.
+
+    Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET) -> None:
+        self.target = target
+        self._channel = grpc.aio.insecure_channel(target, options=options_for(target))
+        self._vision = VisionServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection. Calls in flight are cancelled."""
+        await self._channel.close()
+
+    async def classify(
+        self, image: ImageLike, head: str | None = None, top_k: int | None = None, timeout_s: float = 30.0
+    ) -> ClassifyAnswer:
+        """The `top_k` (5 by default) most probable classes, best first; see Client.classify."""
+        request = messages.classify_request(await _encoded(image), head, top_k)
+        return messages.classify_answer(await self._call(self._vision.Classify, request, timeout_s))
+
+    async def analyze(
+        self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0
+    ) -> AnalyzeAnswer:
+        """Ask several heads about one picture; see Client.analyze."""
+        request = messages.analyze_request(await _encoded(image), heads)
+        return messages.analyze_answer(await self._call(self._vision.Analyze, request, timeout_s))
+
+    async def list_heads(self, task: str | None = None, timeout_s: float = 30.0) -> list[ServedHead]:
+        """All heads that are served, or those of one task, in order of name. `timeout_s` is for each page."""
+        heads: list[ServedHead] = []
+        token = ""
+        while True:
+            page = await self._call(self._vision.ListHeads, messages.list_request(task, token), timeout_s)
+            heads.extend(map(messages.served_head, page.heads))
+            token = page.next_page_token
+            if not token:
+                return heads
+
+    async def get_head(self, name: str, timeout_s: float = 30.0) -> ServedHead:
+        """The head of this name. Raises ServiceError with code NOT_FOUND where there is none."""
+        found = await self._call(self._vision.GetHead, messages.get_request(name), timeout_s)
+        return messages.served_head(found.head)
+
+    async def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Return once the service says that it is ready. Raises ServiceError after `timeout_s` seconds."""
+        readiness = Readiness(self.target, timeout_s)
+        while not readiness.reached:
+            try:
+                answer = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=readiness.check_s)
+            except grpc.RpcError as error:
+                readiness.failed(error)
+            else:
+                readiness.saw(answer.status)
+            await asyncio.sleep(0 if readiness.reached else PAUSE_S)
+
+    async def _call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        timeout_s: float,
+    ) -> Response:
+        try:
+            return await method(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.target, timeout_s) from error
+
+
+async def _encoded(image: ImageLike) -> bytes:
+    """encode_image beside the event loop, which reading files and making PNGs would hold up."""
+    return encode_image(image) if isinstance(image, bytes) else await asyncio.to_thread(encode_image, image)

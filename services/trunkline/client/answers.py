@@ -1,0 +1,88 @@
+"""What a client gets back: frozen values. Results themselves are those of trunkline.core.results."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from trunkline.client.errors import ServiceError
+from trunkline.core.results import Classification, Result
+
+
+class ImageSize(NamedTuple):
+    """Size of the picture in pixels, upright: after its EXIF orientation was applied."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of a request went, in milliseconds, as the gateway saw it."""
+
+    queue_ms: float
+    decode_ms: float
+    backbone_ms: float
+    head_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True)
+class ClassifyAnswer:
+    """The classes of one picture, best first, and the head and version that gave them."""
+
+    head: str
+    version: str
+    result: Classification
+    image_size: ImageSize
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class HeadOutcome:
+    """What became of one head's question: just one of `result` and `error` is set."""
+
+    head: str
+    version: str
+    result: Result | None
+    error: ServiceError | None
+    head_ms: float
+
+    def value(self) -> Result:
+        """The result. Raises the head's ServiceError where there is none."""
+        if self.result is None:
+            raise self.error or ServiceError("INTERNAL", "INTERNAL", f"head {self.head!r} gave no result")
+        return self.result
+
+
+@dataclass(frozen=True)
+class AnalyzeAnswer:
+    """The outcomes of all heads that were asked about one picture, in the order of the question."""
+
+    outcomes: tuple[HeadOutcome, ...]
+    image_size: ImageSize
+    timings: Timings
+    backbone_passes: int
+
+    def __getitem__(self, head: str) -> HeadOutcome:
+        """The outcome of the head of this name. Raises KeyError where it was not asked."""
+        for outcome in self.outcomes:
+            if outcome.head == head:
+                return outcome
+        raise KeyError(head)
+
+
+@dataclass(frozen=True)
+class ServedHead:
+    """A head that a service offers. `fault` says why it cannot answer; empty where `ready` is true."""
+
+    name: str
+    version: str
+    task: str
+    digest: str
+    backbone: str
+    backbone_digest: str
+    features: tuple[str, ...]
+    preprocess_fingerprint: str
+    labels: tuple[str, ...]
+    mode: str
+    ready: bool
+    fault: str

@@ -1,0 +1,84 @@
+"""Errors of calls, as the service said them: code, reason, message, metadata."""
+
+from collections.abc import Mapping
+
+import grpc
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from trunkline.api.vision.v1 import vision_service_pb2
+from trunkline.serving.status import code_name, error_info, retry_delay_s
+
+
+class ServiceError(Exception):
+    """A call that failed.
+
+    `code` names the gRPC code, such as "NOT_FOUND"; `reason` is the stable constant of google.rpc.ErrorInfo,
+    such as "INVALID_IMAGE"; `metadata` holds the values that the message speaks of; `retry_after_s` is set
+    where a new try makes sense.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        reason: str,
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        # All of them, so that it can be pickled.
+        super().__init__(code, reason, message, metadata, retry_after_s)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UnreachableError(ServiceError):
+    """Nothing answers at the target. `metadata` has `target` and `cause`, which is gRPC's own text."""
+
+
+def from_status(status: status_pb2.Status) -> ServiceError:
+    """The error that a status stands for. A status without our ErrorInfo gets its code as the reason."""
+    info, code = error_info(status), code_name(status.code)
+    if info is None:
+        return ServiceError(code, code, status.message, retry_after_s=retry_delay_s(status))
+    return ServiceError(code, info.reason, status.message, dict(info.metadata), retry_delay_s(status))
+
+
+def from_head_error(error: vision_service_pb2.HeadError) -> ServiceError:
+    """The error in the outcome of one head."""
+    retry_after_s = error.retry_after.ToMilliseconds() / 1000 if error.HasField("retry_after") else None
+    return ServiceError(code_name(error.code), error.reason, error.message, dict(error.metadata), retry_after_s)
+
+
+def from_rpc_error(error: grpc.RpcError, target: str, timeout_s: float) -> ServiceError:
+    """The error of a call to `target` that had `timeout_s` seconds, from what gRPC raised."""
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
+        return ServiceError("UNKNOWN", "UNKNOWN", f"the call to {target} failed: {error}")
+    status = rpc_status.from_call(error)
+    if status is not None:
+        return from_status(status)
+    return _without_status(error.code().name, _one_line(error.details()), target, timeout_s)
+
+
+def _without_status(code: str, details: str, target: str, timeout_s: float) -> ServiceError:
+    """Errors that gRPC made itself, here or on the way, so that no service could explain them."""
+    metadata = {"target": target, "cause": details}
+    match code:
+        case "UNAVAILABLE":
+            text = f"no service answers at {target}; start one with: trunkline serve"
+            return UnreachableError(code, "UNREACHABLE", text, metadata)
+        case "DEADLINE_EXCEEDED":
+            return ServiceError(code, code, f"{target} did not answer within {timeout_s:g} s", metadata)
+        case "UNIMPLEMENTED":
+            return ServiceError(code, code, f"{target} does not know this call: it is no Trunkline gateway", metadata)
+    return ServiceError(code, code, f"the call to {target} failed: {details}", metadata)
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "no details").split())

@@ -1,0 +1,100 @@
+"""The client for plain code."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
+from trunkline.client import messages
+from trunkline.client.answers import AnalyzeAnswer, ClassifyAnswer, ServedHead
+from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.encode import ImageLike, encode_image
+from trunkline.client.errors import from_rpc_error
+from trunkline.client.readiness import PAUSE_S, Readiness
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Client:
+    """A connection to a gateway at HOST:PORT; made when it is first used. May be shared between threads.
+
+    Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET) -> None:
+        self.target = target
+        self._channel = grpc.insecure_channel(target, options=options_for(target))
+        self._vision = VisionServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection. Calls in flight are cancelled."""
+        self._channel.close()
+
+    def classify(
+        self, image: ImageLike, head: str | None = None, top_k: int | None = None, timeout_s: float = 30.0
+    ) -> ClassifyAnswer:
+        """The `top_k` (5 by default) most probable classes, best first.
+
+        `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may
+        be left out where just one classification head is served. Raises as encode_image does, too.
+        """
+        request = messages.classify_request(encode_image(image), head, top_k)
+        return messages.classify_answer(self._call(self._vision.Classify, request, timeout_s))
+
+    def analyze(self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0) -> AnalyzeAnswer:
+        """Ask several heads about one picture. A head is its name, (name, parameters) or a HeadAsk.
+
+        A head that fails has its error in its outcome, unless it was required. Raises as encode_image does.
+        """
+        request = messages.analyze_request(encode_image(image), heads)
+        return messages.analyze_answer(self._call(self._vision.Analyze, request, timeout_s))
+
+    def list_heads(self, task: str | None = None, timeout_s: float = 30.0) -> list[ServedHead]:
+        """All heads that are served, or those of one task, in order of name. `timeout_s` is for each page."""
+        heads: list[ServedHead] = []
+        token = ""
+        while True:
+            page = self._call(self._vision.ListHeads, messages.list_request(task, token), timeout_s)
+            heads.extend(map(messages.served_head, page.heads))
+            token = page.next_page_token
+            if not token:
+                return heads
+
+    def get_head(self, name: str, timeout_s: float = 30.0) -> ServedHead:
+        """The head of this name. Raises ServiceError with code NOT_FOUND where there is none."""
+        found = self._call(self._vision.GetHead, messages.get_request(name), timeout_s)
+        return messages.served_head(found.head)
+
+    def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Return once the service says that it is ready. Raises ServiceError after `timeout_s` seconds."""
+        readiness = Readiness(self.target, timeout_s)
+        while not readiness.reached:
+            try:
+                answer = self._health.Check(health_pb2.HealthCheckRequest(), timeout=readiness.check_s)
+            except grpc.RpcError as error:
+                readiness.failed(error)
+            else:
+                readiness.saw(answer.status)
+            time.sleep(0 if readiness.reached else PAUSE_S)
+
+    def _call(
+        self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout_s: float
+    ) -> Response:
+        try:
+            return method(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.target, timeout_s) from error

@@ -1,0 +1,197 @@
+"""Model bundles: one folder for each version of a model, `<root>/<kind>/<name>/<version>/`.
+
+model.onnx     the graph with its weights
+manifest.json  BackboneManifest or HeadManifest
+golden.npz     inputs and the outputs they must give, checked before the model serves
+labels.txt     one class per line (heads with classes)
+CARD.md        for people: origin, data, terms, measured quality
+"""
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from trunkline.core.errors import ModelInvalidError
+from trunkline.core.preprocess import PreprocessSpec
+
+MODEL_FILE = "model.onnx"
+MANIFEST_FILE = "manifest.json"
+GOLDEN_FILE = "golden.npz"
+LABELS_FILE = "labels.txt"
+CARD_FILE = "CARD.md"
+KIND_FOLDERS: Mapping[str, str] = {"backbone": "backbones", "head": "heads"}
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureSpec(_Value):
+    """A named tensor that a backbone gives out.
+
+    float32 (N, channels, H / stride, W / stride); for stride 0 a vector, (N, channels). Source of the contract:
+    detectron2's ShapeSpec.
+    """
+
+    name: Name
+    channels: Annotated[int, Field(gt=0)]
+    stride: Annotated[int, Field(ge=0)]
+
+
+class Origin(_Value):
+    """Where weights come from and on what terms."""
+
+    source: str
+    licence: str
+    data: str
+    weights_sha256: Digest | None = None
+
+
+class BackboneManifest(_Value):
+    """A backbone: input `image` uint8 (N, H, W, 3) RGB, H and W multiples of 32; outputs: its features."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["backbone"] = "backbone"
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    digest: Digest
+    architecture: str
+    features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
+    preprocess: PreprocessSpec
+    preprocess_fingerprint: str
+    origin: Origin
+
+
+class BackboneRef(_Value):
+    """The one backbone that a head was trained on."""
+
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    digest: Digest
+
+
+class HeadManifest(_Value):
+    """A head: takes the features it names, float32 with a batch axis, or `image` uint8 (N, H, W, C).
+
+    `settings` belongs to the task; its head.py reads it. `metrics` were measured through the serving path.
+    """
+
+    schema_version: Literal[1] = 1
+    kind: Literal["head"] = "head"
+    task: Name
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    digest: Digest
+    backbone: BackboneRef
+    features: Annotated[tuple[str, ...], Field(min_length=1)]
+    preprocess: PreprocessSpec
+    preprocess_fingerprint: str
+    mode: Literal["pretrained", "features", "transfer", "finetune", "scratch"]
+    settings: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+    origin: Origin
+
+
+M = TypeVar("M", BackboneManifest, HeadManifest)
+
+
+class Bundle(Generic[M]):
+    """A bundle on disk, its manifest read and checked; the model file is read on demand."""
+
+    def __init__(self, path: Path, manifest: M) -> None:
+        self.path = path
+        self.manifest: M = manifest
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / MODEL_FILE
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in order of their index; empty where the bundle has none."""
+        file = self.path / LABELS_FILE
+        try:
+            return tuple(file.read_text(encoding="utf-8").splitlines())
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelInvalidError(f"{file} cannot be read: it must be UTF-8 text, one class per line") from error
+
+    def read_model(self) -> bytes:
+        """The ONNX file. Raises ModelInvalidError where it cannot be read or its digest is not the manifest's."""
+        try:
+            data = self.model_path.read_bytes()
+        except OSError as error:
+            raise ModelInvalidError(
+                f"{self.model_path} cannot be read: {error.strerror}; copy the whole bundle"
+            ) from error
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.manifest.digest:
+            raise ModelInvalidError(
+                f"{self.model_path} has digest {found}, its manifest says {self.manifest.digest}: "
+                "the file is damaged, or was replaced without its manifest"
+            )
+        return data
+
+    def read_golden(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Golden inputs and outputs by name. Raises ModelInvalidError where they are missing or damaged."""
+        try:
+            with (self.path / GOLDEN_FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = {key: stored[key] for key in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ModelInvalidError(f"{self.path / GOLDEN_FILE} cannot be read: copy the whole bundle") from error
+        return _with_prefix(arrays, "input."), _with_prefix(arrays, "output.")
+
+
+def read_bundle(path: Path) -> Bundle[BackboneManifest] | Bundle[HeadManifest]:
+    """Read the manifest of a bundle. Raises ModelInvalidError that names the file and the fault."""
+    file = path / MANIFEST_FILE
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ModelInvalidError(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        manifest: BackboneManifest | HeadManifest = _MANIFEST.validate_json(text)
+    except ValidationError as error:
+        raise ModelInvalidError(f"{file}: {_first_fault(error)}") from error
+    if manifest.preprocess.fingerprint != manifest.preprocess_fingerprint:
+        raise ModelInvalidError(
+            f"{file}: preprocess_fingerprint is {manifest.preprocess_fingerprint}, "
+            f"but the spec has {manifest.preprocess.fingerprint}: one of the two was edited"
+        )
+    if isinstance(manifest, BackboneManifest):
+        return Bundle(path, manifest)
+    return Bundle(path, manifest)
+
+
+def write_golden(path: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+    """Store golden inputs and outputs in the bundle folder `path`."""
+    arrays = {f"input.{name}": value for name, value in inputs.items()}
+    arrays |= {f"output.{name}": value for name, value in outputs.items()}
+    np.savez_compressed(path / GOLDEN_FILE, allow_pickle=False, **arrays)
+
+
+_MANIFEST: TypeAdapter[BackboneManifest | HeadManifest] = TypeAdapter(
+    Annotated[BackboneManifest | HeadManifest, Field(discriminator="kind")]
+)
+
+
+def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"][1:]) or "the file"  # the first part is the kind
+    return f"{where}: {fault['msg']}"

@@ -1,0 +1,94 @@
+"""Everything that can go wrong and be said to a caller.
+
+TrunklineError
+├── InvalidRequestError       the request itself is wrong
+│   ├── InvalidImageError     bytes that are no picture we read
+│   └── ImageTooLargeError    over the limit on bytes or pixels
+├── NotFoundError             no such head, version or job
+├── WrongTaskError            the head does something else
+├── BackboneMismatchError     the head was trained on another backbone
+├── ModelInvalidError         a bundle on disk is broken or fails its golden check
+├── ConfigurationError        settings with which nothing can start
+├── QueueFullError            too much work is waiting
+├── ServiceUnavailableError   a service that is needed does not answer
+└── DeadlineError             the time of the request is over
+
+The core knows no transport: serving maps these to gRPC codes in one table.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+
+class TrunklineError(Exception):
+    """An error whose text is meant for the caller.
+
+    `reason` is a stable constant for programs; `metadata` holds the values that the text speaks of.
+    """
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, **metadata: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata: Mapping[str, str] = {key: str(value) for key, value in metadata.items()}
+
+
+class InvalidRequestError(TrunklineError):
+    reason = "INVALID_REQUEST"
+
+
+class InvalidImageError(InvalidRequestError):
+    reason = "INVALID_IMAGE"
+
+
+class ImageTooLargeError(InvalidRequestError):
+    reason = "IMAGE_TOO_LARGE"
+
+
+class NotFoundError(TrunklineError):
+    reason = "NOT_FOUND"
+
+
+class WrongTaskError(TrunklineError):
+    reason = "WRONG_TASK"
+
+
+class BackboneMismatchError(TrunklineError):
+    reason = "BACKBONE_MISMATCH"
+
+    @classmethod
+    def between(cls, head: str, backbone: str, head_digest: str, served_digest: str) -> Self:
+        """The error for a head trained on `backbone` (name/version) when another one is served."""
+        return cls(
+            f"head {head!r} was trained on backbone {backbone} with digest {head_digest}; the backbone that is "
+            f"served has {served_digest}: serve that backbone, or train the head again on this one",
+            head_backbone_digest=head_digest,
+            served_backbone_digest=served_digest,
+        )
+
+
+class ModelInvalidError(TrunklineError):
+    reason = "MODEL_INVALID"
+
+
+class ConfigurationError(TrunklineError):
+    reason = "CONFIGURATION"
+
+
+class QueueFullError(TrunklineError):
+    """`retry_after_s` is when a new try makes sense, in seconds."""
+
+    reason = "QUEUE_FULL"
+
+    def __init__(self, message: str, *, retry_after_s: float, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after_s = retry_after_s
+
+
+class ServiceUnavailableError(TrunklineError):
+    reason = "UNAVAILABLE"
+
+
+class DeadlineError(TrunklineError):
+    reason = "DEADLINE_EXCEEDED"

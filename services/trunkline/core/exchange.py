@@ -1,0 +1,109 @@
+"""What passes between gateway, backbone and heads, and the two ports that it passes through.
+
+Each port has two implementations, one in the same process and one over gRPC; the gateway knows only the ports,
+which is why all-in-one and split give the same answers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from trunkline.core.bundle import FeatureSpec
+from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.core.results import Result
+
+IMAGE = "image"  # the feature that is the preprocessed pixels themselves, uint8 (1, H, W, C)
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """Which backbone a process serves."""
+
+    name: str
+    version: str
+    digest: str
+    features: tuple[FeatureSpec, ...]
+
+
+@dataclass(frozen=True)
+class FeatureRequest:
+    """An encoded picture, how to preprocess it, and the names of the features wanted."""
+
+    image: bytes
+    spec: PreprocessSpec
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds)."""
+
+    arrays: Mapping[str, np.ndarray]
+    frame: Frame
+    backbone_digest: str
+    queue_ms: float
+    decode_ms: float
+    backbone_ms: float
+
+
+@dataclass(frozen=True)
+class HeadInfo:
+    """A head as it is served. `fault` says why it cannot answer; empty where it can."""
+
+    name: str
+    version: str
+    task: str
+    digest: str
+    backbone: str
+    backbone_digest: str
+    features: tuple[str, ...]
+    spec: PreprocessSpec
+    mode: str
+    labels: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class HeadQuestion:
+    """The features of one picture for one head, with the parameters of its task."""
+
+    head: str
+    features: Mapping[str, np.ndarray]
+    frame: Frame
+    backbone_digest: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeadAnswer:
+    """A result, the version that gave it, and its time in the head, waiting and running (milliseconds)."""
+
+    result: Result
+    version: str
+    head_ms: float
+
+
+class FeatureSource(Protocol):
+    """A backbone, here or elsewhere."""
+
+    async def describe(self) -> BackboneInfo:
+        """Raises ServiceUnavailableError where it does not answer."""
+        ...
+
+    async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
+        """One decode and one pass. Raises InvalidRequestError, QueueFullError, DeadlineError and others."""
+        ...
+
+
+class HeadRunner(Protocol):
+    """A process with heads, this one or another."""
+
+    async def describe(self) -> Sequence[HeadInfo]:
+        """Raises ServiceUnavailableError where it does not answer."""
+        ...
+
+    async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
+        """Raises NotFoundError, BackboneMismatchError, InvalidRequestError, QueueFullError and others."""
+        ...

@@ -1,0 +1,146 @@
+"""From an open picture to the pixels that a model takes: the one implementation, for training and serving.
+
+Scaling never depends on the data, and mean and standard deviation live inside the ONNX graph, so what comes
+out here is uint8.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trunkline.core.images import Area, EncodedImage
+
+STRIDE = 32  # the largest stride of a backbone: sizes are multiples of it, so that every feature fits exactly
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_PAD_VALUE = 127
+# A JPEG is decoded at a reduced scale of at least this many times the size it is then resized to: the resize
+# filter keeps its antialiasing, and top-1 answers stay what they are with a full decode.
+_DRAFT_MARGIN = 2
+
+Pixels = npt.NDArray[np.uint8]
+Side = Annotated[int, Field(ge=STRIDE, le=4096, multiple_of=STRIDE)]
+
+
+class PreprocessSpec(BaseModel):
+    """Resize rule, size and colour order: a value, stored with every backbone and head.
+
+    resize: "crop" keeps the aspect, fills the size and cuts what stands out, after taking `crop_share` of the
+    centre (224 of 256 is 0.875); "squash" stretches to the size; "pad" keeps the aspect and fills with gray.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resize: Literal["crop", "squash", "pad"] = "crop"
+    width: Side = 224
+    height: Side = 224
+    crop_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    colour: Literal["RGB", "L"] = "RGB"
+
+    @model_validator(mode="after")
+    def _crop_share_belongs_to_crop(self) -> Self:
+        if self.resize != "crop" and self.crop_share != 1.0:
+            raise ValueError(f"crop_share is for resize 'crop'; with {self.resize!r} leave it at 1.0")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of the SHA-256 of the spec: equal specs, equal fingerprints."""
+        text = json.dumps(self.model_dump(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How the pixels of the model lie in the caller's picture, upright after EXIF.
+
+    x_picture = x_scale * x_input + x_offset, and likewise for y; both frames have (0, 0) at the outer corner of
+    the top-left pixel.
+    """
+
+    image_width: int
+    image_height: int
+    x_scale: float
+    x_offset: float
+    y_scale: float
+    y_offset: float
+    input_width: int
+    input_height: int
+
+
+def preprocess(image: EncodedImage, spec: PreprocessSpec) -> tuple[Pixels, Frame]:
+    """Decode and resize. Returns uint8 (1, H, W, 3), or (1, H, W, 1) for colour "L", and its frame.
+
+    Raises InvalidImageError where the picture cannot be decoded.
+    """
+    frame = _frame(image.width, image.height, spec)
+    # Size of the whole picture at the model's resolution, and what of it the draft must still resolve.
+    least = (
+        math.ceil(_DRAFT_MARGIN * image.width / frame.x_scale),
+        math.ceil(_DRAFT_MARGIN * image.height / frame.y_scale),
+    )
+    picture = image.decode(least)
+    if spec.colour == "L":
+        picture = picture.convert("L")
+    resized = _place(picture, image.area, frame, spec)
+    pixels = np.asarray(resized)  # (H, W, 3) or (H, W)
+    return pixels.reshape(1, spec.height, spec.width, -1), frame
+
+
+def _frame(width: int, height: int, spec: PreprocessSpec) -> Frame:
+    x_scale, y_scale = width / spec.width, height / spec.height
+    x_offset, y_offset = 0.0, 0.0
+    if spec.resize == "crop":
+        x_scale = y_scale = min(x_scale, y_scale) * spec.crop_share
+        x_offset, y_offset = (width - spec.width * x_scale) / 2, (height - spec.height * y_scale) / 2
+    elif spec.resize == "pad":
+        # The picture is pasted at whole pixels: its two scales and offsets follow from those.
+        scale = max(x_scale, y_scale)
+        inner_width, inner_height = max(1, round(width / scale)), max(1, round(height / scale))
+        x_scale, y_scale = width / inner_width, height / inner_height
+        x_offset = -((spec.width - inner_width) // 2) * x_scale
+        y_offset = -((spec.height - inner_height) // 2) * y_scale
+    return Frame(
+        image_width=width,
+        image_height=height,
+        x_scale=x_scale,
+        x_offset=x_offset,
+        y_scale=y_scale,
+        y_offset=y_offset,
+        input_width=spec.width,
+        input_height=spec.height,
+    )
+
+
+def _place(picture: Image.Image, area: Area, frame: Frame, spec: PreprocessSpec) -> Image.Image:
+    resample = _FILTERS[spec.interpolation]
+    if spec.resize == "pad":
+        return _padded(picture.resize(_inner_size(frame), resample, box=area), frame, spec)
+    # A reduced decode has fewer pixels than the caller's picture; the box is given in its pixels.
+    left, top, right, bottom = area
+    fx, fy = (right - left) / frame.image_width, (bottom - top) / frame.image_height
+    box = (
+        max(left, left + frame.x_offset * fx),
+        max(top, top + frame.y_offset * fy),
+        min(right, left + (frame.x_offset + spec.width * frame.x_scale) * fx),
+        min(bottom, top + (frame.y_offset + spec.height * frame.y_scale) * fy),
+    )
+    return picture.resize((spec.width, spec.height), resample, box=box)
+
+
+def _inner_size(frame: Frame) -> tuple[int, int]:
+    return round(frame.image_width / frame.x_scale), round(frame.image_height / frame.y_scale)
+
+
+def _padded(inner: Image.Image, frame: Frame, spec: PreprocessSpec) -> Image.Image:
+    fill = _PAD_VALUE if spec.colour == "L" else (_PAD_VALUE,) * 3
+    canvas = Image.new(inner.mode, (spec.width, spec.height), fill)
+    canvas.paste(inner, (round(-frame.x_offset / frame.x_scale), round(-frame.y_offset / frame.y_scale)))
+    return canvas

@@ -1,0 +1,109 @@
+"""What heads answer, as plain values. Boxes and masks are in the caller's picture, upright after EXIF."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ScoredLabel:
+    """A class of the head's label list with its probability, 0 to 1."""
+
+    index: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The most probable classes, best first."""
+
+    labels: tuple[ScoredLabel, ...]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One estimate with its unit ("" for a pure number)."""
+
+    name: str
+    value: float
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """One estimate for each target of the head."""
+
+    values: tuple[Quantity, ...]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels; (0, 0) is the outer corner of the top-left pixel."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+
+@dataclass(frozen=True)
+class RunLengthMask:
+    """A mask as COCO compressed run lengths (columns first, background first)."""
+
+    width: int
+    height: int
+    counts: str
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object: where, what, and its outline where the head gives one."""
+
+    box: Box
+    label: ScoredLabel
+    mask: RunLengthMask | None = None
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Objects in falling order of score; empty where there is nothing."""
+
+    objects: tuple[Detection, ...]
+
+
+@dataclass(frozen=True)
+class SegmentClass:
+    """One class of a segmentation: share of the picture and mean probability, both 0 to 1."""
+
+    index: int
+    label: str
+    area: float
+    confidence: float
+    mask: RunLengthMask | None = None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A class for every pixel: an indexed PNG (b"" where it was not asked for) and the classes that occur."""
+
+    label_map_png: bytes
+    classes: tuple[SegmentClass, ...]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """An L2-normalised vector and the id of its space; vectors of different spaces must not be compared."""
+
+    space: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Custom:
+    """The answer of a head whose task has no type here: JSON values."""
+
+    fields: Mapping[str, Any]
+
+
+Result = Classification | Regression | Detections | Segmentation | Embedding | Custom

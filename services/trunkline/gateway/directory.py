@@ -1,0 +1,106 @@
+"""Which backbone and which heads there are, and who answers for them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trunkline.core.errors import NotFoundError, ServiceUnavailableError, TrunklineError
+from trunkline.core.exchange import BackboneInfo, FeatureSource, HeadInfo, HeadRunner
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HeadEntry:
+    """A head and the process that runs it."""
+
+    info: HeadInfo
+    runner: HeadRunner
+
+
+class Directory:
+    """What every service said when it was last asked.
+
+    A service that is down keeps its entry, so that its heads are UNAVAILABLE rather than unknown.
+    """
+
+    def __init__(self, backbone: FeatureSource, runners: Sequence[HeadRunner]) -> None:
+        self.source = backbone
+        self._runners = tuple(runners)
+        self._backbone: BackboneInfo | None = None
+        self._heads_by_runner: dict[int, Sequence[HeadInfo]] = {}
+        self._silent: set[int] = set()
+        self._entries: dict[str, HeadEntry] = {}
+
+    @property
+    def backbone(self) -> BackboneInfo:
+        """Raises ServiceUnavailableError where the backbone has never answered."""
+        if self._backbone is None:
+            raise ServiceUnavailableError("the backbone service has not answered yet: try again", service="backbone")
+        return self._backbone
+
+    @property
+    def complete(self) -> bool:
+        """Whether the backbone and every head service have answered at least once."""
+        return self._backbone is not None and len(self._heads_by_runner) == len(self._runners)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the backbone and at least one head service have answered."""
+        return self._backbone is not None and bool(self._heads_by_runner)
+
+    def heads(self) -> list[HeadInfo]:
+        """All heads, in order of name."""
+        return [self._entries[name].info for name in sorted(self._entries)]
+
+    def answering(self) -> dict[str, bool]:
+        """For each head, whether its service answered when it was last asked and the head has no fault."""
+        return {
+            name: id(entry.runner) not in self._silent and not entry.info.fault
+            for name, entry in self._entries.items()
+        }
+
+    def resolve(self, name: str) -> HeadEntry:
+        """The head of this name. Raises NotFoundError that lists what there is."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            return entry
+        if not self.complete:
+            raise ServiceUnavailableError(f"head {name!r} is not known yet, as not every head service has answered")
+        known = ", ".join(sorted(self._entries)) or "none"
+        raise NotFoundError(f"there is no head {name!r}; heads served: {known}", head=name)
+
+    def only_head_of(self, task: str) -> HeadEntry:
+        """The one head of a task. Raises NotFoundError where there is none or more than one."""
+        found = [info.name for info in self.heads() if info.task == task]
+        if len(found) == 1:
+            return self.resolve(found[0])
+        if not found and not self.complete:
+            raise ServiceUnavailableError(f"no {task} head is known yet, as not every head service has answered")
+        what = f"several {task} heads are served ({', '.join(found)})" if found else f"no {task} head is served"
+        raise NotFoundError(f"{what}: name one", task=task)
+
+    async def refresh(self) -> None:
+        """Ask every service once, side by side; those that do not answer keep what they last said."""
+        await asyncio.gather(self._ask_backbone(), *(self._ask(runner) for runner in self._runners))
+        self._entries = {
+            info.name: HeadEntry(info, runner)
+            for runner in self._runners
+            for info in self._heads_by_runner.get(id(runner), ())
+        }
+
+    async def _ask_backbone(self) -> None:
+        with contextlib.suppress(TrunklineError):
+            self._backbone = await self.source.describe()
+
+    async def _ask(self, runner: HeadRunner) -> None:
+        try:
+            self._heads_by_runner[id(runner)] = await runner.describe()
+        except TrunklineError as error:
+            if id(runner) not in self._silent:
+                _log.warning("%s", error)
+            self._silent.add(id(runner))
+        else:
+            self._silent.discard(id(runner))

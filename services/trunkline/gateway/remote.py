@@ -1,0 +1,81 @@
+"""The ports over gRPC: a backbone and heads in other processes."""
+
+import grpc
+
+from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2
+from trunkline.api.inference.v1.backbone_service_pb2_grpc import BackboneServiceStub
+from trunkline.api.inference.v1.head_service_pb2_grpc import HeadServiceStub
+from trunkline.core.errors import ServiceUnavailableError
+from trunkline.core.exchange import BackboneInfo, FeatureRequest, Features, HeadAnswer, HeadInfo, HeadQuestion
+from trunkline.serving import wire
+from trunkline.serving.status import from_rpc_error
+
+_DESCRIBE_TIMEOUT_S = 2.0
+
+
+class RemoteBackbone:
+    """The FeatureSource at an address."""
+
+    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+        self._stub = BackboneServiceStub(channel)
+        self._name = f"the backbone service at {address}"
+
+    async def describe(self) -> BackboneInfo:
+        try:
+            info = await self._stub.DescribeBackbone(
+                backbone_service_pb2.DescribeBackboneRequest(), timeout=_DESCRIBE_TIMEOUT_S
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self._name) from error
+        return wire.backbone_from_pb(info)
+
+    async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
+        message = backbone_service_pb2.ExtractFeaturesRequest(
+            image=request.image, preprocess=wire.spec_to_pb(request.spec), features=request.features
+        )
+        try:
+            found = await self._stub.ExtractFeatures(message, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self._name) from error
+        return Features(
+            arrays=wire.tensors_from_pb(found.features),
+            frame=wire.frame_from_pb(found.frame),
+            backbone_digest=found.backbone_digest,
+            queue_ms=found.queue_ms,
+            decode_ms=found.decode_ms,
+            backbone_ms=found.backbone_ms,
+        )
+
+
+class RemoteHeads:
+    """The HeadRunner at an address."""
+
+    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+        self._stub = HeadServiceStub(channel)
+        self._name = f"the head service at {address}"
+
+    async def describe(self) -> list[HeadInfo]:
+        try:
+            served = await self._stub.DescribeHeads(
+                head_service_pb2.DescribeHeadsRequest(), timeout=_DESCRIBE_TIMEOUT_S
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self._name) from error
+        return [wire.head_from_pb(head.head, wire.spec_from_pb(head.preprocess)) for head in served.heads]
+
+    async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
+        message = head_service_pb2.PredictRequest(
+            head=question.head,
+            features=wire.tensors_to_pb(question.features),
+            frame=wire.frame_to_pb(question.frame),
+            backbone_digest=question.backbone_digest,
+            params=wire.params_to_pb(question.params) if question.params else None,
+        )
+        try:
+            outcome = (await self._stub.Predict(message, timeout=timeout_s)).outcome
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self._name) from error
+        result = wire.get_result(outcome)
+        if result is None:
+            raise ServiceUnavailableError(f"{self._name} gave no result: its version is newer than this gateway's")
+        return HeadAnswer(result, outcome.model_version, outcome.head_ms)

@@ -1,0 +1,1 @@
+"""Heads: one folder for each task, found by folder. See the README.md of classification for what one holds."""

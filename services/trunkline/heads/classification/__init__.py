@@ -1,0 +1,1 @@
+"""Classification: which of a list of classes a picture shows."""

@@ -1,0 +1,55 @@
+"""Logits to the most probable classes."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from trunkline.core.bundle import Bundle, HeadManifest
+from trunkline.core.errors import ModelInvalidError
+from trunkline.core.head import Arrays, Params, parse_params
+from trunkline.core.preprocess import Frame
+from trunkline.core.results import Classification, ScoredLabel
+
+DEFAULT_TOP_K = 5
+
+
+class ClassifyParams(Params):
+    """top_k: how many classes to answer; a head with fewer classes answers all of them."""
+
+    top_k: Annotated[int, Field(ge=1, le=1000)] = DEFAULT_TOP_K
+
+
+class Head:
+    """A classifier. Its model has one output, `logits` float32 (N, classes), in the order of labels.txt.
+
+    Setting `temperature` (1 where absent) divides the logits, so that scores are calibrated probabilities.
+    Source: Guo et al., On Calibration of Modern Neural Networks, 2017, section 4.2.
+    """
+
+    task: ClassVar[str] = "classification"
+
+    def __init__(self, bundle: Bundle[HeadManifest]) -> None:
+        """Raises ModelInvalidError where there are no labels or the temperature is not above 0."""
+        self._labels = bundle.labels
+        self._temperature = float(bundle.manifest.settings.get("temperature", 1.0))
+        if not self._labels:
+            raise ModelInvalidError(f"{bundle.path}: a classification head needs labels.txt, one class per line")
+        if not self._temperature > 0:
+            raise ModelInvalidError(f"{bundle.path}: settings.temperature must be above 0")
+
+    def decode(self, outputs: Arrays, frame: Frame, params: Mapping[str, Any]) -> Classification:
+        """logits (1, classes) -> the top_k classes, best first. Raises InvalidRequestError for the parameters."""
+        top_k = parse_params(ClassifyParams, params).top_k
+        scores = softmax(outputs["logits"][0] / self._temperature)  # (classes,)
+        best = np.argsort(-scores, kind="stable")[:top_k]  # (top_k,)
+        return Classification(
+            tuple(ScoredLabel(int(index), self._labels[index], float(scores[index])) for index in best)
+        )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """float (..., classes) -> probabilities of the same shape."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))

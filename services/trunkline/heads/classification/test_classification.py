@@ -1,0 +1,58 @@
+"""Decoding of classification heads."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from trunkline.core.errors import InvalidRequestError, ModelInvalidError
+from trunkline.core.preprocess import Frame
+from trunkline.heads.classification.head import Head, softmax
+
+FRAME = Frame(10, 10, 1.0, 0.0, 1.0, 0.0, 32, 32)
+
+
+def head(labels=("cat", "dog", "owl"), **settings) -> Head:
+    return Head(SimpleNamespace(labels=labels, path="bundle", manifest=SimpleNamespace(settings=settings)))
+
+
+def decode(logits, params=None, **settings):
+    outputs = {"logits": np.array([logits], np.float32)}
+    return head(**settings).decode(outputs, FRAME, params or {}).labels
+
+
+def test_labels_come_best_first():
+    labels = decode([0.0, 2.0, 1.0])
+    assert [label.label for label in labels] == ["dog", "owl", "cat"]
+    assert [label.index for label in labels] == [1, 2, 0]
+    assert sum(label.score for label in labels) == pytest.approx(1)
+
+
+def test_top_k_is_kept_and_may_exceed_the_classes():
+    assert len(decode([0.0, 2.0, 1.0], {"top_k": 2})) == 2
+    assert len(decode([0.0, 2.0, 1.0], {"top_k": 50})) == 3
+
+
+@pytest.mark.parametrize("params", [{"top_k": 0}, {"top_k": 2.5}, {"top_k": "x"}, {"k": 1}])
+def test_wrong_parameters_are_refused(params):
+    with pytest.raises(InvalidRequestError):
+        decode([0.0, 1.0, 2.0], params)
+
+
+def test_temperature_softens_the_scores():
+    assert decode([0.0, 2.0, 1.0], temperature=4.0)[0].score < decode([0.0, 2.0, 1.0])[0].score
+
+
+def test_equal_logits_keep_the_order_of_the_labels():
+    assert [label.index for label in decode([1.0, 1.0, 1.0])] == [0, 1, 2]
+
+
+def test_large_logits_do_not_overflow():
+    assert softmax(np.array([1e4, 0.0], np.float32)).tolist() == [1.0, 0.0]
+
+
+def test_a_bundle_without_labels_or_with_a_wrong_temperature_is_refused():
+    with pytest.raises(ModelInvalidError, match="labels"):
+        head(labels=())
+    with pytest.raises(ModelInvalidError, match="temperature"):
+        head(temperature=0)

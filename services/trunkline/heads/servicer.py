@@ -1,0 +1,41 @@
+"""HeadService: convert, call, convert."""
+
+from typing import Any, TypeAlias
+
+import grpc
+
+from trunkline.api.inference.v1 import head_service_pb2 as pb
+from trunkline.api.inference.v1 import head_service_pb2_grpc as pb_grpc
+from trunkline.api.vision.v1 import vision_service_pb2
+from trunkline.core.exchange import HeadQuestion, HeadRunner
+from trunkline.serving import wire
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["HeadService"].full_name
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class HeadServicer(pb_grpc.HeadServiceServicer):
+    def __init__(self, heads: HeadRunner) -> None:
+        self._heads = heads
+
+    async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
+        question = HeadQuestion(
+            head=request.head,
+            features=wire.tensors_from_pb(request.features),
+            frame=wire.frame_from_pb(request.frame),
+            backbone_digest=request.backbone_digest,
+            params=wire.params_from_pb(request.params),
+        )
+        answer = await self._heads.predict(question, context.time_remaining())
+        outcome = vision_service_pb2.HeadOutcome(
+            head=request.head, model_version=answer.version, head_ms=answer.head_ms
+        )
+        wire.put_result(outcome, answer.result)
+        return pb.PredictResponse(outcome=outcome)
+
+    async def DescribeHeads(self, request: pb.DescribeHeadsRequest, context: Context) -> pb.DescribeHeadsResponse:
+        served = [
+            pb.ServedHead(head=wire.head_to_pb(info), preprocess=wire.spec_to_pb(info.spec))
+            for info in await self._heads.describe()
+        ]
+        return pb.DescribeHeadsResponse(heads=served)

@@ -1,0 +1,48 @@
+"""Channels between services: one message limit on every hop, load spread over replicas, safe calls retried."""
+
+import json
+
+import grpc
+
+# Every internal call is a pure function of its request, so a new try can do no harm.
+_SERVICE_CONFIG = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 3,
+                    "initialBackoff": "0.05s",
+                    "maxBackoff": "0.5s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
+)
+
+
+def message_limits(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Channel and server options for the limit on one message."""
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+    ]
+
+
+def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
+    """Options of every client channel. A service that comes back is found again within a second."""
+    return [
+        *message_limits(max_message_bytes),
+        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.keepalive_time_ms", 20_000),
+    ]
+
+
+def open_channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
+    """A channel to HOST:PORT or any gRPC target, such as dns:///heads:8502. Connects when it is first used."""
+    return grpc.aio.insecure_channel(address, options=channel_options(max_message_bytes))

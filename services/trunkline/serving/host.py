@@ -1,0 +1,77 @@
+"""A gRPC process: server, health, reflection, and a drain that loses nothing."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from trunkline.core.errors import ConfigurationError
+from trunkline.serving.channel import message_limits
+from trunkline.serving.interceptors import ErrorInterceptor
+from trunkline.serving.settings import Settings
+
+OVERALL = ""  # the name under which grpc.health.v1 keeps the state of the whole process
+_log = logging.getLogger(__name__)
+
+
+class Host:
+    """One server with grpc.health.v1 and reflection.
+
+    Everything is NOT_SERVING until it is said to be ready. Names of health: "" for the process, each service's
+    full name, and "head/NAME" for each head.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._server = grpc.aio.server(
+            interceptors=[ErrorInterceptor()],
+            options=[
+                *message_limits(settings.max_message_bytes),
+                # Otherwise a second server could take the same port unseen, and half of the calls.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._services: list[str] = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        self.address = settings.address
+
+    def add(self, service: str, register: Callable[[grpc.aio.Server], None]) -> None:
+        """Serve the gRPC service of this full name; before start()."""
+        register(self._server)
+        self._services.append(service)
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigurationError where the address cannot be had. `address` then has the real port."""
+        reflection.enable_server_reflection(self._services, self._server)
+        await self.set_ready([OVERALL, *self._services[2:]], ready=False)
+        host = self._settings.address.rpartition(":")[0]
+        try:
+            port = self._server.add_insecure_port(self._settings.address)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"cannot listen on {self._settings.address}: the port is taken or not ours; "
+                "choose another with --address HOST:PORT"
+            ) from error
+        await self._server.start()
+        self.address = f"{host}:{port}"
+
+    async def set_ready(self, names: Iterable[str], *, ready: bool) -> None:
+        """Tell health checks and watchers about these names."""
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in names:
+            await self._health.set(name, status)
+
+    async def ready(self, *further: str) -> None:
+        """The process, its services and these further names serve from now on."""
+        await self.set_ready([*self._services[2:], *further, OVERALL], ready=True)
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING, wait until it was seen, refuse new calls, finish those in flight within bounds."""
+        _log.info("draining: NOT_SERVING for %.1f s, then calls in flight", self._settings.drain_pause_s)
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._settings.drain_pause_s)
+        await self._server.stop(self._settings.drain_s)

@@ -1,0 +1,82 @@
+"""Settings: one frozen object, read once at start from TRUNKLINE_* variables and the command line."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from trunkline.core.cpu import available_cores
+from trunkline.core.errors import ConfigurationError
+from trunkline.core.images import ImageLimits
+
+CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. The field NAME is read from TRUNKLINE_NAME; lists are separated by commas."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="forbid")
+
+    address: str = Field("127.0.0.1:8500", description="where this process listens; port 0 takes a free one")
+    models: Path = Field(Path("models"), description="folder of the model repository")
+    backbone: str = Field("efficientnet-lite0", description="the backbone to serve, NAME or NAME/VERSION")
+    heads: CommaList = Field((), description="heads to load; all in the repository where empty")
+    heads_path: CommaList = Field((), description="further folders in which tasks (head.py) are looked for")
+    backbone_address: str = Field("127.0.0.1:8501", description="where the gateway finds the backbone service")
+    head_addresses: CommaList = Field(
+        ("127.0.0.1:8502",), description="where the gateway finds head services, one address each"
+    )
+    threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
+    max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
+    max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
+    max_image_pixels: int = Field(50_000_000, ge=1, description="limit on a picture, width times height")
+    max_message_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024 * 1024, description="limit on one gRPC message, on every hop"
+    )
+    request_timeout_s: float = Field(30.0, gt=0, description="deadline of calls that bring none, seconds")
+    refresh_s: float = Field(2.0, gt=0, description="how often the gateway asks services what they serve, seconds")
+    startup_grace_s: float = Field(
+        5.0, ge=0, description="how long a starting gateway waits for every head service, seconds"
+    )
+    drain_pause_s: float = Field(
+        0.5,
+        ge=0,
+        description="after SIGTERM: how long NOT_SERVING is shown before calls are refused, seconds",
+    )
+    drain_s: float = Field(20.0, ge=0, description="after SIGTERM: how long calls in flight may take, seconds")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
+
+    @field_validator("heads", "heads_path", "head_addresses", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("address", "backbone_address")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        if ":" not in value:
+            raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8500")
+        return value
+
+    @property
+    def worker_threads(self) -> int:
+        """Threads that compute, never more than the cores this process may use unless set."""
+        return self.threads or available_cores()
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        return ImageLimits(self.max_image_bytes, self.max_image_pixels)
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with overrides that are not None. Raises ConfigurationError."""
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = "TRUNKLINE_" + "_".join(str(part) for part in fault["loc"][:1]).upper()
+        raise ConfigurationError(f"setting {name}: {fault['msg'].removeprefix('Value error, ')}") from error

@@ -1,0 +1,132 @@
+"""Errors to gRPC codes and back: the one table, and google.rpc.ErrorInfo on every error."""
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from trunkline.api.vision.v1 import vision_service_pb2
+from trunkline.core import errors
+
+DOMAIN = "trunkline"
+_DETAILS_KEY = "grpc-status-details-bin"
+
+# The first class that an error is an instance of decides.
+_CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
+    (errors.InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.WrongTaskError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
+    (errors.BackboneMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.ModelInvalidError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.ServiceUnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
+)
+_BY_REASON: dict[str, type[errors.TrunklineError]] = {
+    cls.reason: cls
+    for cls in (
+        errors.InvalidRequestError,
+        errors.InvalidImageError,
+        errors.ImageTooLargeError,
+        errors.WrongTaskError,
+        errors.NotFoundError,
+        errors.BackboneMismatchError,
+        errors.ModelInvalidError,
+        errors.ServiceUnavailableError,
+        errors.DeadlineError,
+    )
+}
+
+
+def code_of(error: Exception) -> grpc.StatusCode:
+    """The gRPC code of an error; INTERNAL for whatever is not meant for callers."""
+    return next((code for cls, code in _CODES if isinstance(error, cls)), grpc.StatusCode.INTERNAL)
+
+
+def to_status(error: Exception) -> status_pb2.Status:
+    """A google.rpc.Status with ErrorInfo, and RetryInfo where a new try makes sense.
+
+    The text of an error that is not meant for callers stays here.
+    """
+    code = code_of(error)
+    known = isinstance(error, errors.TrunklineError) and code is not grpc.StatusCode.INTERNAL
+    message = error.message if known and isinstance(error, errors.TrunklineError) else "internal error"
+    status = status_pb2.Status(code=code.value[0], message=message)
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN)
+    if known and isinstance(error, errors.TrunklineError):
+        info.reason = error.reason
+        info.metadata.update(error.metadata)
+    status.details.add().Pack(info)
+    if isinstance(error, errors.QueueFullError):
+        delay = Duration()
+        delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def to_head_error(error: Exception) -> vision_service_pb2.HeadError:
+    """The same for the outcome of one head."""
+    status = to_status(error)
+    info = error_info(status)
+    message = vision_service_pb2.HeadError(code=status.code, message=status.message)
+    if info is not None:
+        message.reason = info.reason
+        message.metadata.update(info.metadata)
+    if isinstance(error, errors.QueueFullError):
+        message.retry_after.FromNanoseconds(int(error.retry_after_s * 1e9))
+    return message
+
+
+async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> None:
+    """End the call with the status of an error. Always raises grpc.aio.AbortError."""
+    status = to_status(error)
+    details = ((_DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(code_of(error), status.message, details)
+
+
+def from_rpc_error(error: grpc.RpcError, service: str) -> Exception:
+    """The error that a call to another service of Trunkline ended with, as that service raised it.
+
+    `service` names the other side where it could not be reached.
+    """
+    code = error.code() if isinstance(error, grpc.aio.AioRpcError | grpc.Call) else grpc.StatusCode.UNKNOWN
+    status = rpc_status.from_call(error)
+    info = error_info(status) if status is not None else None
+    if status is not None and info is not None:
+        return _rebuild(status, info)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.DeadlineError(f"{service} did not answer in time")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return errors.ServiceUnavailableError(f"{service} cannot be reached", service=service)
+    return error
+
+
+def error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
+    """The ErrorInfo of a status, if it has one of our domain."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            return info
+    return None
+
+
+def retry_delay_s(status: status_pb2.Status) -> float | None:
+    """Seconds after which a new try makes sense, if the status says so."""
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.ToMilliseconds()) / 1000
+    return None
+
+
+def code_name(code: int) -> str:
+    """Name of a google.rpc.Code, such as "NOT_FOUND"."""
+    return str(code_pb2.Code.Name(code))
+
+
+def _rebuild(status: status_pb2.Status, info: error_details_pb2.ErrorInfo) -> Exception:
+    metadata = dict(info.metadata)
+    if info.reason == errors.QueueFullError.reason:
+        return errors.QueueFullError(status.message, retry_after_s=retry_delay_s(status) or 0.0, **metadata)
+    cls = _BY_REASON.get(info.reason)
+    return cls(status.message, **metadata) if cls is not None else RuntimeError(status.message)

@@ -1,0 +1,281 @@
+"""The only place where messages become domain values, and the other way round."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from google.protobuf import json_format, struct_pb2
+from google.protobuf.message import Message
+from pydantic import ValidationError
+
+from trunkline.api.inference.v1 import backbone_service_pb2, preprocess_pb2, tensor_pb2
+from trunkline.api.vision.v1 import results_pb2, vision_service_pb2
+from trunkline.core.bundle import FeatureSpec
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.exchange import BackboneInfo, HeadInfo
+from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.core.results import (
+    Box,
+    Classification,
+    Custom,
+    Detection,
+    Detections,
+    Embedding,
+    Quantity,
+    Regression,
+    Result,
+    RunLengthMask,
+    ScoredLabel,
+    Segmentation,
+    SegmentClass,
+)
+
+_DTYPES: Mapping[int, np.dtype[Any]] = {
+    tensor_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
+    tensor_pb2.DATA_TYPE_FLOAT16: np.dtype("<f2"),
+    tensor_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
+    tensor_pb2.DATA_TYPE_INT64: np.dtype("<i8"),
+}
+_DTYPE_IDS = {dtype: number for number, dtype in _DTYPES.items()}
+
+
+# Tensors ---------------------------------------------------------------------------------------------------
+
+
+def tensor_to_pb(array: np.ndarray) -> tensor_pb2.Tensor:
+    """Raises TypeError for a dtype that the wire does not know."""
+    number = _DTYPE_IDS.get(array.dtype)
+    if number is None:
+        raise TypeError(f"no wire type for {array.dtype}; known: {[str(dtype) for dtype in _DTYPE_IDS]}")
+    return tensor_pb2.Tensor(dtype=number, shape=array.shape, data=array.tobytes())  # type: ignore[arg-type]
+
+
+def tensor_from_pb(tensor: tensor_pb2.Tensor) -> np.ndarray:
+    """A read-only array over the message's bytes. Raises InvalidRequestError where they do not fit the shape."""
+    dtype, shape = _DTYPES.get(tensor.dtype), tuple(tensor.shape)
+    if dtype is None or any(length < 0 for length in shape):
+        raise InvalidRequestError(f"a tensor has dtype {tensor.dtype} and shape {shape}, which is not valid")
+    want = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    if len(tensor.data) != want:
+        raise InvalidRequestError(f"a tensor of shape {shape} needs {want} bytes, not {len(tensor.data)}")
+    return np.frombuffer(tensor.data, dtype).reshape(shape)
+
+
+def tensors_to_pb(arrays: Mapping[str, np.ndarray]) -> dict[str, tensor_pb2.Tensor]:
+    return {name: tensor_to_pb(array) for name, array in arrays.items()}
+
+
+def tensors_from_pb(tensors: Mapping[str, tensor_pb2.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor_from_pb(tensor) for name, tensor in tensors.items()}
+
+
+# Specs, frames, descriptions -------------------------------------------------------------------------------
+
+
+def spec_to_pb(spec: PreprocessSpec) -> preprocess_pb2.PreprocessSpec:
+    return preprocess_pb2.PreprocessSpec(**spec.model_dump())
+
+
+def spec_from_pb(spec: preprocess_pb2.PreprocessSpec) -> PreprocessSpec:
+    """Raises InvalidRequestError for a spec that is not legal."""
+    try:
+        return PreprocessSpec.model_validate({name.name: getattr(spec, name.name) for name in spec.DESCRIPTOR.fields})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise InvalidRequestError(f"preprocess.{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+
+
+def frame_to_pb(frame: Frame) -> backbone_service_pb2.Frame:
+    return backbone_service_pb2.Frame(**vars(frame))
+
+
+def frame_from_pb(frame: backbone_service_pb2.Frame) -> Frame:
+    return Frame(**{field.name: getattr(frame, field.name) for field in frame.DESCRIPTOR.fields})
+
+
+def backbone_to_pb(info: BackboneInfo) -> backbone_service_pb2.DescribeBackboneResponse:
+    features = [backbone_service_pb2.FeatureSpec(**feature.model_dump()) for feature in info.features]
+    return backbone_service_pb2.DescribeBackboneResponse(
+        name=info.name, version=info.version, digest=info.digest, features=features
+    )
+
+
+def backbone_from_pb(info: backbone_service_pb2.DescribeBackboneResponse) -> BackboneInfo:
+    features = [FeatureSpec(name=f.name, channels=f.channels, stride=f.stride) for f in info.features]
+    return BackboneInfo(info.name, info.version, info.digest, tuple(features))
+
+
+def head_to_pb(head: HeadInfo) -> vision_service_pb2.Head:
+    return vision_service_pb2.Head(
+        name=head.name,
+        version=head.version,
+        task=head.task,
+        digest=head.digest,
+        backbone=head.backbone,
+        backbone_digest=head.backbone_digest,
+        features=head.features,
+        preprocess_fingerprint=head.spec.fingerprint,
+        labels=head.labels,
+        mode=head.mode,
+        ready=not head.fault,
+        fault=head.fault,
+    )
+
+
+def head_from_pb(head: vision_service_pb2.Head, spec: PreprocessSpec) -> HeadInfo:
+    return HeadInfo(
+        name=head.name,
+        version=head.version,
+        task=head.task,
+        digest=head.digest,
+        backbone=head.backbone,
+        backbone_digest=head.backbone_digest,
+        features=tuple(head.features),
+        spec=spec,
+        mode=head.mode,
+        labels=tuple(head.labels),
+        fault=head.fault,
+    )
+
+
+# Parameters ------------------------------------------------------------------------------------------------
+
+
+def params_to_pb(params: Mapping[str, Any]) -> struct_pb2.Struct:
+    """Raises InvalidRequestError for values that JSON does not have."""
+    struct = struct_pb2.Struct()
+    try:
+        struct.update(dict(params))
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(f"parameters are JSON values: {error}") from error
+    return struct
+
+
+def params_from_pb(params: struct_pb2.Struct) -> dict[str, Any]:
+    return json_format.MessageToDict(params) if params.fields else {}
+
+
+# Results ---------------------------------------------------------------------------------------------------
+
+
+def put_result(outcome: vision_service_pb2.HeadOutcome, result: Result) -> None:
+    """Set the field of the outcome that belongs to the type of the result."""
+    name, to_pb, _ = _BY_TYPE[type(result)]
+    getattr(outcome, name).CopyFrom(to_pb(result))
+
+
+def get_result(outcome: vision_service_pb2.HeadOutcome) -> Result | None:
+    """The result of an outcome; None where it holds an error instead."""
+    name = outcome.WhichOneof("result")
+    if name is None or name == "error":
+        return None
+    from_pb = _FROM_PB[name]
+    return from_pb(getattr(outcome, name))
+
+
+def _label_to_pb(label: ScoredLabel) -> results_pb2.ScoredLabel:
+    return results_pb2.ScoredLabel(index=label.index, label=label.label, score=label.score)
+
+
+def _label_from_pb(label: results_pb2.ScoredLabel) -> ScoredLabel:
+    return ScoredLabel(label.index, label.label, label.score)
+
+
+def _mask_to_pb(mask: RunLengthMask | None) -> results_pb2.RunLengthMask | None:
+    return None if mask is None else results_pb2.RunLengthMask(**vars(mask))
+
+
+def _mask_from_pb(owner: Any) -> RunLengthMask | None:
+    mask = owner.mask
+    return RunLengthMask(mask.width, mask.height, mask.counts) if owner.HasField("mask") else None
+
+
+def _classification_to_pb(result: Classification) -> results_pb2.Classification:
+    return results_pb2.Classification(labels=map(_label_to_pb, result.labels))
+
+
+def _classification_from_pb(result: results_pb2.Classification) -> Classification:
+    return Classification(tuple(map(_label_from_pb, result.labels)))
+
+
+def _regression_to_pb(result: Regression) -> results_pb2.Regression:
+    return results_pb2.Regression(values=[results_pb2.Quantity(**vars(value)) for value in result.values])
+
+
+def _regression_from_pb(result: results_pb2.Regression) -> Regression:
+    return Regression(tuple(Quantity(value.name, value.value, value.unit) for value in result.values))
+
+
+def _detections_to_pb(result: Detections) -> results_pb2.Detections:
+    objects: Iterable[results_pb2.Detection] = (
+        results_pb2.Detection(
+            box=results_pb2.Box(**vars(found.box)),
+            label=_label_to_pb(found.label),
+            mask=_mask_to_pb(found.mask),
+        )
+        for found in result.objects
+    )
+    return results_pb2.Detections(objects=objects)
+
+
+def _detections_from_pb(result: results_pb2.Detections) -> Detections:
+    return Detections(
+        tuple(
+            Detection(
+                Box(found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max),
+                _label_from_pb(found.label),
+                _mask_from_pb(found),
+            )
+            for found in result.objects
+        )
+    )
+
+
+def _segmentation_to_pb(result: Segmentation) -> results_pb2.Segmentation:
+    classes: Iterable[results_pb2.SegmentClass] = (
+        results_pb2.SegmentClass(
+            index=part.index,
+            label=part.label,
+            area=part.area,
+            confidence=part.confidence,
+            mask=_mask_to_pb(part.mask),
+        )
+        for part in result.classes
+    )
+    return results_pb2.Segmentation(label_map_png=result.label_map_png, classes=classes)
+
+
+def _segmentation_from_pb(result: results_pb2.Segmentation) -> Segmentation:
+    classes = (
+        SegmentClass(part.index, part.label, part.area, part.confidence, _mask_from_pb(part))
+        for part in result.classes
+    )
+    return Segmentation(result.label_map_png, tuple(classes))
+
+
+def _embedding_to_pb(result: Embedding) -> results_pb2.Embedding:
+    return results_pb2.Embedding(space=result.space, values=result.values)
+
+
+def _embedding_from_pb(result: results_pb2.Embedding) -> Embedding:
+    return Embedding(result.space, tuple(result.values))
+
+
+def _custom_to_pb(result: Custom) -> struct_pb2.Struct:
+    return params_to_pb(result.fields)
+
+
+def _custom_from_pb(result: struct_pb2.Struct) -> Custom:
+    return Custom(json_format.MessageToDict(result))
+
+
+_Converters = tuple[str, Callable[[Any], Message], Callable[[Any], Result]]
+_BY_TYPE: Mapping[type, _Converters] = {
+    Classification: ("classification", _classification_to_pb, _classification_from_pb),
+    Regression: ("regression", _regression_to_pb, _regression_from_pb),
+    Detections: ("detections", _detections_to_pb, _detections_from_pb),
+    Segmentation: ("segmentation", _segmentation_to_pb, _segmentation_from_pb),
+    Embedding: ("embedding", _embedding_to_pb, _embedding_from_pb),
+    Custom: ("custom", _custom_to_pb, _custom_from_pb),
+}
+_FROM_PB = {name: from_pb for name, _, from_pb in _BY_TYPE.values()}

@@ -1,0 +1,33 @@
+"""Servers on free ports of 127.0.0.1, in this process, over real sockets."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from trunkline.assembly import roles
+from trunkline.serving.host import Host
+from trunkline.serving.settings import Settings, read_settings
+
+_LOCAL: dict[str, Any] = {"address": "127.0.0.1:0", "drain_pause_s": 0.0, "drain_s": 5.0}
+
+
+def local_settings(**overrides: Any) -> Settings:
+    """Settings for tests: a free port, a quick drain."""
+    return read_settings(**{**_LOCAL, **overrides})
+
+
+@asynccontextmanager
+async def serve(**overrides: Any) -> AsyncIterator[Host]:
+    """All in one; `overrides` are fields of Settings. The host's `address` is where it listens."""
+    async with roles.all_in_one(local_settings(**overrides)) as host:
+        yield host
+
+
+@asynccontextmanager
+async def serve_split(**overrides: Any) -> AsyncIterator[Host]:
+    """Backbone, heads and gateway, each with its own server and gRPC between them; yields the gateway."""
+    settings = local_settings(**overrides)
+    async with roles.backbone(settings) as backbone, roles.heads(settings) as heads:
+        behind = {"backbone_address": backbone.address, "head_addresses": (heads.address,)}
+        async with roles.gateway(local_settings(**{**overrides, **behind})) as host:
+            yield host

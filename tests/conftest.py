@@ -1,0 +1,109 @@
+"""Real servers for the tests: one all-in-one process and one split form, each started once."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trunkline.client import Client
+
+ROOT = Path(__file__).parents[1]
+READY_WITHIN_S = 60
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    return ROOT / "tests/samples"
+
+
+@pytest.fixture(scope="session")
+def photos(samples: Path) -> list[Path]:
+    return sorted(samples.glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    return ROOT / "models"
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The folder of real data sets, or a skip that says how to name it."""
+    named = os.environ.get("TRUNKLINE_DATASETS")
+    if not named or not Path(named).is_dir():
+        pytest.skip("needs real data: set TRUNKLINE_DATASETS to the folder of data sets")
+    return Path(named)
+
+
+class Server:
+    """A `trunkline serve` process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+        self.process, self.address, self._log = process, address, log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@contextmanager
+def start_server(log: Path, *arguments: str, **environment: str) -> Iterator[Server]:
+    """Start `trunkline serve ARGUMENTS` on a free port, wait until it is ready, and stop it at the end."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "trunkline.cli.main", "serve", *arguments, "--address", address]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stderr=output,
+            cwd=ROOT,
+            env={**os.environ, "TRUNKLINE_DRAIN_PAUSE_S": "0.2", **environment},
+        )
+    server = Server(process, address, log)
+    try:
+        with Client(address) as client:
+            client.wait_ready(timeout_s=READY_WITHIN_S)
+        yield server
+    finally:
+        if process.poll() is None:
+            server.stop()
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def all_in_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with start_server(tmp_path_factory.mktemp("all-in-one") / "log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with start_server(tmp_path_factory.mktemp("split") / "log", "--split") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def target(all_in_one: Server) -> str:
+    return all_in_one.address
+
+
+@pytest.fixture(scope="session", params=["all_in_one", "split"])
+def either_form(request: pytest.FixtureRequest) -> Server:
+    """The same test against both forms."""
+    server: Server = request.getfixturevalue(request.param)
+    return server

@@ -1,0 +1,108 @@
+"""Cards and contact sheets: upright, readable with any picture, one file."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from trunkline.cli.draw import Card, draw_cards, fit_text, save_picture
+from trunkline.core.errors import InvalidImageError
+from trunkline.core.results import ScoredLabel
+
+LABELS = (ScoredLabel(0, "espresso", 0.95), ScoredLabel(1, "a very long label of a class " * 8, 0.05))
+BAR = (70, 150, 245)
+
+
+def encoded(picture: Image.Image, file_format: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def card(width: int, height: int, colour: str = "red", labels=LABELS) -> Card:
+    return Card(encoded(Image.new("RGB", (width, height), colour)), "photo.png", labels, "footer")
+
+
+def rows_of(drawn: Image.Image, colour: tuple[int, int, int]) -> list[int]:
+    """Number of pixels of a colour in each row that has any."""
+    counts = (np.asarray(drawn) == colour).all(axis=-1).sum(axis=1)
+    return [int(count) for count in counts if count]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (28, 28), (640, 480), (4000, 3000), (3000, 40), (40, 3000)])
+def test_the_panel_is_readable_with_a_picture_of_any_size(size):
+    drawn = draw_cards([card(*size)])
+    assert drawn.mode == "RGB"
+    assert 440 <= drawn.width <= 960
+    assert drawn.height <= 720 + 8 * 24
+    bars = rows_of(drawn, BAR)
+    assert bars, "no bar was drawn"
+    assert max(bars) == pytest.approx(0.95 * (drawn.width - 1.6 * max(18, drawn.width // 40)), abs=3)
+
+
+def test_a_small_picture_is_scaled_up():
+    drawn = draw_cards([card(8, 6)])
+    red = (np.asarray(drawn) == (255, 0, 0)).all(axis=-1).sum()
+    assert red == 960 * 720
+
+
+def test_a_picture_is_shown_upright():
+    stored = Image.new("RGB", (40, 20), "red")
+    stored.paste("blue", (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn it clockwise: what is stored on the left goes to the top
+    drawn = draw_cards([Card(encoded(stored, exif=exif), "t", LABELS, "f")])
+    middle = drawn.width // 2
+    assert drawn.getpixel((middle, 40)) == (0, 0, 255)
+    assert drawn.getpixel((middle, 680)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(("count", "grid"), [(2, (2, 1)), (3, (2, 2)), (5, (3, 2)), (10, (4, 3))])
+def test_several_pictures_become_one_sheet_with_a_place_for_each(count, grid):
+    cards = [card(30, 20), card(20, 30), *(card(50, 50) for _ in range(count - 2))]
+    sheet = draw_cards(cards)
+    columns, rows = grid
+    assert sheet.width == columns * 452 + 12
+    assert (sheet.height - 12) % rows == 0
+
+
+def test_cards_with_fewer_labels_fit_beside_others():
+    sheet = draw_cards([card(10, 10), card(10, 10, labels=LABELS[:1])])
+    assert sheet.height == draw_cards([card(10, 10), card(10, 10)]).height
+
+
+def test_scores_at_and_beyond_their_ends_are_drawn_inside_the_track():
+    labels = [ScoredLabel(0, "sure", 1.0), ScoredLabel(1, "never", 0.0), ScoredLabel(2, "rounded", 1.0000001)]
+    drawn = draw_cards([card(100, 100, labels=labels)])
+    assert max(rows_of(drawn, BAR)) <= drawn.width
+
+
+def test_a_broken_picture_is_an_error_of_its_own():
+    with pytest.raises(InvalidImageError):
+        draw_cards([Card(b"no picture", "t", LABELS, "f")])
+
+
+def test_text_that_fits_is_left_and_longer_text_is_cut():
+    font = ImageFont.load_default(20)
+    assert fit_text("espresso", font, 200) == "espresso"
+    cut = fit_text("espresso " * 20, font, 200)
+    assert cut.endswith("…")
+    assert font.getlength(cut) <= 200
+
+
+def test_labels_in_any_script_are_drawn():
+    assert draw_cards([card(10, 10, labels=[ScoredLabel(0, "エスプレッソ 咖啡 ☕", 0.5)])]).height > 0
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "deep/er/out.webp"])
+def test_a_picture_is_written_in_the_format_of_its_name_and_its_folder_made(tmp_path, name):
+    path = tmp_path / name
+    save_picture(draw_cards([card(10, 10)]), path)
+    with Image.open(path) as written:
+        assert written.format == {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}[path.suffix]
+
+
+def test_no_more_than_ten_labels_are_drawn():
+    many = [ScoredLabel(number, str(number), 0.01) for number in range(1000)]
+    assert draw_cards([card(10, 10, labels=many)]).size == draw_cards([card(10, 10, labels=many[:10])]).size

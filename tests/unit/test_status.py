@@ -1,0 +1,54 @@
+"""The table of errors: each class has its code, and comes back as the class it was."""
+
+import pytest
+
+from trunkline.core import errors
+from trunkline.serving.status import code_of, error_info, retry_delay_s, to_head_error, to_status
+
+TABLE = [
+    (errors.InvalidImageError("x"), "INVALID_ARGUMENT", "INVALID_IMAGE"),
+    (errors.ImageTooLargeError("x", limit_bytes=5), "INVALID_ARGUMENT", "IMAGE_TOO_LARGE"),
+    (errors.InvalidRequestError("x"), "INVALID_ARGUMENT", "INVALID_REQUEST"),
+    (errors.WrongTaskError("x"), "INVALID_ARGUMENT", "WRONG_TASK"),
+    (errors.NotFoundError("x"), "NOT_FOUND", "NOT_FOUND"),
+    (errors.BackboneMismatchError("x"), "FAILED_PRECONDITION", "BACKBONE_MISMATCH"),
+    (errors.ModelInvalidError("x"), "FAILED_PRECONDITION", "MODEL_INVALID"),
+    (errors.QueueFullError("x", retry_after_s=1.5), "RESOURCE_EXHAUSTED", "QUEUE_FULL"),
+    (errors.ServiceUnavailableError("x"), "UNAVAILABLE", "UNAVAILABLE"),
+    (errors.DeadlineError("x"), "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "reason"), TABLE, ids=lambda value: str(value)[:20])
+def test_each_error_has_its_code_and_reason(error, code, reason):
+    status = to_status(error)
+    info = error_info(status)
+    assert code_of(error).name == code
+    assert status.code == code_of(error).value[0]
+    assert info is not None
+    assert (info.reason, info.domain) == (reason, "trunkline")
+    assert dict(info.metadata) == dict(error.metadata)
+    assert to_head_error(error).reason == reason
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret"), errors.ConfigurationError("secret"), KeyError("secret")])
+def test_what_is_not_meant_for_callers_stays_here(error):
+    status = to_status(error)
+    assert status.message == "internal error"
+    assert b"secret" not in status.SerializeToString()
+
+
+def test_a_full_queue_says_when_to_try_again():
+    error = errors.QueueFullError("x", retry_after_s=1.5)
+    assert retry_delay_s(to_status(error)) == 1.5
+    assert to_head_error(error).retry_after.ToMilliseconds() == 1500
+
+
+def test_every_error_class_is_in_the_table():
+    def leaves(cls: type) -> set[type]:
+        return {cls}.union(*(leaves(sub) for sub in cls.__subclasses__()))
+
+    not_for_calls = {errors.TrunklineError, errors.ConfigurationError}
+    covered = {type(error) for error, *_ in TABLE}
+    ours = {cls for cls in leaves(errors.TrunklineError) if cls.__module__ == errors.__name__}
+    assert ours - not_for_calls == covered

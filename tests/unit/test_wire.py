@@ -1,0 +1,107 @@
+"""What goes onto the wire comes off it unchanged."""
+
+import numpy as np
+import pytest
+
+from trunkline.api.inference.v1 import preprocess_pb2, tensor_pb2
+from trunkline.api.vision.v1 import vision_service_pb2
+from trunkline.core.bundle import FeatureSpec
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.exchange import BackboneInfo, HeadInfo
+from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.core.results import (
+    Box,
+    Classification,
+    Custom,
+    Detection,
+    Detections,
+    Embedding,
+    Quantity,
+    Regression,
+    RunLengthMask,
+    ScoredLabel,
+    Segmentation,
+    SegmentClass,
+)
+from trunkline.serving import wire
+
+CAT = ScoredLabel(1, "cat", 0.75)
+MASK = RunLengthMask(4, 3, "52203")
+RESULTS = [
+    Classification((CAT, ScoredLabel(0, "dog", 0.25))),
+    Regression((Quantity("angle", 12.5, "deg"), Quantity("count", 3.0))),
+    Detections(()),
+    Detections((Detection(Box(1.0, 2.0, 3.5, 4.0), CAT), Detection(Box(0.0, 0.0, 1.0, 1.0), CAT, MASK))),
+    Segmentation(b"png", (SegmentClass(2, "road", 0.5, 0.75, MASK), SegmentClass(3, "sky", 0.5, 0.25))),
+    Embedding("pets/1", (0.5, -0.25)),
+    Custom({"level": 3.0, "names": ["a", "b"], "deep": {"yes": True}}),
+]
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
+def test_every_result_comes_back_as_it_was(result):
+    outcome = vision_service_pb2.HeadOutcome()
+    wire.put_result(outcome, result)
+    read = vision_service_pb2.HeadOutcome.FromString(outcome.SerializeToString())
+    assert wire.get_result(read) == result
+
+
+def test_an_outcome_with_an_error_has_no_result():
+    outcome = vision_service_pb2.HeadOutcome(error=vision_service_pb2.HeadError(code=5))
+    assert wire.get_result(outcome) is None
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f2", "f4", "i8"])
+@pytest.mark.parametrize("shape", [(1, 3, 4), (1, 0), (2, 1280)])
+def test_tensors_come_back_bit_for_bit(dtype, shape):
+    array = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    found = wire.tensor_from_pb(wire.tensor_to_pb(array))
+    assert found.dtype == array.dtype
+    assert found.shape == shape
+    assert found.tobytes() == array.tobytes()
+
+
+def test_a_dtype_that_the_wire_does_not_know_is_a_type_error():
+    with pytest.raises(TypeError, match="float64"):
+        wire.tensor_to_pb(np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        tensor_pb2.Tensor(shape=[1], data=b"1234"),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[2], data=b"1234"),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[-1], data=b"1234"),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[1 << 40, 1 << 40], data=b"1234"),
+    ],
+)
+def test_a_tensor_that_does_not_fit_its_shape_is_refused(tensor):
+    with pytest.raises(InvalidRequestError):
+        wire.tensor_from_pb(tensor)
+
+
+def test_a_spec_and_its_fingerprint_survive():
+    spec = PreprocessSpec(resize="crop", width=320, height=256, crop_share=0.875, interpolation="bilinear")
+    assert wire.spec_from_pb(wire.spec_to_pb(spec)).fingerprint == spec.fingerprint
+
+
+def test_an_illegal_spec_is_refused_by_name():
+    with pytest.raises(InvalidRequestError, match=r"preprocess\.width"):
+        wire.spec_from_pb(preprocess_pb2.PreprocessSpec(resize="squash", width=100, height=224, crop_share=1))
+
+
+def test_frames_and_descriptions_survive():
+    frame = Frame(640, 480, 2.5, 0.25, 2.25, -1.5, 224, 192)
+    backbone = BackboneInfo("lite", "3", "ab" * 32, (FeatureSpec(name="c2", channels=24, stride=4),))
+    spec = PreprocessSpec()
+    head = HeadInfo("h", "2", "regression", "d", "lite/3", "e", ("c4", "c5"), spec, "transfer", ("a",), "broken")
+    assert wire.frame_from_pb(wire.frame_to_pb(frame)) == frame
+    assert wire.backbone_from_pb(wire.backbone_to_pb(backbone)) == backbone
+    assert wire.head_from_pb(wire.head_to_pb(head), spec) == head
+
+
+def test_parameters_are_json_values():
+    params = {"top_k": 3.0, "name": "x", "flag": True, "list": [1.0, 2.0]}
+    assert wire.params_from_pb(wire.params_to_pb(params)) == params
+    with pytest.raises(InvalidRequestError, match="JSON"):
+        wire.params_to_pb({"bad": object()})
