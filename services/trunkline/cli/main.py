@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from trunkline import __version__
-from trunkline.cli import analyze, backbone, classify, demo, models, serve
+from trunkline.cli import analyze, backbone, classify, data, demo, models, serve, train
 from trunkline.cli.output import complain
 from trunkline.core.errors import TrunklineError
 
@@ -23,6 +23,9 @@ app.command("classify")(classify.classify)
 app.command("analyze")(analyze.analyze)
 app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("evaluate")(train.evaluate)
 app.command("demo")(demo.demo)
 
 

@@ -4,6 +4,7 @@ TrunklineError
 ├── InvalidRequestError       the request itself is wrong
 │   ├── InvalidImageError     bytes that are no picture we read
 │   └── ImageTooLargeError    over the limit on bytes or pixels
+├── DataInvalidError          a data set that nothing can be trained on
 ├── NotFoundError             no such head, version or job
 ├── WrongTaskError            the head does something else
 ├── BackboneMismatchError     the head was trained on another backbone
@@ -44,6 +45,17 @@ class InvalidImageError(InvalidRequestError):
 
 class ImageTooLargeError(InvalidRequestError):
     reason = "IMAGE_TOO_LARGE"
+
+
+class DataInvalidError(TrunklineError):
+    reason = "DATA_INVALID"
+
+    @classmethod
+    def at(cls, file: object, reason: str, line: int | None = None) -> Self:
+        """The error for `reason` in a file or folder of the data set, on the line counted from 1."""
+        if line is None:
+            return cls(f"{file}: {reason}", file=file)
+        return cls(f"{file}, line {line}: {reason}", file=file, line=line)
 
 
 class NotFoundError(TrunklineError):

@@ -14,6 +14,7 @@ _DETAILS_KEY = "grpc-status-details-bin"
 # The first class that an error is an instance of decides.
 _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.DataInvalidError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.WrongTaskError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
     (errors.BackboneMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
@@ -28,6 +29,7 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.InvalidRequestError,
         errors.InvalidImageError,
         errors.ImageTooLargeError,
+        errors.DataInvalidError,
         errors.WrongTaskError,
         errors.NotFoundError,
         errors.BackboneMismatchError,

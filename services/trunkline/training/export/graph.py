@@ -35,14 +35,14 @@ def backbone_graph(net: FeatureNet, features: Sequence[FeatureSpec]) -> bytes:
     for value, feature in zip(model.graph.output, features, strict=True):
         spatial = [f"height/{feature.stride}", f"width/{feature.stride}"] if feature.stride else []
         _name_axes(value, ["batch", None, *spatial])
-    return _file(model)
+    return finished_file(model)
 
 
 def classifier_graph(classifier: Classifier, channels: int) -> bytes:
     """ONNX file with input pooled float32 (batch, channels) and output logits float32 (batch, classes)."""
     model = _export(classifier, "pooled", torch.zeros(_BATCH, channels), {0: Dim("batch")}, ["logits"])
     _name_axes(model.graph.output[0], ["batch", None])
-    return _file(model)
+    return finished_file(model)
 
 
 def _export(net: nn.Module, name: str, example: Tensor, axes: dict[int, Any], outputs: Sequence[str]) -> Any:
@@ -73,7 +73,8 @@ def _name_axes(value: Any, names: Sequence[str | None]) -> None:
             axis.dim_param = name
 
 
-def _file(model: Any) -> bytes:
+def finished_file(model: Any) -> bytes:
+    """The model as bytes: checked, and without what the exporter tells of this machine."""
     _strip(model)
     del model.graph.value_info[:]  # shapes of inner values, in the exporter's own symbols; runtimes infer them
     model.producer_version = torch.__version__.partition("+")[0]

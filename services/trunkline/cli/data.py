@@ -1,0 +1,105 @@
+"""`trunkline data`: looking at data before anything is trained on it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trunkline.cli.options import Json
+from trunkline.cli.output import console, print_json, table
+
+if TYPE_CHECKING:
+    from trunkline.training.data.dataset import Dataset
+    from trunkline.training.data.report import DataReport
+
+app = typer.Typer(help="Look at data for training.", no_args_is_help=True)
+
+_MOST_LINES = 20  # of a list that people read; --json has all
+
+
+@app.callback()
+def data() -> None:
+    """Look at data for training."""
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data set, or its CSV file.")],
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="NAME", help="Column to learn, for regression.", show_default="all numbers"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Decode every picture and say what was found: counts, splits, broken and duplicate pictures, small classes.
+
+    Ends with status 1 where training on it would fail.
+    """
+    from trunkline.training.data.read import read_dataset
+
+    report = _check(read_dataset(folder, target=target))
+    if json:
+        print_json(_to_json(report))
+    else:
+        _show(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def _check(dataset: "Dataset") -> "DataReport":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from trunkline.training.data.check import check_dataset
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("looking at pictures", total=len(dataset.samples))
+        return check_dataset(dataset, progress=lambda done, _: bar.update(task, completed=done))
+
+
+def _to_json(report: "DataReport") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(report), "root": str(report.root)}
+
+
+def _show(report: "DataReport") -> None:
+    out, pictures = console(), sum(report.splits.values())
+    out.print(f"{report.root}: layout {report.layout}, {pictures} pictures, {len(report.classes)} classes")
+    _show_counts(report)
+    if report.unbalance is not None:
+        out.print(f"the largest class has {report.unbalance:.1f} times the pictures for training of the smallest")
+    _show_list("problem", report.problems)
+    _show_list("warning", report.warnings)
+    verdict = "cannot be trained on" if report.problems else "can be trained on"
+    out.print(f"{verdict}: {len(report.problems)} problems, {len(report.warnings)} warnings")
+
+
+def _show_counts(report: "DataReport") -> None:
+    splits = list(report.splits)
+    names = [split or "no split" for split in splits]
+    made = table("class", *names, right=tuple(names))
+    for name, counts in report.classes.items():
+        made.add_row(name, *(str(counts.get(split, 0)) for split in splits))
+    made.add_section()
+    made.add_row("all", *(str(report.splits[split]) for split in splits))
+    console().print(made)
+    if report.targets:
+        _show_targets(report)
+
+
+def _show_targets(report: "DataReport") -> None:
+    made = table("target", "least", "mean", "greatest", right=("least", "mean", "greatest"))
+    for target in report.targets:
+        made.add_row(target.name, *(f"{value:.4g}" for value in (target.least, target.mean, target.greatest)))
+    console().print(made)
+
+
+def _show_list(kind: str, lines: Sequence[str]) -> None:
+    out = console()
+    for line in lines[:_MOST_LINES]:
+        out.print(f"{kind}: {line}", soft_wrap=True)
+    if len(lines) > _MOST_LINES:
+        out.print(f"{kind}: and {len(lines) - _MOST_LINES} more; --json has all")

@@ -1,0 +1,42 @@
+"""What a data set is: samples with a class or with numbers, and the split that each belongs to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture and what is known of it. Equal where all but `read` is.
+
+    name: path below the root with "/", or such as "train12k[17]" for a picture in an idx file.
+    split: "train", "val", "test", or "" where none is given.
+    label: index into the classes; None in regression. targets: in the order of target_names; () in classification.
+    read: the encoded bytes, read anew at each call; raises OSError. Can be pickled.
+    """
+
+    name: str
+    split: str
+    label: int | None
+    targets: tuple[float, ...]
+    read: Callable[[], bytes] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """layout: "folders", "csv", "flowers102", "pets", "bccd" or "mnist".
+
+    classes: names in the order of the labels, () for regression. target_names: () for classification.
+    skipped: what lay between the pictures and was left out; folders end in "/".
+    """
+
+    root: Path
+    layout: str
+    classes: tuple[str, ...]
+    target_names: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    skipped: tuple[str, ...] = ()
+
+    def of_split(self, *splits: str) -> tuple[Sample, ...]:
+        """The samples of these splits, in the order of the data set."""
+        return tuple(sample for sample in self.samples if sample.split in splits)

@@ -1,0 +1,106 @@
+"""Data sets with a folder per class, as they are or below train/, val/ and test/."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.classes import in_order, require_two
+from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.splits import NONE, SPLITS, split_named
+
+_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A picture, the folder that is its class, and its split."""
+
+    path: Path
+    class_name: str
+    split: str
+
+
+def read_folders(root: Path) -> Dataset | None:
+    """The data set, or None where no folder holds pictures.
+
+    Names that begin with a dot do not count. Raises DataInvalidError for a folder beside the splits that is none,
+    and for fewer than two classes; OSError.
+    """
+    splits = _splits(root)
+    found = [picture for folder, split in splits.items() for picture in _pictures(folder, split)]
+    if not found:
+        return None
+    classes = in_order(picture.class_name for picture in found)
+    require_two(classes, root)
+    index = {name: label for label, name in enumerate(classes)}
+    samples = tuple(_sample(root, picture, index[picture.class_name]) for picture in found)
+    return Dataset(root, "folders", classes, (), samples, tuple(_skipped(root, splits)))
+
+
+def _splits(root: Path) -> dict[Path, str]:
+    """Folders that hold class folders, and the split of each; the root itself where there are no splits."""
+    inside = [folder for folder in _folders(root) if _holds_classes(folder)]
+    named = {folder: split_named(folder.name) for folder in inside}
+    if not any(named.values()):
+        return {root: NONE}
+    unknown = next((folder for folder, split in named.items() if split is None), None)
+    if unknown is not None:
+        raise DataInvalidError.at(unknown, f"the split {unknown.name!r} is none of {', '.join(SPLITS)}")
+    splits = {folder: split for folder, split in named.items() if split is not None}
+    return dict(sorted(splits.items(), key=lambda item: SPLITS.index(item[1])))
+
+
+def _holds_classes(folder: Path) -> bool:
+    """A class may be called "train": then it holds pictures, and no folders of pictures."""
+    return not any(map(_is_picture, _entries(folder))) and any(
+        _is_picture(entry) for inside in _folders(folder) for entry in _entries(inside)
+    )
+
+
+def _pictures(folder: Path, split: str) -> Iterator[_Found]:
+    for class_folder in _folders(folder):
+        for entry in _entries(class_folder):
+            if _is_picture(entry):
+                yield _Found(entry, class_folder.name, split)
+
+
+def _sample(root: Path, picture: _Found, label: int) -> Sample:
+    name = picture.path.relative_to(root).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataInvalidError.at(root, f"the name {name!a} is not UTF-8") from error
+    return Sample(name, picture.split, label, (), partial(Path.read_bytes, picture.path))
+
+
+def _skipped(root: Path, splits: dict[Path, str]) -> Iterator[str]:
+    """Folders that are no class, files in class folders that are no pictures, and pictures beside class folders."""
+    beside = [] if root in splits else [entry for entry in _folders(root) if entry not in splits]
+    for folder in splits:
+        beside += [entry for entry in _entries(folder) if _is_picture(entry)]
+        for inside in _folders(folder):
+            entries = _entries(inside)
+            is_class = any(map(_is_picture, entries))
+            beside += [entry for entry in entries if not _is_picture(entry)] if is_class else [inside]
+    for entry in beside:
+        yield _printable(entry.relative_to(root).as_posix()) + ("/" if entry.is_dir() else "")
+
+
+def _printable(name: str) -> str:
+    """The name with what is not UTF-8 in it written as escapes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [entry for entry in _entries(folder) if entry.is_dir()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def _is_picture(entry: Path) -> bool:
+    return entry.suffix.lower() in _SUFFIXES and entry.is_file()

@@ -1,0 +1,47 @@
+"""Finds out how a data set lies in its folder, and reads it."""
+
+from pathlib import Path
+from typing import Final
+
+from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.csv_layout import FILE, read_csv
+from trunkline.training.data.dataset import Dataset
+from trunkline.training.data.folder_layout import read_folders
+from trunkline.training.data.idx_layout import has_idx, read_idx
+from trunkline.training.data.table import read_columns
+
+_TABLE = "labels.csv"
+_KNOWN: Final = (
+    "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
+    "those of flowers102, pets, bccd (CSV) and mnist (idx files)"
+)
+
+
+def read_dataset(root: Path, *, target: str | None = None) -> Dataset:
+    """The data set in a folder, or the one of a CSV file. No picture is opened.
+
+    target: the column to learn, for regression; without it, the labels, or else all columns of numbers.
+    Raises DataInvalidError with the file, the line where there is one, and the reason; OSError.
+    """
+    table = root if root.suffix == ".csv" and root.is_file() else _table(root)
+    if table is not None:
+        return read_csv(table, target)
+    dataset = read_idx(root) if has_idx(root) else read_folders(root)
+    if dataset is None:
+        raise DataInvalidError.at(root, f"no layout of a data set that is known here; known: {_KNOWN}")
+    if target is not None:
+        raise DataInvalidError.at(root, f"there is no target {target!r}: this layout has classes only")
+    return dataset
+
+
+def _table(root: Path) -> Path | None:
+    """labels.csv, or the one CSV file that has a column `file`."""
+    if not root.is_dir():
+        raise DataInvalidError.at(root, "there is no such folder")
+    if (root / _TABLE).is_file():
+        return root / _TABLE
+    lists = [path for path in sorted(root.glob("*.csv")) if path.is_file() and FILE in read_columns(path)]
+    if len(lists) > 1:
+        names = ", ".join(path.name for path in lists)
+        raise DataInvalidError.at(root, f"{names} all have a column 'file': name the one to read, or {_TABLE}")
+    return lists[0] if lists else None

@@ -1,0 +1,63 @@
+"""What a check of a data set found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A picture that cannot be read, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Samples of the same bytes; names, splits and truths (class, or targets) are in the same order."""
+
+    names: tuple[str, ...]
+    splits: tuple[str, ...]
+    truths: tuple[str, ...]
+
+    @property
+    def across_splits(self) -> bool:
+        return len(set(self.splits)) > 1
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether the same picture has different labels or targets."""
+        return len(set(self.truths)) > 1
+
+
+@dataclass(frozen=True)
+class TargetRange:
+    """Values of a target over all splits."""
+
+    name: str
+    least: float
+    mean: float
+    greatest: float
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """splits: pictures by split, "" where none is given. classes: the same for each class, in their order.
+
+    few: classes with fewer than five pictures for training. unbalance: the largest class for training over the
+    smallest; None in regression, and where a class has none. A job fails on problems; warnings are for people.
+    """
+
+    root: Path
+    layout: str
+    splits: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, int]]
+    targets: tuple[TargetRange, ...]
+    broken: tuple[Broken, ...]
+    duplicates: tuple[Duplicate, ...]
+    few: tuple[str, ...]
+    unbalance: float | None
+    skipped: tuple[str, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]

@@ -1,0 +1,174 @@
+"""Fits a net to stored vectors: Lightning's loop, early stopping, the best epoch kept."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from trunkline.core.cpu import available_cores
+from trunkline.heads.classification.learn import FeatureClassifier, loss, metric
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Defaults that need no tuning for some hundred to some ten thousand samples.
+
+    epochs: at most; with validation data it ends `patience` epochs after the best one.
+    balance: weigh classes by the inverse of their frequency.
+    """
+
+    epochs: int = 60
+    batch: int = 128
+    rate: float = 2e-3
+    weight_decay: float = 1.0
+    dropout: float = 0.5
+    label_smoothing: float = 0.1
+    patience: int = 15
+    balance: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the learning curve; validation is None where there is no validation data."""
+
+    number: int
+    train_loss: float
+    validation_loss: float | None
+    validation_metric: float | None
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """float32 (N, C) with labels int64 (N,)."""
+
+    values: np.ndarray
+    labels: np.ndarray
+
+    def dataset(self) -> TensorDataset:
+        return TensorDataset(torch.from_numpy(self.values), torch.from_numpy(self.labels))
+
+
+def fit(
+    net: FeatureClassifier,
+    classes: int,
+    train: Vectors,
+    validation: Vectors | None,
+    options: FitOptions,
+    on_epoch: Callable[[Epoch], None],
+    folder: Path,
+) -> list[Epoch]:
+    """Fit `net` in place and leave it with the weights of its best epoch (the last, without validation data).
+
+    `folder` takes checkpoints while it runs. Returns the learning curve.
+    """
+    lightning.seed_everything(options.seed, workers=True, verbose=False)
+    net.standardise(torch.from_numpy(train.values))
+    module = _Module(net, classes, options, _class_weights(train.labels, classes) if options.balance else None)
+    curve = _Curve(on_epoch)
+    checkpoint = ModelCheckpoint(folder, monitor="validation_metric", mode="max") if validation else None
+    callbacks: list[Callback] = [curve]
+    if checkpoint is not None:
+        stop = EarlyStopping("validation_metric", mode="max", patience=options.patience)
+        callbacks += [checkpoint, stop]
+    with _quiet():
+        trainer = lightning.Trainer(
+            max_epochs=options.epochs,
+            accelerator="cpu",
+            logger=False,
+            callbacks=callbacks,
+            enable_checkpointing=checkpoint is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        torch.set_num_threads(available_cores())
+        trainer.fit(
+            module, _loader(train, options, shuffle=True), _loader(validation, options) if validation else None
+        )
+    if checkpoint is not None and checkpoint.best_model_path:
+        best = torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"]
+        module.load_state_dict(best)
+    net.eval()
+    return curve.epochs
+
+
+class _Module(lightning.LightningModule):
+    def __init__(self, net: FeatureClassifier, classes: int, options: FitOptions, weights: Tensor | None) -> None:
+        super().__init__()
+        self.net, self.options = net, options
+        self.loss, self.metric = loss(weights, options.label_smoothing), metric(classes)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        vectors, labels = batch  # (N, C), (N,)
+        found: Tensor = self.loss(self.net.logits(vectors), labels)
+        self.log("train_loss", found, on_step=False, on_epoch=True)
+        return found
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        vectors, labels = batch
+        logits = self.net.logits(vectors)
+        self.metric(logits, labels)
+        self.log("validation_loss", self.loss(logits, labels))
+        self.log("validation_metric", self.metric)
+
+    def configure_optimizers(self) -> Any:
+        optimiser = torch.optim.AdamW(self.parameters(), lr=self.options.rate, weight_decay=self.options.weight_decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.options.epochs)
+        return {"optimizer": optimiser, "lr_scheduler": schedule}
+
+
+class _Curve(Callback):
+    def __init__(self, on_epoch: Callable[[Epoch], None]) -> None:
+        self.epochs: list[Epoch] = []
+        self._on_epoch = on_epoch
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        seen = trainer.callback_metrics
+        epoch = Epoch(
+            number=trainer.current_epoch + 1,
+            train_loss=float(seen["train_loss"]),
+            validation_loss=_value(seen, "validation_loss"),
+            validation_metric=_value(seen, "validation_metric"),
+        )
+        self.epochs.append(epoch)
+        self._on_epoch(epoch)
+
+
+def _value(seen: Any, name: str) -> float | None:
+    return float(seen[name]) if name in seen else None
+
+
+def _loader(vectors: Vectors, options: FitOptions, *, shuffle: bool = False) -> DataLoader[Any]:
+    return DataLoader(vectors.dataset(), batch_size=options.batch, shuffle=shuffle)
+
+
+def _class_weights(labels: np.ndarray, classes: int) -> Tensor:
+    counts = np.bincount(labels, minlength=classes)
+    return torch.tensor(len(labels) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning advises about machines and loaders that are not ours; the progress is shown by the caller."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

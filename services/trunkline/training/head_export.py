@@ -1,0 +1,77 @@
+"""A trained head to ONNX, checked on real features against torch."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import Dim
+
+from trunkline.core.errors import ModelInvalidError
+from trunkline.serving.session import OnnxSession
+from trunkline.training.export.graph import OPSET, finished_file
+
+PARITY_TOLERANCE = 1e-3
+_BATCH_TOLERANCE = 1e-4
+
+
+def export_head(net: nn.Module, features: Mapping[str, np.ndarray], output: str) -> bytes:
+    """ONNX file with one input for each feature and one output, dynamic in the batch and, for maps, in H and W.
+
+    `features` are real ones, float32, batch of 2 or more, in the order of the net's arguments.
+    """
+    examples = tuple(torch.from_numpy(np.array(value)) for value in features.values())
+    axes = tuple(_axes(name, value) for name, value in features.items())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter's own parts
+        program = torch.onnx.export(
+            net.eval(),
+            examples,
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=(axes,),  # the net takes its features as one *argument
+            input_names=list(features),
+            output_names=[output],
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelInvalidError("torch exported nothing")
+    return finished_file(program.model_proto)
+
+
+def check_head(net: nn.Module, session: OnnxSession, features: Mapping[str, np.ndarray], output: str) -> float:
+    """Largest difference between torch and ONNX Runtime on real features.
+
+    Raises ModelInvalidError where it is above 1e-3 of the largest value, or a batch is not its parts.
+    """
+    with torch.inference_mode():
+        want = net.eval()(*(torch.from_numpy(np.array(value)) for value in features.values())).numpy()
+    found = session.run(features)[output]
+    scale = max(1.0, float(np.abs(want).max()))
+    off = float(np.abs(found - want).max())
+    if not off <= PARITY_TOLERANCE * scale:
+        raise ModelInvalidError(f"ONNX Runtime and torch differ by {off:.2g} in {output!r}: nothing was written")
+    alone = np.concatenate([session.run(part)[output] for part in _parts(features)])
+    if not float(np.abs(found - alone).max()) <= _BATCH_TOLERANCE * scale:
+        raise ModelInvalidError("a batch gives other answers than its pictures one by one: nothing was written")
+    return off
+
+
+def digest_of(model: bytes) -> str:
+    return hashlib.sha256(model).hexdigest()
+
+
+def _parts(features: Mapping[str, np.ndarray]) -> Sequence[dict[str, np.ndarray]]:
+    count = len(next(iter(features.values())))
+    return [{name: value[i : i + 1] for name, value in features.items()} for i in range(count)]
+
+
+def _axes(name: str, value: np.ndarray) -> dict[int, Any]:
+    axes: dict[int, Any] = {0: Dim("batch")}
+    if value.ndim == 4:
+        axes |= {2: Dim(f"{name}_height", min=1, max=256), 3: Dim(f"{name}_width", min=1, max=256)}
+    return axes
