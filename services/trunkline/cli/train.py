@@ -41,7 +41,9 @@ def train(
     resize: Annotated[
         Literal["crop", "squash", "pad"], typer.Option("--resize", help="How to get there.")
     ] = "squash",
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most.")] = 60,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=0, help="At most.", show_default="what gives 2,000 steps")
+    ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.")] = 0,
     balance: Annotated[bool, typer.Option("--balance", help="Weigh rare classes up.")] = False,
     licence: Annotated[str, typer.Option("--licence", help="Terms of the data, for the card.")] = "not stated",
@@ -72,7 +74,7 @@ def train(
         licence=licence,
     )
     request = replace(request, command=_command(request, data))
-    with _watcher(epochs) as watcher:
+    with _watcher() as watcher:
         folder = train_head(request, read_dataset(data), read_settings(models=models).models, cache, watcher)
     _report(folder)
 
@@ -94,7 +96,7 @@ def evaluate(
     from trunkline.serving.settings import read_settings
 
     dataset = read_dataset(data)
-    with _watcher(1) as watcher:
+    with _watcher() as watcher:
         found = evaluate_head(
             read_settings(models=models).models,
             head,
@@ -123,7 +125,7 @@ def _train_extra() -> Iterator[None]:
 
 
 @contextmanager
-def _watcher(epochs: int) -> Iterator["Watcher"]:
+def _watcher() -> Iterator["Watcher"]:
     """Progress bars on standard error: one for each stage, and one for the epochs with loss and metric."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -140,7 +142,7 @@ def _watcher(epochs: int) -> Iterator["Watcher"]:
             bar.update(tasks[name], completed=done)  # type: ignore[arg-type]
 
         def epoch(line: "Epoch") -> None:
-            stage("epochs", line.number, epochs)
+            stage("epochs", line.number, line.of)
             seen = "" if line.validation_metric is None else f", validation {100 * line.validation_metric:.1f} %"
             bar.update(tasks["epochs"], description=f"epochs: loss {line.train_loss:.3f}{seen}")  # type: ignore[arg-type]
 

@@ -1,6 +1,7 @@
 """Fits a net to stored vectors: Lightning's loop, early stopping, the best epoch kept."""
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,31 +19,39 @@ from torch.utils.data import DataLoader, TensorDataset
 from trunkline.core.cpu import available_cores
 from trunkline.heads.classification.learn import FeatureClassifier, loss, metric
 
+_STEPS = 2000
+_SMALLEST_BATCH, _LARGEST_BATCH = 16, 128
+
 
 @dataclass(frozen=True)
 class FitOptions:
     """Defaults that need no tuning for some hundred to some ten thousand samples.
 
-    epochs: at most; with validation data it ends `patience` epochs after the best one.
+    epochs: at most; 0 takes as many as give 2,000 steps, since a small data set has few steps in an epoch. With
+    validation data it ends early, when a quarter of them brought nothing better.
     balance: weigh classes by the inverse of their frequency.
     """
 
-    epochs: int = 60
-    batch: int = 128
-    rate: float = 2e-3
-    weight_decay: float = 1.0
+    epochs: int = 0
+    rate: float = 1e-3
+    weight_decay: float = 3.0
     dropout: float = 0.5
     label_smoothing: float = 0.1
-    patience: int = 15
     balance: bool = False
     seed: int = 0
+
+    def plan(self, samples: int) -> tuple[int, int]:
+        """Batch size and epochs for a number of samples."""
+        batch = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, samples // 32))
+        return batch, self.epochs or math.ceil(_STEPS / math.ceil(samples / batch))
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the learning curve; validation is None where there is no validation data."""
+    """One line of the learning curve, epoch `number` of at most `of`; validation is None without validation data."""
 
     number: int
+    of: int
     train_loss: float
     validation_loss: float | None
     validation_metric: float | None
@@ -59,6 +68,11 @@ class Vectors:
         return TensorDataset(torch.from_numpy(self.values), torch.from_numpy(self.labels))
 
 
+def seed(number: int) -> None:
+    """Set all random numbers; before a net is made, as its first weights are random too."""
+    lightning.seed_everything(number, workers=True, verbose=False)
+
+
 def fit(
     net: FeatureClassifier,
     classes: int,
@@ -72,18 +86,19 @@ def fit(
 
     `folder` takes checkpoints while it runs. Returns the learning curve.
     """
-    lightning.seed_everything(options.seed, workers=True, verbose=False)
+    batch, epochs = options.plan(len(train.labels))
     net.standardise(torch.from_numpy(train.values))
-    module = _Module(net, classes, options, _class_weights(train.labels, classes) if options.balance else None)
+    weights = _class_weights(train.labels, classes) if options.balance else None
+    module = _Module(net, classes, options, epochs, weights)
     curve = _Curve(on_epoch)
     checkpoint = ModelCheckpoint(folder, monitor="validation_metric", mode="max") if validation else None
     callbacks: list[Callback] = [curve]
     if checkpoint is not None:
-        stop = EarlyStopping("validation_metric", mode="max", patience=options.patience)
+        stop = EarlyStopping("validation_metric", mode="max", patience=max(15, epochs // 4))
         callbacks += [checkpoint, stop]
     with _quiet():
         trainer = lightning.Trainer(
-            max_epochs=options.epochs,
+            max_epochs=epochs,
             accelerator="cpu",
             logger=False,
             callbacks=callbacks,
@@ -93,9 +108,7 @@ def fit(
             num_sanity_val_steps=0,
         )
         torch.set_num_threads(available_cores())
-        trainer.fit(
-            module, _loader(train, options, shuffle=True), _loader(validation, options) if validation else None
-        )
+        trainer.fit(module, _loader(train, batch, shuffle=True), _loader(validation, batch) if validation else None)
     if checkpoint is not None and checkpoint.best_model_path:
         best = torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"]
         module.load_state_dict(best)
@@ -104,8 +117,11 @@ def fit(
 
 
 class _Module(lightning.LightningModule):
-    def __init__(self, net: FeatureClassifier, classes: int, options: FitOptions, weights: Tensor | None) -> None:
+    def __init__(
+        self, net: FeatureClassifier, classes: int, options: FitOptions, epochs: int, weights: Tensor | None
+    ) -> None:
         super().__init__()
+        self.epochs = epochs
         self.net, self.options = net, options
         self.loss, self.metric = loss(weights, options.label_smoothing), metric(classes)
 
@@ -124,7 +140,7 @@ class _Module(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimiser = torch.optim.AdamW(self.parameters(), lr=self.options.rate, weight_decay=self.options.weight_decay)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.options.epochs)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.epochs)
         return {"optimizer": optimiser, "lr_scheduler": schedule}
 
 
@@ -137,6 +153,7 @@ class _Curve(Callback):
         seen = trainer.callback_metrics
         epoch = Epoch(
             number=trainer.current_epoch + 1,
+            of=trainer.max_epochs or 0,
             train_loss=float(seen["train_loss"]),
             validation_loss=_value(seen, "validation_loss"),
             validation_metric=_value(seen, "validation_metric"),
@@ -149,8 +166,8 @@ def _value(seen: Any, name: str) -> float | None:
     return float(seen[name]) if name in seen else None
 
 
-def _loader(vectors: Vectors, options: FitOptions, *, shuffle: bool = False) -> DataLoader[Any]:
-    return DataLoader(vectors.dataset(), batch_size=options.batch, shuffle=shuffle)
+def _loader(vectors: Vectors, batch: int, *, shuffle: bool = False) -> DataLoader[Any]:
+    return DataLoader(vectors.dataset(), batch_size=batch, shuffle=shuffle)
 
 
 def _class_weights(labels: np.ndarray, classes: int) -> Tensor:

@@ -19,7 +19,7 @@ from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.evaluation import ClassificationScores, evaluate_classifier
 from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
 from trunkline.training.features import FeatureStore, Recipe
-from trunkline.training.fit import Epoch, FitOptions, Vectors, fit
+from trunkline.training.fit import Epoch, FitOptions, Vectors, fit, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, digest_of, export_head
 from trunkline.training.pictures import draw_confusion, draw_curves, draw_samples
@@ -119,6 +119,7 @@ def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
 def _fit(
     request: TrainRequest, dataset: Dataset, splits: _Splits, store: FeatureStore, watcher: Watcher
 ) -> tuple[FeatureClassifier, list[Epoch]]:
+    seed(request.options.seed)
     net = FeatureClassifier(store.widths(request.features), len(dataset.classes), request.options.dropout)
     views = [False, True] if request.mirror else [False]
     train = _vectors(request, splits.train, store, views, watcher)
