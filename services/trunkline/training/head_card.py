@@ -61,7 +61,7 @@ ONNX Runtime and the head's decode.
 
     {facts.command}
 
-Epochs {facts.epochs}, the best was {facts.best_epoch}; {facts.seconds:.0f} s in all.
+Epochs {facts.epochs}, the best was {facts.best_epoch}; {facts.seconds:.0f} s, evaluation left out.
 """
 
 
