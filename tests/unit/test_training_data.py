@@ -1,150 +1,446 @@
-"""Data sets are read as they lie, and what is wrong with them is named by file and line."""
+"""Data sets as they lie on disk: each layout is read, each fault is named, and what is in the pictures is checked."""
 
 import gzip
+import io
+import json
+import pickle
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.unit.pictures import encode
+from trunkline.cli import main
 from trunkline.core.errors import DataInvalidError
-from trunkline.core.images import decode_image
 from trunkline.training.data.check import check_dataset
 from trunkline.training.data.read import read_dataset
 
 
-def picture(path: Path, colour: int = 0) -> Path:
+def put(path: Path, shade: int = 0) -> Path:
+    """A picture of its own; the same shade gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8), (colour, colour, colour)).save(path)
+    path.write_bytes(encode(Image.new("RGB", (8, 6), (shade % 256, shade // 256, 0)), "PNG"))
     return path
 
 
-def table(folder: Path, text: str, files: str = "a b c", name: str = "labels.csv") -> Path:
-    for number, file in enumerate(files.split()):
-        picture(folder / f"{file}.png", 10 * number)
-    (folder / name).write_text(text)
-    return folder
+def put_many(folder: Path, *names: str) -> None:
+    for shade, name in enumerate(names):
+        put(folder / name, shade)
 
 
-def test_a_folder_for_each_class_is_a_data_set(tmp_path):
-    for name in ("owl", "cat"):
-        picture(tmp_path / name / "1.png")
-    found = read_dataset(tmp_path)
-    assert (found.layout, found.classes) == ("folders", ("cat", "owl"))
-    assert [(sample.name, sample.label, sample.split) for sample in found.samples] == [
-        ("cat/1.png", 0, ""),
-        ("owl/1.png", 1, ""),
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    header = bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape)
+    path.write_bytes(gzip.compress(header + values.astype(np.uint8).tobytes()))
+
+
+def write_digits(root: Path, stem: str, labels: list[int]) -> None:
+    images = np.arange(len(labels) * 12).reshape(-1, 4, 3)
+    write_idx(root / f"{stem}-images-idx3-ubyte.gz", images)
+    write_idx(root / f"{stem}-labels-idx1-ubyte.gz", np.array(labels))
+
+
+def facts(dataset) -> list[tuple]:
+    return [(sample.name, sample.split, sample.label) for sample in dataset.samples]
+
+
+def refusal(root: Path, **options) -> DataInvalidError:
+    with pytest.raises(DataInvalidError) as caught:
+        read_dataset(root, **options)
+    return caught.value
+
+
+# The layouts.
+
+
+def test_a_folder_per_class_is_read(tmp_path):
+    put_many(tmp_path, "rose/1.png", "rose/2.PNG", "aster/3.png", ".cache/4.png", "rose/.hidden.png")
+    dataset = read_dataset(tmp_path)
+    assert (dataset.layout, dataset.classes, dataset.target_names) == ("folders", ("aster", "rose"), ())
+    assert facts(dataset) == [("aster/3.png", "", 0), ("rose/1.png", "", 1), ("rose/2.PNG", "", 1)]
+    assert dataset.samples[0].read() == (tmp_path / "aster/3.png").read_bytes()
+
+
+def test_folders_below_splits_are_read_in_the_order_of_the_splits(tmp_path):
+    put_many(tmp_path, "test/b/1.png", "train/a/2.png", "train/b/3.png", "valid/a/4.png")
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset) == [
+        ("train/a/2.png", "train", 0),
+        ("train/b/3.png", "train", 1),
+        ("valid/a/4.png", "val", 0),
+        ("test/b/1.png", "test", 1),
+    ]
+    assert [sample.name for sample in dataset.of_split("val", "test")] == ["valid/a/4.png", "test/b/1.png"]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    put_many(tmp_path, "train/1.png", "plane/2.png")
+    assert facts(read_dataset(tmp_path)) == [("plane/2.png", "", 0), ("train/1.png", "", 1)]
+
+
+def test_what_lies_between_the_class_folders_is_named(tmp_path):
+    put_many(tmp_path, "train/a/1.png", "train/b/2.png", "train/loose.png", "train/b/deep/3.png")
+    write(tmp_path / "train/a/notes.txt", "x")
+    (tmp_path / "docs").mkdir()
+    assert set(read_dataset(tmp_path).skipped) == {"docs/", "train/loose.png", "train/b/deep/", "train/a/notes.txt"}
+
+
+def test_labels_in_a_csv_file_are_read(tmp_path):
+    put_many(tmp_path, "1.png", "2.png", "3.png")
+    write(tmp_path / "list.csv", "file, label, split", "1.png,10,train", "", "./2.png,9,validation", "3.png,9,Test")
+    write(tmp_path / "other.csv", "colour", "red")
+    dataset = read_dataset(tmp_path)
+    assert (dataset.layout, dataset.classes) == ("csv", ("9", "10"))
+    assert facts(dataset) == [("1.png", "train", 1), ("2.png", "val", 0), ("3.png", "test", 0)]
+    assert read_dataset(tmp_path / "list.csv") == dataset
+
+
+def test_columns_of_numbers_are_targets_and_text_is_not(tmp_path):
+    put_many(tmp_path, "1.png", "2.png")
+    write(tmp_path / "labels.csv", "\ufefffile,angle,remark,size", "1.png,-1.5,good,1e2", '2.png,3,"poor, dark",4')
+    dataset = read_dataset(tmp_path)
+    assert (dataset.classes, dataset.target_names) == ((), ("angle", "size"))
+    assert [(sample.label, sample.targets) for sample in dataset.samples] == [
+        (None, (-1.5, 100.0)),
+        (None, (3.0, 4.0)),
     ]
 
 
-def test_folders_of_classes_may_lie_below_splits(tmp_path):
-    for split in ("train", "val", "test"):
-        for name in ("cat", "owl"):
-            picture(tmp_path / split / name / "1.png")
-    found = read_dataset(tmp_path)
-    assert {sample.split for sample in found.samples} == {"train", "val", "test"}
-    assert len(found.of_split("train", "val")) == 4
-
-
-def test_a_table_of_labels_is_a_classification(tmp_path):
-    found = read_dataset(table(tmp_path, "file,label,split\na.png,owl,train\nb.png,cat,val\n"))
-    assert found.classes == ("cat", "owl")
-    assert [(sample.label, sample.split) for sample in found.samples] == [(1, "train"), (0, "val")]
-    assert found.samples[0].read() == (tmp_path / "a.png").read_bytes()
-
-
-def test_a_table_of_numbers_is_a_regression(tmp_path):
-    folder = table(tmp_path, "file,angle,size,split\na.png,1.5,3,train\nb.png,-2,4,test\n")
-    assert read_dataset(folder).target_names == ("angle", "size")
-    assert read_dataset(folder).samples[1].targets == (-2.0, 4.0)
-    assert read_dataset(folder, target="size").samples[0].targets == (3.0,)
-
-
-def test_classes_with_numbers_come_in_the_order_of_their_numbers(tmp_path):
-    text = "file,class_id,class_name,split\na.png,10,aster,train\nb.png,2,rose,test\n"
-    assert read_dataset(table(tmp_path, text)).classes == ("rose", "aster")
-
-
-def test_idx_files_are_digits_with_a_picture_each(tmp_path):
-    for part, count in (("train12k", 3), ("t10k", 2)):
-        digits = np.arange(count * 28 * 28, dtype=np.uint32).astype(np.uint8)
-        images = struct.pack(">IIII", 2051, count, 28, 28) + digits.tobytes()
-        labels = struct.pack(">II", 2049, count) + bytes(range(count))
-        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
-        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
-    found = read_dataset(tmp_path)
-    assert found.classes == tuple("0123456789")
-    assert [sample.split for sample in found.samples] == ["train"] * 3 + ["test"] * 2
-    pixels = np.asarray(decode_image(found.samples[1].read()))[..., 0]
-    assert (pixels == (np.arange(784, 1568) % 256).reshape(28, 28)).all()
+def test_a_target_can_be_chosen_also_beside_labels(tmp_path):
+    put_many(tmp_path, "1.png", "2.png")
+    write(tmp_path / "labels.csv", "file,label,age", "1.png,a,7", "2.png,b,8")
+    assert read_dataset(tmp_path).classes == ("a", "b")
+    assert [sample.targets for sample in read_dataset(tmp_path, target="age").samples] == [(7.0,), (8.0,)]
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("file,label\na.png,cat\nz.png,owl\n", r"line 3: z\.png is missing"),
-        ("file,label\na.png,cat\n../b.png,owl\n", r"line 3: \.\./b\.png leaves the folder"),
-        ("file,label\na.png,cat\nb.png,owl\na.png,owl\n", r"line 4: a\.png is also on line 2, with another label"),
-        ("file,label,split\na.png,cat,train\nb.png,owl,later\n", "line 3: the split 'later' is none of"),
-        ("file,angle\na.png,1\nb.png,north\n", "line 3: 'north' in column 'angle' is no number"),
-        ("file,label\na.png,cat\nb.png,\n", "line 3: the label is empty"),
-        ("file,label\na.png,cat\nb.png,cat\n", "two"),
-        ("picture,label\na.png,cat\n", "no column 'file'"),
-    ],
+    ("layout", "columns"),
+    [("flowers102", "class_id,class_name"), ("pets", "breed_id,breed")],
+    ids=["flowers", "pets"],
 )
-def test_a_fault_in_a_table_is_named_with_its_line(tmp_path, text, reason):
-    with pytest.raises(DataInvalidError, match=reason):
-        read_dataset(table(tmp_path, text))
+def test_numbered_classes_are_in_the_order_of_their_numbers(tmp_path, layout, columns):
+    put_many(tmp_path, "1.png", "2.png", "3.png")
+    write(tmp_path / "labels.csv", f"file,{columns},split", "1.png,10,a,train", "2.png,9,z,test", "3.png,10,a,test")
+    dataset = read_dataset(tmp_path)
+    assert (dataset.layout, dataset.classes) == (layout, ("z", "a"))
+    assert facts(dataset) == [("1.png", "train", 1), ("2.png", "test", 0), ("3.png", "test", 1)]
 
 
-def test_a_folder_of_no_known_layout_says_which_are_known(tmp_path):
-    (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(DataInvalidError, match="folder per class"):
-        read_dataset(tmp_path)
-    with pytest.raises(DataInvalidError, match="no such folder"):
-        read_dataset(tmp_path / "none")
+def test_counts_of_blood_cells_are_targets(tmp_path):
+    put_many(tmp_path, "1.png", "2.png")
+    header = "file,split,n_rbc,n_wbc,n_platelets,n_all"
+    write(tmp_path / "counts.csv", header, "1.png,train,19,1,0,20", "2.png,val,3,0,2,5")
+    dataset = read_dataset(tmp_path)
+    assert (dataset.layout, dataset.target_names) == ("bccd", ("n_rbc", "n_wbc", "n_platelets", "n_all"))
+    assert [sample.targets for sample in read_dataset(tmp_path, target="n_rbc").samples] == [(19.0,), (3.0,)]
 
 
-def test_a_check_counts_and_names_what_is_wrong(tmp_path):
-    for split, count in (("train", 6), ("test", 2)):
-        for offset, name in enumerate(("cat", "owl")):
-            for number in range(count):
-                picture(tmp_path / split / name / f"{number}.png", 100 * (split == "test") + 20 * number + offset)
-    picture(tmp_path / "test/cat/same.png", 0)  # the same picture as train/cat/0.png
-    (tmp_path / "train/owl/broken.png").write_bytes(b"no picture")
-    picture(tmp_path / "train/yak/0.png", 77)
-    report = check_dataset(read_dataset(tmp_path))
-    assert report.splits == {"train": 14, "test": 5}
-    assert report.classes["owl"] == {"train": 7, "test": 2}
-    assert [broken.name for broken in report.broken] == ["train/owl/broken.png"]
-    assert report.problems[0].startswith("train/owl/broken.png: not a picture")
-    assert report.few == ("yak",)
-    assert any("same.png" in text and "different splits" in text for text in report.warnings)
-    assert any("'yak' has 1" in text for text in report.warnings)
+def test_digits_in_idx_files_become_png(tmp_path):
+    write_digits(tmp_path, "t10k", [7])
+    write_digits(tmp_path, "train12k", [3, 0])
+    dataset = read_dataset(tmp_path)
+    assert (dataset.layout, dataset.classes) == ("mnist", tuple("0123456789"))
+    assert facts(dataset) == [("train12k[0]", "train", 3), ("train12k[1]", "train", 0), ("t10k[0]", "test", 7)]
+    picture = Image.open(io.BytesIO(dataset.samples[1].read()))
+    assert np.array_equal(np.asarray(picture), np.arange(12, 24).reshape(4, 3))
 
 
-def test_a_good_data_set_has_no_problems(tmp_path):
-    for offset, name in enumerate(("cat", "owl")):
-        for number in range(6):
-            picture(tmp_path / name / f"{number}.png", 20 * number + offset)
-    report = check_dataset(read_dataset(tmp_path))
-    assert (report.problems, report.warnings, report.broken) == ((), (), ())
+def test_samples_can_be_sent_to_other_processes(tmp_path):
+    write_digits(tmp_path, "train", [3, 0])
+    sample = read_dataset(tmp_path).samples[1]
+    assert pickle.loads(pickle.dumps(sample)).read() == sample.read()
+
+
+def test_a_line_that_is_repeated_counts_once(tmp_path):
+    put_many(tmp_path, "1.png", "2.png")
+    write(tmp_path / "labels.csv", "file,label", "1.png,a", "./1.png,a", "2.png,b")
+    assert len(read_dataset(tmp_path).samples) == 2
+
+
+# The faults.
 
 
 @pytest.mark.parametrize(
-    ("folder", "splits", "classes"),
+    ("lines", "line", "reason"),
     [
-        ("flowers102", {"train": 1020, "val": 1020, "test": 4978}, 102),
-        ("pets", {"train": 444, "test": 296}, 37),
-        ("mnist", {"train": 12000, "test": 10000}, 10),
-        ("bccd", {"train": 205, "val": 87, "test": 72}, 0),
+        (["file,label", "1.png,a", "3.png,b"], 3, "3.png is missing"),
+        (["file,label", "1.png,a", ",b"], 3, "the file is empty"),
+        (["file,label", f"1.png,a\n{'x' * 5000}.png,b"], 3, "is missing"),
+        (["file,label", "1.png,a", "../1.png,b"], 3, "leaves the folder"),
+        (["file,label", "1.png,a", "x/../../1.png,b"], 3, "leaves the folder"),
+        (["file,label", "1.png,a", "/etc/hostname,b"], 3, "leaves the folder"),
+        (["file,label", "1.png,a", "2.png,"], 3, "the label is empty"),
+        (["file,label", "1.png,a", "2.png,b", "./1.png,b"], 4, "1.png is also on line 2, with another label"),
+        (["file,age", "1.png,1", "1.png,2"], 3, "another target"),
+        (["file,label,split", "1.png,a,train", "1.png,a,test", "2.png,b,test"], 3, "another split"),
+        (["file,label,split", "1.png,a,train", "2.png,b,dev"], 3, "the split 'dev' is none of train, val, test"),
+        (["file,label,split", "1.png,a,train", "2.png,b,"], 3, "the split '' is none of"),
+        (["file,age", "1.png,1", "2.png,1,5"], 3, "3 values; the header has 2 columns"),
+        (["file,age", "1.png,1", "2.png,old"], 3, "'old' in column 'age' is no number"),
+        (["file,age", "1.png,1", "2.png,"], 3, "'' in column 'age' is no number"),
+        (["file,age", "1.png,1", "2.png,nan"], 3, "'nan' in column 'age' is no number"),
+        (["file,age", "1.png,1", "2.png,1_0"], 3, "'1_0' in column 'age' is no number"),
+        (["file,remark", "1.png,good"], 1, "neither a column 'label' nor one of numbers"),
+        (["picture,label", "1.png,a"], 1, "no column 'file', only picture, label"),
+        (["file,label,label", "1.png,a,b"], 1, "two columns 'label'"),
+        (["file,label", '"1.png"x,a'], 2, "not CSV"),
+        (["file,class_id,class_name", "1.png,one,a"], 2, "'one' in column 'class_id' is no whole number"),
+        (["file,class_id,class_name", "1.png,1,a", "2.png,1,b"], 3, "class 1 'b' was 'a' before"),
+        (["file,class_id,class_name", "1.png,1,a", "2.png,2,a"], 3, "class 2 'a' was number 1 before"),
+        (["file,label", "1.png,a", "2.png,a"], None, "only the class 'a'"),
+        (["file,label"], None, "no rows"),
+        ([""], None, "the file is empty"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_fault_in_a_csv_file_is_named_with_its_line(tmp_path, lines, line, reason):
+    put_many(tmp_path, "1.png", "2.png")
+    path = write(tmp_path / "labels.csv", *lines)
+    error = refusal(tmp_path)
+    assert reason in error.message
+    assert error.message.startswith(str(path) if line is None else f"{path}, line {line}: ")
+    assert error.metadata == {"file": str(path)} | ({} if line is None else {"line": str(line)})
+
+
+def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path):
+    (tmp_path / "labels.csv").write_bytes(b"file,label\n1.png,a\n2.png,\xfcber\n")
+    assert "labels.csv, line 3: the text is not UTF-8" in refusal(tmp_path).message
+
+
+@pytest.mark.parametrize("target", ["weight", "split", "file"])
+def test_a_target_that_is_none_is_refused_with_those_that_are(tmp_path, target):
+    put(tmp_path / "1.png")
+    write(tmp_path / "labels.csv", "file,age,split", "1.png,1,train")
+    assert f"no target {target!r}; columns of numbers: age" in refusal(tmp_path, target=target).message
+
+
+def test_a_target_is_refused_where_there_are_only_classes(tmp_path):
+    put_many(tmp_path, "a/1.png", "b/2.png")
+    assert "no target 'age': this layout has classes only" in refusal(tmp_path, target="age").message
+
+
+def test_an_unknown_layout_is_refused_with_those_that_are_known(tmp_path):
+    put(tmp_path / "alphabet/letter/1.png")
+    message = refusal(tmp_path).message
+    assert message.startswith(f"{tmp_path}: no layout")
+    assert all(word in message for word in ("folder per class", "file,label[,split]", "flowers102", "idx"))
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    assert refusal(tmp_path / "none").message == f"{tmp_path / 'none'}: there is no such folder"
+
+
+def test_a_folder_beside_the_splits_is_refused(tmp_path):
+    put_many(tmp_path, "train/a/1.png", "train/b/2.png", "dev/a/3.png")
+    assert "dev: the split 'dev' is none of train, val, test" in refusal(tmp_path).message
+
+
+def test_one_class_folder_alone_is_refused(tmp_path):
+    put(tmp_path / "images/1.png")
+    assert "only the class 'images'; a classifier needs two" in refusal(tmp_path).message
+
+
+def test_two_lists_are_refused_and_both_are_named(tmp_path):
+    for name in ("one.csv", "two.csv"):
+        write(tmp_path / name, "file,label")
+    assert "one.csv, two.csv all have a column 'file'" in refusal(tmp_path).message
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path):
+    put_many(tmp_path, "a/1.png", "b/\udcff.png")
+    assert "is not UTF-8" in refusal(tmp_path).message
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (LABELS, None, "the file is missing"),
+        (IMAGES, None, "the file is missing"),
+        (IMAGES, b"plain", "not gzip, or cut off"),
+        (IMAGES, gzip.compress(b"x" * 99)[:-9], "not gzip, or cut off"),
+        (IMAGES, gzip.compress(bytes(16)), "not an idx file of bytes in 3 dimensions"),
+        (IMAGES, gzip.compress(bytes((0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 9))), "1 values; the header"),
+        (LABELS, gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 1, 9))), "1 labels for 2 pictures"),
+        (LABELS, gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 2, 9, 10))), "the label 10 is no digit"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_fault_in_an_idx_file_is_named(tmp_path, name, content, reason):
+    write_digits(tmp_path, "train", [1, 2])
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    message = refusal(tmp_path).message
+    assert message.startswith(str(tmp_path / name))
+    assert reason in message
+
+
+def test_an_idx_file_of_no_split_is_refused(tmp_path):
+    write_digits(tmp_path, "emnist", [1, 2])
+    assert "begins with none of train, val, test, t10k" in refusal(tmp_path).message
+
+
+# The check.
+
+
+def good_folders(root: Path) -> None:
+    put_many(root, *(f"{split}/{name}/{i}.png" for split in ("train", "test") for name in "ab" for i in range(5)))
+
+
+def test_good_data_has_neither_problems_nor_warnings(tmp_path):
+    good_folders(tmp_path)
+    seen = []
+    report = check_dataset(read_dataset(tmp_path), workers=2, progress=lambda done, of: seen.append((done, of)))
+    assert report.splits == {"train": 10, "test": 10}
+    assert report.classes == {"a": {"train": 5, "test": 5}, "b": {"train": 5, "test": 5}}
+    assert (report.problems, report.warnings, report.unbalance) == ((), (), 1.0)
+    assert seen == [(done, 20) for done in range(1, 21)]
+
+
+def test_broken_pictures_are_problems_and_are_all_named(tmp_path):
+    good_folders(tmp_path)
+    cut = tmp_path / "train/a/0.png"
+    cut.write_bytes(cut.read_bytes()[:44])
+    (tmp_path / "train/a/1.png").write_bytes(b"")
+    (tmp_path / "test/b/2.png").write_bytes(b"text")
+    dataset = read_dataset(tmp_path)
+    (tmp_path / "test/b/3.png").unlink()
+    report = check_dataset(dataset)
+    assert [picture.name for picture in report.broken] == [
+        "train/a/0.png",
+        "train/a/1.png",
+        "test/b/2.png",
+        "test/b/3.png",
+    ]
+    assert report.problems[1] == "train/a/1.png: the picture is empty (0 bytes)"
+    assert report.problems[3] == "test/b/3.png: cannot be read: No such file or directory"
+    assert not report.duplicates
+
+
+def test_the_same_picture_in_two_splits_is_named_first_and_with_both(tmp_path):
+    good_folders(tmp_path)
+    put(tmp_path / "train/a/x.png", 900)
+    put(tmp_path / "train/a/y.png", 900)
+    put(tmp_path / "train/b/z.png", 901)
+    put(tmp_path / "test/a/z.png", 901)
+    report = check_dataset(read_dataset(tmp_path))
+    assert not report.problems
+    assert report.warnings == (
+        "train/b/z.png (train) = test/a/z.png (test): the same picture in different splits, which flatters the "
+        "result, labelled differently: 'b', 'a'",
+        "train/a/x.png (train) = train/a/y.png (train): the same picture",
+    )
+
+
+def test_small_and_unequal_classes_are_warned_of_and_empty_ones_are_problems(tmp_path):
+    put_many(tmp_path, *(f"train/a/{i}.png" for i in range(30)), "train/b/30.png", "train/b/31.png", "test/c/32.png")
+    report = check_dataset(read_dataset(tmp_path))
+    assert report.few == ("b", "c")
+    assert report.problems == ("class 'c' has no picture for training",)
+    assert any("class 'b' has 2 for training" in text for text in report.warnings)
+    assert report.unbalance is None
+    put_many(tmp_path, "train/c/33.png")
+    report = check_dataset(read_dataset(tmp_path))
+    assert report.unbalance == 30.0
+    assert any("30 times as many" in text for text in report.warnings)
+
+
+def test_data_without_a_picture_for_training_is_a_problem(tmp_path):
+    put_many(tmp_path, "test/a/1.png", "test/b/2.png")
+    assert check_dataset(read_dataset(tmp_path)).problems == ("no picture is for training",)
+
+
+def test_targets_have_their_range_and_a_constant_one_is_warned_of(tmp_path):
+    put_many(tmp_path, "1.png", "2.png")
+    write(tmp_path / "labels.csv", "file,age,size", "1.png,1,5", "2.png,2,5")
+    report = check_dataset(read_dataset(tmp_path))
+    assert [(t.name, t.least, t.mean, t.greatest) for t in report.targets] == [("age", 1, 1.5, 2), ("size", 5, 5, 5)]
+    assert report.warnings == ("target 'size' is 5 in all pictures for training",)
+    assert report.unbalance is None
+
+
+# The command.
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line; its status, standard output and standard error."""
+
+    def _run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["trunkline", "data", "check", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return _run
+
+
+def test_the_command_shows_counts_and_ends_well(tmp_path, run):
+    good_folders(tmp_path)
+    status, out, err = run(tmp_path)
+    assert (status, err) == (0, "")
+    assert "layout folders, 20 pictures, 2 classes" in out
+    assert "can be trained on: 0 problems, 0 warnings" in out
+
+
+def test_the_command_lists_problems_and_fails(tmp_path, run):
+    good_folders(tmp_path)
+    (tmp_path / "train/a/[red].png").write_bytes(b"text")
+    status, out, _ = run(tmp_path)
+    assert status == 1
+    assert "problem: train/a/[red].png: not a picture" in out
+    assert "cannot be trained on: 1 problem, 0 warnings" in out
+
+
+def test_the_command_prints_one_json_document(tmp_path, run):
+    put_many(tmp_path, "1.png", "2.png")
+    write(tmp_path / "labels.csv", "file,age,size", "1.png,1,5", "2.png,2,7")
+    status, out, _ = run(tmp_path, "--target", "age", "--json")
+    document = json.loads(out)
+    assert status == 0
+    assert (document["root"], document["splits"]) == (str(tmp_path), {"": 2})
+    assert document["targets"] == [{"name": "age", "least": 1.0, "mean": 1.5, "greatest": 2.0}]
+
+
+def test_the_command_refuses_bad_data_in_one_line(tmp_path, run):
+    write(tmp_path / "labels.csv", "file,label", "1.png,a")
+    status, out, err = run(tmp_path, "--json")
+    assert (status, out) == (1, "")
+    assert err == f"trunkline: {tmp_path}/labels.csv, line 2: 1.png is missing\n"
+
+
+# The real ones.
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "counts"),
+    [
+        ("flowers102", 102, (1020, 1020, 4978)),
+        ("pets", 37, (444, 0, 296)),
+        ("mnist", 10, (12000, 0, 10000)),
+        ("bccd", 0, (205, 87, 72)),
     ],
 )
-def test_real_data_sets_are_understood_as_they_are(datasets, folder, splits, classes):
-    found = read_dataset(datasets / folder)
-    assert {split: len(found.of_split(split)) for split in splits} == splits
-    assert len(found.samples) == sum(splits.values())
-    assert len(found.classes) == classes
-    assert found.layout == folder
-    assert (found.target_names == ()) == bool(classes)
+def test_real_data_sets_are_read_as_they_are(datasets, name, classes, counts):
+    dataset = read_dataset(datasets / name)
+    assert (dataset.layout, len(dataset.classes)) == (name, classes)
+    assert tuple(len(dataset.of_split(split)) for split in ("train", "val", "test")) == counts
+    assert dataset.skipped == ()
+    assert {sample.label for sample in dataset.samples} == (set(range(classes)) or {None})
+
+
+def test_real_pictures_of_blood_are_sound(datasets):
+    report = check_dataset(read_dataset(datasets / "bccd", target="n_rbc"))
+    assert (report.problems, report.duplicates) == ((), ())
+    assert (report.targets[0].least, report.targets[0].greatest) == (0, 27)

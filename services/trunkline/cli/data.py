@@ -67,14 +67,19 @@ def _to_json(report: "DataReport") -> dict[str, Any]:
 
 def _show(report: "DataReport") -> None:
     out, pictures = console(), sum(report.splits.values())
-    out.print(f"{report.root}: layout {report.layout}, {pictures} pictures, {len(report.classes)} classes")
+    learnt = f"{len(report.classes)} classes" if report.classes else _count(len(report.targets), "target")
+    out.print(f"{report.root}: layout {report.layout}, {pictures} pictures, {learnt}")
     _show_counts(report)
     if report.unbalance is not None:
         out.print(f"the largest class has {report.unbalance:.1f} times the pictures for training of the smallest")
     _show_list("problem", report.problems)
     _show_list("warning", report.warnings)
     verdict = "cannot be trained on" if report.problems else "can be trained on"
-    out.print(f"{verdict}: {len(report.problems)} problems, {len(report.warnings)} warnings")
+    out.print(f"{verdict}: {_count(len(report.problems), 'problem')}, {_count(len(report.warnings), 'warning')}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _show_counts(report: "DataReport") -> None:

@@ -34,8 +34,9 @@ def read_csv(path: Path, target: str | None) -> Dataset:
     if target is not None or not _is_classification(table.columns, layout):
         return _regression(table, layout, target)
     classes, labels = _plain_labels(table) if _LABEL in table.columns else _numbered_labels(table, *_NUMBERED[layout])
+    samples = _samples(table, ((label, ()) for label in labels))
     require_two(classes, path)
-    return Dataset(path.parent, layout, classes, (), _samples(table, ((label, ()) for label in labels)))
+    return Dataset(path.parent, layout, classes, (), samples)
 
 
 def _layout(columns: tuple[str, ...]) -> str:

@@ -54,10 +54,8 @@ def _splits(root: Path) -> dict[Path, str]:
 
 
 def _holds_classes(folder: Path) -> bool:
-    """A class may be called "train": then it holds pictures, and no folders of pictures."""
-    return not any(map(_is_picture, _entries(folder))) and any(
-        _is_picture(entry) for inside in _folders(folder) for entry in _entries(inside)
-    )
+    """A class may be called "train": its pictures lie in no folders of their own."""
+    return any(_is_picture(entry) for inside in _folders(folder) for entry in _entries(inside))
 
 
 def _pictures(folder: Path, split: str) -> Iterator[_Found]:
