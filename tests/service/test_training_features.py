@@ -2,6 +2,7 @@
 
 import io
 import random
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -15,7 +16,8 @@ from trunkline.core.repository import Repository
 from trunkline.testing import serve
 from trunkline.training.data.read import read_dataset
 from trunkline.training.evaluation import evaluate_head
-from trunkline.training.fit import FitOptions
+from trunkline.training.features import FeatureStore, Recipe
+from trunkline.training.fit import Epoch, FitOptions
 from trunkline.training.run import TrainRequest, Watcher, train_head
 
 CLASSES = ("camera", "chelsea", "coffee")
@@ -123,12 +125,43 @@ def test_a_broken_picture_fails_the_run_by_name_and_publishes_nothing(data, repo
     assert [path.name for path in repository.iterdir()] == ["backbones"]
 
 
+def test_equal_pictures_are_stored_side_by_side(data, models, tmp_path):
+    same = read_dataset(data).samples[:1] * 64
+    store = FeatureStore(Repository(models).backbone("efficientnet-lite0"), tmp_path)
+    for size in (32, 64, 96, 128):
+        recipe = Recipe(("pooled",), PreprocessSpec(width=size, height=size))
+        vectors = store.vectors(same, recipe, lambda done, total: None)
+        assert (vectors == vectors[0]).all()
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
+
+
+def test_validation_data_picks_the_best_epoch(data, repository, tmp_path, watcher, seen):
+    dataset = read_dataset(data)
+    halves = tuple(
+        replace(sample, split="val") if sample.split == "train" and number % 2 else sample
+        for number, sample in enumerate(dataset.samples)
+    )
+    train_head(request(), replace(dataset, samples=halves), repository, tmp_path / "cache", watcher)
+    epochs = [epoch for epoch in seen if isinstance(epoch, Epoch)]
+    assert epochs
+    assert all(epoch.validation_metric is not None for epoch in epochs)
+    assert Repository(repository).head("photos").manifest.metrics["accuracy"] >= 0.9
+
+
+def test_a_head_cannot_be_evaluated_on_data_without_classes(models, tmp_path, samples):
+    (tmp_path / "counts.csv").write_text("file,count\na.jpg,3\n")
+    (tmp_path / "a.jpg").write_bytes((samples / "coffee.jpg").read_bytes())
+    with pytest.raises(InvalidRequestError, match="no classes"):
+        evaluate_head(models, "imagenet", read_dataset(tmp_path), None, lambda done, total: None)
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
         ({"train_splits": ("nothing",)}, r"no pictures of split nothing; the data has \['test', 'train'\]"),
         ({"train_splits": ("train", "test")}, "cannot be learned from and evaluated on"),
         ({"features": ("c9",)}, "has no feature"),
+        ({"name": "My Photos"}, "--name 'My Photos'"),
     ],
 )
 def test_a_request_that_does_not_fit_the_data_says_why(data, repository, tmp_path, watcher, changes, match):

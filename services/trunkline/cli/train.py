@@ -60,14 +60,14 @@ def train(
         from trunkline.training.data.read import read_dataset
         from trunkline.training.fit import FitOptions
         from trunkline.training.run import TrainRequest, train_head
-    from trunkline.core.preprocess import PreprocessSpec
+    from trunkline.core.preprocess import parse_spec
     from trunkline.serving.settings import read_settings
 
     request = TrainRequest(
         name=name,
         backbone=backbone,
         features=tuple(feature or ("c4", "c5", "pooled")),
-        spec=PreprocessSpec(resize=resize, width=size, height=size),
+        spec=parse_spec({"resize": resize, "width": size, "height": size}),
         train_splits=tuple(split or ("train",)),
         test_split=test_split,
         options=FitOptions(epochs=epochs, seed=seed, balance=balance),

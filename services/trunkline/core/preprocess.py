@@ -7,14 +7,16 @@ out here is uint8.
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from trunkline.core.errors import InvalidRequestError
 from trunkline.core.images import Area, EncodedImage
 
 STRIDE = 32  # the largest stride of a backbone: sizes are multiples of it, so that every feature fits exactly
@@ -55,6 +57,15 @@ class PreprocessSpec(BaseModel):
         """16 hex digits of the SHA-256 of the spec: equal specs, equal fingerprints."""
         text = json.dumps(self.model_dump(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def parse_spec(fields: Mapping[str, object]) -> PreprocessSpec:
+    """A spec from values that came from outside. Raises InvalidRequestError that names the field."""
+    try:
+        return PreprocessSpec.model_validate(dict(fields))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise InvalidRequestError(f"preprocess.{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import Message
-from pydantic import ValidationError
 
 from trunkline.api.inference.v1 import backbone_service_pb2, preprocess_pb2, tensor_pb2
 from trunkline.api.vision.v1 import results_pb2, vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import BackboneInfo, HeadInfo
-from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec
 from trunkline.core.results import (
     Box,
     Classification,
@@ -78,11 +77,7 @@ def spec_to_pb(spec: PreprocessSpec) -> preprocess_pb2.PreprocessSpec:
 
 def spec_from_pb(spec: preprocess_pb2.PreprocessSpec) -> PreprocessSpec:
     """Raises InvalidRequestError for a spec that is not legal."""
-    try:
-        return PreprocessSpec.model_validate({name.name: getattr(spec, name.name) for name in spec.DESCRIPTOR.fields})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise InvalidRequestError(f"preprocess.{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+    return parse_spec({field.name: getattr(spec, field.name) for field in spec.DESCRIPTOR.fields})
 
 
 def frame_to_pb(frame: Frame) -> backbone_service_pb2.Frame:

@@ -10,7 +10,7 @@ import numpy as np
 
 from trunkline.core.bundle import BackboneManifest, Bundle, HeadManifest
 from trunkline.core.cpu import available_cores
-from trunkline.core.errors import InvalidRequestError
+from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import preprocess
@@ -72,7 +72,10 @@ def evaluate_classifier(
     samples: Sequence[Sample],
     progress: Callable[[int, int], None],
 ) -> ClassificationScores:
-    """Ask the head about every sample, as the service would. Raises InvalidRequestError without samples."""
+    """Ask the head about every sample, as the service would.
+
+    Raises InvalidRequestError without samples, DataInvalidError that names a broken picture.
+    """
     if not samples:
         raise InvalidRequestError("there is nothing to evaluate on: the data has no picture of that split")
     sessions, decoder = (load_session(backbone), load_session(head)), head_class("classification")(head)
@@ -80,7 +83,10 @@ def evaluate_classifier(
     top_k = min(_TOP, len(head.labels))
 
     def answer(sample: Sample) -> Classification:
-        pixels, frame = preprocess(EncodedImage(sample.read()), head.manifest.preprocess)
+        try:
+            pixels, frame = preprocess(EncodedImage(sample.read()), head.manifest.preprocess)
+        except InvalidRequestError as error:
+            raise DataInvalidError.at(sample.name, error.message) from error
         features = sessions[0].run({IMAGE: pixels}, wanted) if wanted else {}
         inputs = {name: {**features, IMAGE: pixels}[name] for name in head.manifest.features}
         result = decoder.decode(sessions[1].run(inputs), frame, {"top_k": top_k})
@@ -135,6 +141,8 @@ def _chosen(dataset: Dataset, split: str | None) -> tuple[Sample, ...]:
 
 def _relabelled(samples: Sequence[Sample], classes: Sequence[str], head: Bundle[HeadManifest]) -> tuple[Sample, ...]:
     """Labels of the data as indices into the head's labels, by name: the data may have fewer classes."""
+    if not classes:
+        raise InvalidRequestError(f"the data has no classes; head {head.manifest.name!r} answers with classes")
     index = {label: number for number, label in enumerate(head.labels)}
     unknown = sorted(set(classes) - set(index))
     if unknown:

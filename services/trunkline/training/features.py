@@ -1,6 +1,7 @@
 """Features through ONNX Runtime, computed once for each picture and kept on disk by digest."""
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 
 from trunkline.core.bundle import BackboneManifest, Bundle
 from trunkline.core.cpu import available_cores
-from trunkline.core.errors import DataInvalidError, InvalidImageError, InvalidRequestError
+from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import PreprocessSpec, preprocess
 from trunkline.serving.session import load_session
@@ -63,13 +64,13 @@ class FeatureStore:
             return np.asarray(np.load(path, allow_pickle=False))
         try:
             vector = self._compute(data, recipe)
-        except InvalidImageError as error:
-            raise DataInvalidError(f"{sample.name}: {error}", file=sample.name) from error
+        except InvalidRequestError as error:
+            raise DataInvalidError.at(sample.name, error.message) from error
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{hash(vector.tobytes()) & 0xFFFFFF:x}.tmp")
-        with aside.open("wb") as file:
-            np.save(file, vector)
-        aside.replace(path)  # another process finds a whole file, or none
+        # Another reader finds a whole file, or none; equal pictures are written side by side, so each has its own.
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as aside:
+            np.save(aside, vector)
+        Path(aside.name).replace(path)
         return vector
 
     def _compute(self, data: bytes, recipe: Recipe) -> np.ndarray:

@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from trunkline.core.cpu import available_cores
 from trunkline.heads.classification.learn import FeatureClassifier, loss, metric
 
 _STEPS = 2000
+# Accuracy on a small validation set is often perfect from the first epoch on, and would keep that one.
+_JUDGE = "validation_loss"
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 128
 
 
@@ -57,6 +59,12 @@ class Epoch:
     validation_metric: float | None
 
 
+def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
+    """The epoch whose weights `fit` keeps: of least validation loss; the last without validation data."""
+    measured = [(epoch.validation_loss, epoch) for epoch in epochs if epoch.validation_loss is not None]
+    return min(measured, key=lambda pair: pair[0])[1] if measured else epochs[-1]
+
+
 @dataclass(frozen=True)
 class Vectors:
     """float32 (N, C) with labels int64 (N,)."""
@@ -91,10 +99,10 @@ def fit(
     weights = _class_weights(train.labels, classes) if options.balance else None
     module = _Module(net, classes, options, epochs, weights)
     curve = _Curve(on_epoch)
-    checkpoint = ModelCheckpoint(folder, monitor="validation_metric", mode="max") if validation else None
+    checkpoint = ModelCheckpoint(folder, monitor=_JUDGE) if validation else None
     callbacks: list[Callback] = [curve]
     if checkpoint is not None:
-        stop = EarlyStopping("validation_metric", mode="max", patience=max(15, epochs // 4))
+        stop = EarlyStopping(_JUDGE, patience=max(15, epochs // 4))
         callbacks += [checkpoint, stop]
     with _quiet():
         trainer = lightning.Trainer(

@@ -18,8 +18,9 @@ from trunkline.serving.session import OnnxSession, load_session
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.evaluation import ClassificationScores, evaluate_classifier
 from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
+from trunkline.training.export.request import check_name
 from trunkline.training.features import FeatureStore, Recipe
-from trunkline.training.fit import Epoch, FitOptions, Vectors, fit, seed
+from trunkline.training.fit import Epoch, FitOptions, Vectors, best_epoch, fit, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, digest_of, export_head
 from trunkline.training.pictures import draw_confusion, draw_curves, draw_samples
@@ -64,6 +65,7 @@ def train_head(request: TrainRequest, dataset: Dataset, models: Path, cache: Pat
     ModelInvalidError where the exported file computes something else than torch.
     """
     started_at = time.monotonic()
+    check_name("--name", request.name)
     splits = _splits(request, dataset)
     backbone = Repository(models).backbone(request.backbone)
     net, epochs = _fit(request, dataset, splits, FeatureStore(backbone, cache), watcher)
@@ -109,7 +111,8 @@ def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
         if len(part) < 2:
             have = sorted({sample.split or "(none)" for sample in dataset.samples})
             raise InvalidRequestError(
-                f"nothing to {what}: no pictures of split {', '.join(names)}; the data has {have}"
+                f"nothing to {what}: no pictures of split {', '.join(names)}; the data has {have}: "
+                "put pictures below train/ and test/, add a column split, or name other splits"
             )
     if request.test_split in learned_from:
         raise InvalidRequestError(f"split {request.test_split!r} cannot be learned from and evaluated on")
@@ -172,16 +175,13 @@ def _facts(request: TrainRequest, dataset: Dataset, epochs: list[Epoch], parity:
     counts: dict[str, int] = {}
     for sample in dataset.samples:
         counts[sample.split] = counts.get(sample.split, 0) + 1
-    best = (
-        max(epochs, key=lambda epoch: epoch.validation_metric or 0.0) if epochs[-1].validation_metric else epochs[-1]
-    )
     return Facts(
         data=dataset.root.name,
         counts=counts,
         trained_on=request.train_splits,
         evaluated_on=request.test_split,
         epochs=len(epochs),
-        best_epoch=best.number,
+        best_epoch=best_epoch(epochs).number,
         seconds=time.monotonic() - started_at,
         parity=parity,
         command=request.command,

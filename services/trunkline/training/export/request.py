@@ -39,9 +39,9 @@ class ExportRequest:
 
     def check(self) -> None:
         """Raises InvalidRequestError for values with which no export can work."""
-        _check_name("--name", self.backbone_name)
+        check_name("--name", self.backbone_name)
         if self.classifier is not None:
-            _check_name("--classifier", self.classifier)
+            check_name("--classifier", self.classifier)
             if self.weights == "none":
                 raise InvalidRequestError("a classifier without weights answers at random: leave --classifier out")
         if self.version is not None and self.version < 1:
@@ -90,7 +90,8 @@ class ExportReport:
     duration_s: float
 
 
-def _check_name(option: str, name: str) -> None:
+def check_name(option: str, name: str) -> None:
+    """Raises InvalidRequestError for what cannot be the name of a model."""
     try:
         TypeAdapter(Name).validate_python(name)
     except ValidationError as error:
