@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from trunkline.core.errors import ConfigurationError
+from trunkline.cli.extras import train_extra
 
 if TYPE_CHECKING:
     from trunkline.training.export import ExportReport, ExportRequest
@@ -71,14 +71,8 @@ def _classifier(name: str | None, architecture: str, weights: str) -> str | None
 
 
 def _request(**fields: object) -> "ExportRequest":
-    try:
+    with train_extra("exporting a backbone"):
         from trunkline.training.export import ExportRequest
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("trunkline"):
-            raise
-        raise ConfigurationError(
-            f"exporting a backbone needs {error.name}, which is not installed: pip install 'trunkline[train]'"
-        ) from error
     return ExportRequest(**fields)  # type: ignore[arg-type]
 
 

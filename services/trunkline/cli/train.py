@@ -1,17 +1,18 @@
 """`trunkline train` and `trunkline evaluate`: a head from data, and what it is worth. Both need the train extra."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from trunkline.cli.extras import train_extra
 from trunkline.cli.options import Json, Models
 from trunkline.cli.output import print_json
-from trunkline.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from trunkline.training.fit import Epoch
@@ -56,7 +57,7 @@ def train(
     The head is exported to ONNX, checked against torch, and evaluated through the serving path; only then does
     it appear in the model folder, whole.
     """
-    with _train_extra():
+    with train_extra("training"):
         from trunkline.training.data.read import read_dataset
         from trunkline.training.fit import FitOptions
         from trunkline.training.run import TrainRequest, train_head
@@ -90,7 +91,7 @@ def evaluate(
     models: Models = None,
 ) -> None:
     """Measure a head on data, through the serving path: ONNX Runtime and the head's own decode."""
-    with _train_extra():
+    with train_extra("evaluation"):
         from trunkline.training.data.read import read_dataset
         from trunkline.training.evaluation import evaluate_head
     from trunkline.serving.settings import read_settings
@@ -102,26 +103,13 @@ def evaluate(
             head,
             dataset,
             split,
-            lambda done, total: watcher.stage("evaluation", done, total),
+            partial(watcher.stage, "evaluation"),
         )
     if json:
         print_json(found)
         return
     print(f"{found['head']} {found['version']} on {found['data']}, {found['count']} pictures")
-    for metric, value in found["metrics"].items():
-        print(f"  {metric:22} {100 * value:6.2f} %")
-
-
-@contextmanager
-def _train_extra() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("trunkline"):
-            raise
-        raise ConfigurationError(
-            f"this needs {error.name}, which is not installed: pip install 'trunkline[cpu,train]'"
-        ) from error
+    _print_metrics(found["metrics"])
 
 
 @contextmanager
@@ -174,5 +162,9 @@ def _report(folder: Path) -> None:
     manifest = read_bundle(folder).manifest
     print(f"head {manifest.name} version {manifest.version}: {folder}")
     if isinstance(manifest, HeadManifest):
-        for metric, value in manifest.metrics.items():
-            print(f"  {metric:22} {100 * value:6.2f} %")
+        _print_metrics(manifest.metrics)
+
+
+def _print_metrics(metrics: Mapping[str, float]) -> None:
+    for metric, value in metrics.items():
+        print(f"  {metric:22} {100 * value:6.2f} %")

@@ -136,7 +136,7 @@ class Bundle(Generic[M]):
             raise ModelInvalidError(
                 f"{self.model_path} cannot be read: {error.strerror}; copy the whole bundle"
             ) from error
-        found = hashlib.sha256(data).hexdigest()
+        found = model_digest(data)
         if found != self.manifest.digest:
             raise ModelInvalidError(
                 f"{self.model_path} has digest {found}, its manifest says {self.manifest.digest}: "
@@ -152,6 +152,11 @@ class Bundle(Generic[M]):
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ModelInvalidError(f"{self.path / GOLDEN_FILE} cannot be read: copy the whole bundle") from error
         return _with_prefix(arrays, "input."), _with_prefix(arrays, "output.")
+
+
+def model_digest(model: bytes) -> str:
+    """The digest by which a model is known: SHA-256 of its ONNX file, weights and graph in one."""
+    return hashlib.sha256(model).hexdigest()
 
 
 def read_bundle(path: Path) -> Bundle[BackboneManifest] | Bundle[HeadManifest]:

@@ -12,6 +12,7 @@ import numpy as np
 from trunkline.core.bundle import BackboneManifest, Bundle
 from trunkline.core.cpu import available_cores
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
+from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import PreprocessSpec, preprocess
 from trunkline.serving.session import load_session
@@ -57,6 +58,11 @@ class FeatureStore:
                 progress(done, len(samples))
         return np.stack(rows)
 
+    def features(self, samples: Sequence[Sample], recipe: Recipe) -> dict[str, np.ndarray]:
+        """The features themselves, by name, float32 (N, ...); not stored."""
+        parts = [self._run(sample.read(), recipe) for sample in samples]
+        return {name: np.concatenate([part[name] for part in parts]) for name in recipe.features}
+
     def _vector(self, sample: Sample, recipe: Recipe) -> np.ndarray:
         data = sample.read()
         path = self._path(data, recipe)
@@ -74,16 +80,19 @@ class FeatureStore:
         return vector
 
     def _compute(self, data: bytes, recipe: Recipe) -> np.ndarray:
-        pixels, _ = preprocess(EncodedImage(data), recipe.spec)  # (1, H, W, 3)
-        if recipe.mirror:
-            pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-        found = self._session.run({"image": pixels}, recipe.features)
+        found = self._run(data, recipe)
         return np.concatenate(
             [
                 found[name][0].mean(axis=(1, 2)) if found[name].ndim == 4 else found[name][0]
                 for name in recipe.features
             ]
         )
+
+    def _run(self, data: bytes, recipe: Recipe) -> dict[str, np.ndarray]:
+        pixels, _ = preprocess(EncodedImage(data), recipe.spec)  # (1, H, W, 3)
+        if recipe.mirror:
+            pixels = np.ascontiguousarray(pixels[:, :, ::-1])
+        return self._session.run({IMAGE: pixels}, recipe.features)
 
     def _path(self, data: bytes, recipe: Recipe) -> Path:
         digest = hashlib.sha256(data)

@@ -1,6 +1,5 @@
 """A trained head to ONNX, checked on real features against torch."""
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,10 +58,6 @@ def check_head(net: nn.Module, session: OnnxSession, features: Mapping[str, np.n
     if not float(np.abs(found - alone).max()) <= _BATCH_TOLERANCE * scale:
         raise ModelInvalidError("a batch gives other answers than its pictures one by one: nothing was written")
     return off
-
-
-def digest_of(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()
 
 
 def _parts(features: Mapping[str, np.ndarray]) -> Sequence[dict[str, np.ndarray]]:

@@ -1,10 +1,8 @@
 """Pictures for people: learning curves, the confusion matrix, the best and the worst answers."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
@@ -14,7 +12,6 @@ from trunkline.training.data.dataset import Sample
 from trunkline.training.evaluation import ClassificationScores
 from trunkline.training.fit import Epoch
 
-mpl.use("Agg")
 _TILE = (200, 150)
 _NAMED_CLASSES = 40  # more names than this cannot be read beside a matrix
 
@@ -64,9 +61,7 @@ def draw_samples(samples: Sequence[Sample], scores: ClassificationScores, labels
             ImageDraw.Draw(sheet).text(
                 (at[0] + 4, at[1] + _TILE[1] + 2), f"{answer} {scores.scores[index]:.2f}{truth}", "black"
             )
-    buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=85)
-    path.write_bytes(buffer.getvalue())
+    sheet.save(path, "JPEG", quality=85)
 
 
 def _paste(sheet: Image.Image, data: bytes, at: tuple[int, int]) -> None:

@@ -4,28 +4,29 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from trunkline.core.bundle import BackboneManifest, BackboneRef, Bundle, HeadManifest, Origin, read_bundle
-from trunkline.core.errors import InvalidRequestError, ModelInvalidError
-from trunkline.core.images import EncodedImage
-from trunkline.core.preprocess import PreprocessSpec, preprocess
+from trunkline.core.bundle import BackboneManifest, BackboneRef, Bundle, HeadManifest, Origin, model_digest
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.repository import Repository
 from trunkline.heads.classification.learn import FeatureClassifier
-from trunkline.serving.session import OnnxSession, load_session
+from trunkline.serving.session import OnnxSession
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.evaluation import ClassificationScores, evaluate_classifier
+from trunkline.training.evaluation import evaluate_classifier
 from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
 from trunkline.training.export.request import check_name
 from trunkline.training.features import FeatureStore, Recipe
 from trunkline.training.fit import Epoch, FitOptions, Vectors, best_epoch, fit, seed
 from trunkline.training.head_card import Facts, write_card
-from trunkline.training.head_export import check_head, digest_of, export_head
+from trunkline.training.head_export import check_head, export_head
 from trunkline.training.pictures import draw_confusion, draw_curves, draw_samples
 
 OUTPUT = "logits"
+_EXAMPLES = 4  # pictures whose features the export and its checks use
 _SPEC = PreprocessSpec(resize="squash", width=288, height=288)
 
 
@@ -68,8 +69,9 @@ def train_head(request: TrainRequest, dataset: Dataset, models: Path, cache: Pat
     check_name("--name", request.name)
     splits = _splits(request, dataset)
     backbone = Repository(models).backbone(request.backbone)
-    net, epochs = _fit(request, dataset, splits, FeatureStore(backbone, cache), watcher)
-    example = _features(load_session(backbone), request, splits.test)
+    store = FeatureStore(backbone, cache)
+    net, epochs = _fit(request, dataset, splits, store, watcher)
+    example = store.features(splits.test[:_EXAMPLES], Recipe(request.features, request.spec))
     model = export_head(net, example, OUTPUT)
     session = OnnxSession(model, request.name)
     parity = check_head(net, session, example, OUTPUT)
@@ -78,7 +80,8 @@ def train_head(request: TrainRequest, dataset: Dataset, models: Path, cache: Pat
     facts = _facts(request, dataset, epochs, parity, started_at)
     with staging(models) as aside:
         content = BundleContent(model, manifest, golden, "", dataset.classes)
-        scores = _evaluate(content.write(aside / "unmeasured"), backbone, splits.test, watcher)
+        head = Bundle(content.write(aside / "unmeasured"), manifest)
+        scores = evaluate_classifier(head, backbone, splits.test, partial(watcher.stage, "evaluation"))
         manifest = manifest.model_copy(update={"metrics": scores.metrics()})
         card = write_card(manifest, facts, scores, dataset.classes)
         folder = BundleContent(model, manifest, golden, card, dataset.classes).write(aside / "head")
@@ -136,21 +139,11 @@ def _vectors(
     request: TrainRequest, samples: Sequence[Sample], store: FeatureStore, views: Sequence[bool], watcher: Watcher
 ) -> Vectors:
     values = [
-        store.vectors(
-            samples,
-            Recipe(request.features, request.spec, mirror),
-            lambda done, total: watcher.stage("features", done, total),
-        )
+        store.vectors(samples, Recipe(request.features, request.spec, mirror), partial(watcher.stage, "features"))
         for mirror in views
     ]
     labels = np.array([sample.label for sample in samples], np.int64)
     return Vectors(np.concatenate(values), np.tile(labels, len(views)))
-
-
-def _features(session: OnnxSession, request: TrainRequest, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
-    """Real features of up to four pictures, for the export and its checks."""
-    pixels = [preprocess(EncodedImage(sample.read()), request.spec)[0] for sample in samples[:4]]
-    return session.run({"image": np.concatenate(pixels)}, request.features)
 
 
 def _manifest(
@@ -161,7 +154,7 @@ def _manifest(
         task="classification",
         name=request.name,
         version=version,
-        digest=digest_of(model),
+        digest=model_digest(model),
         backbone=BackboneRef(name=base.name, version=base.version, digest=base.digest),
         features=request.features,
         preprocess=request.spec,
@@ -186,13 +179,3 @@ def _facts(request: TrainRequest, dataset: Dataset, epochs: list[Epoch], parity:
         parity=parity,
         command=request.command,
     )
-
-
-def _evaluate(
-    folder: Path, backbone: Bundle[BackboneManifest], samples: Sequence[Sample], watcher: Watcher
-) -> ClassificationScores:
-    bundle = read_bundle(folder)
-    if not isinstance(bundle.manifest, HeadManifest):
-        raise ModelInvalidError(f"{folder} is no head")
-    head = Bundle(bundle.path, bundle.manifest)
-    return evaluate_classifier(head, backbone, samples, lambda done, total: watcher.stage("evaluation", done, total))

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-METRIC = "accuracy"  # on validation data, higher is better
-
 
 class FeatureClassifier(nn.Module):
     """Features of several levels to logits.
@@ -23,7 +21,6 @@ class FeatureClassifier(nn.Module):
     def __init__(self, widths: Mapping[str, int], classes: int, dropout: float) -> None:
         super().__init__()
         total = sum(widths.values())
-        self.names = tuple(widths)
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("spread", torch.ones(total))
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(total, classes))
@@ -40,7 +37,7 @@ class FeatureClassifier(nn.Module):
         return found
 
     def forward(self, *features: Tensor) -> Tensor:
-        """Features in the order of `names` -> logits (N, classes)."""
+        """Features in the order of the widths -> logits (N, classes)."""
         return self.logits(torch.cat([f.mean(dim=(2, 3)) if f.ndim == 4 else f for f in features], dim=1))
 
 

@@ -1,7 +1,6 @@
 """The export from end to end: load, convert, check, write aside, check what was written, move into place."""
 
 import copy
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trunkline.core.bundle import BackboneManifest, BackboneRef, FeatureSpec, HeadManifest, read_bundle
+from trunkline.core.bundle import BackboneManifest, BackboneRef, FeatureSpec, HeadManifest, model_digest, read_bundle
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.serving.session import OnnxSession, load_session
 from trunkline.training.export import lite0, timm_nets, torchvision_nets
@@ -118,7 +117,7 @@ def _backbone_manifest(
     return BackboneManifest(
         name=name,
         version=version,
-        digest=hashlib.sha256(model).hexdigest(),
+        digest=model_digest(model),
         architecture=network.architecture,
         features=features,
         preprocess=network.preprocess,
@@ -164,7 +163,7 @@ def _head_manifest(backbone: BackboneManifest, name: str, version: int, model: b
         task="classification",
         name=name,
         version=version,
-        digest=hashlib.sha256(model).hexdigest(),
+        digest=model_digest(model),
         backbone=BackboneRef(name=backbone.name, version=backbone.version, digest=backbone.digest),
         features=(POOLED,),
         preprocess=backbone.preprocess,
