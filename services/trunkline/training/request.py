@@ -1,0 +1,115 @@
+"""What a training run is asked for: a value that is checked, stored with a job, and repeated from a card.
+
+No torch here: the command line and the service read it before a worker is started.
+"""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trunkline.core.bundle import NAME_PATTERN, Name
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.preprocess import PreprocessSpec
+
+Mode = Literal["features", "transfer", "finetune", "scratch"]
+
+
+class FitOptions(BaseModel):
+    """How a net is fitted. What is None takes the default of the mode, which needs no tuning.
+
+    epochs: at most; with validation data it ends early, when a quarter of them brought nothing better.
+    balance: weigh classes by the inverse of their frequency.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    batch: Annotated[int, Field(ge=2, le=4096)] | None = None
+    rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    weight_decay: Annotated[float, Field(ge=0, le=100)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    balance: bool = False
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class TrainRequest(BaseModel):
+    """A head to train.
+
+    data: folder or CSV file of the data set, as the process that trains sees it.
+    target: columns to learn, for regression; all columns of numbers where empty.
+    angle: those of the targets that are angles, in degrees. unit: the unit of each target, by name.
+    features, spec, views: None takes the default of the mode. views: how many times each picture is seen, the
+    first as it is, the others augmented.
+    net: of mode `scratch`, "lenet5" or "cnn". tail: feature at which the private tail of mode `finetune` begins.
+    train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
+    best epoch; evaluation is on test_split.
+    licence: the terms of the data, for the card.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    data: Annotated[str, Field(min_length=1)]
+    task: Name = "classification"
+    mode: Mode = "features"
+    target: tuple[str, ...] = ()
+    angle: tuple[str, ...] = ()
+    unit: Mapping[str, str] = {}
+    backbone: Name = "efficientnet-lite0"
+    features: tuple[str, ...] | None = None
+    spec: PreprocessSpec | None = None
+    views: Annotated[int, Field(ge=1, le=1000)] | None = None
+    net: Literal["lenet5", "cnn"] = "cnn"
+    tail: Name = "c4"
+    train_splits: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
+    validation_split: str = "val"
+    test_split: str = "test"
+    options: FitOptions = FitOptions()
+    licence: str = "not stated"
+
+    def command(self) -> str:
+        """The command line that repeats this run, with the name of the data alone, no folder."""
+        words = ["trunkline", "train", "--task", self.task, "--mode", self.mode]
+        words += ["--data", PurePath(self.data).name, "--name", self.name, "--backbone", self.backbone]
+        words += _repeated("--target", self.target) + _repeated("--angle", self.angle)
+        words += _repeated("--unit", [f"{name}={unit}" for name, unit in self.unit.items()])
+        words += _repeated("--feature", self.features or ()) + _repeated("--split", self.train_splits)
+        words += ["--test-split", self.test_split]
+        if self.spec is not None:
+            words += ["--width", str(self.spec.width), "--height", str(self.spec.height)]
+            words += ["--resize", self.spec.resize, "--colour", self.spec.colour]
+        words += ["--views", str(self.views)] if self.views is not None else []
+        words += ["--net", self.net] if self.mode == "scratch" else []
+        words += ["--tail", self.tail] if self.mode == "finetune" else []
+        words += _options(self.options)
+        return shlex.join(words)
+
+
+def parse_request(fields: Mapping[str, Any]) -> TrainRequest:
+    """A request from values that came from outside. Raises InvalidRequestError that names the field."""
+    try:
+        return TrainRequest.model_validate(dict(fields))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"])) or "the request"
+        if where == "name" and fault["type"] == "string_pattern_mismatch":
+            raise InvalidRequestError(
+                f"name {fault['input']!r}: names are 1 to 63 of a-z 0-9 . _ - and start with a letter or digit",
+                pattern=NAME_PATTERN,
+            ) from error
+        raise InvalidRequestError(f"{where}: {fault['msg']}") from error
+
+
+def _repeated(option: str, values: Any) -> list[str]:
+    return [word for value in values for word in (option, value)]
+
+
+def _options(options: FitOptions) -> list[str]:
+    words = []
+    for name, value in options.model_dump(exclude_none=True, exclude={"balance"}).items():
+        words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return [*words, *(["--balance"] if options.balance else [])]
