@@ -11,7 +11,9 @@ from trunkline.client.answers import (
     ClassifyAnswer,
     HeadOutcome,
     ImageSize,
+    RegressAnswer,
     ServedHead,
+    SingleAnswer,
     Timings,
 )
 from trunkline.client.connection import DEFAULT_TARGET
@@ -30,8 +32,10 @@ __all__ = [
     "HeadOutcome",
     "ImageLike",
     "ImageSize",
+    "RegressAnswer",
     "ServedHead",
     "ServiceError",
+    "SingleAnswer",
     "Timings",
     "UnreachableError",
     "encode_image",

@@ -26,7 +26,7 @@ class Head:
     task: ClassVar[str] = "regression"
 
     def __init__(self, bundle: Bundle[HeadManifest]) -> None:
-        """Raises ModelInvalidError where settings.targets is wrong or the model's width is not that of the targets."""
+        """Raises ModelInvalidError where settings.targets is wrong or golden.npz has another number of columns."""
         self._name = bundle.manifest.name
         self._targets = read_targets(bundle.manifest.settings, bundle.path)
         _, golden = bundle.read_golden()
@@ -52,7 +52,7 @@ class Head:
             return Quantity(target.name, columns[0], target.unit)
         if not any(columns):
             raise ModelInvalidError(f"head {self._name!r} gave no direction for {target.name!r}", head=self._name)
-        return Quantity(target.name, angle(*columns, low=target.low, high=target.high), target.unit)
+        return Quantity(target.name, angle(columns[0], columns[1], target.low, target.high), target.unit)
 
     def _check_width(self, values: np.ndarray) -> None:
         columns = sum(target.columns for target in self._targets)

@@ -83,7 +83,7 @@ def test_the_length_of_the_two_columns_does_not_matter(head, length):
 def test_what_is_no_number_is_never_answered(head, value, place):
     values = [1.0, 1.0, 1.0]
     values[place] = value
-    with pytest.raises(ModelInvalidError, match="'h' gave no finite number for '(cells|tilt)'"):
+    with pytest.raises(ModelInvalidError, match=r"'h' gave no finite number for '(cells|tilt)'"):
         decode(head([COUNT, TILT]), *values)
 
 
