@@ -66,5 +66,5 @@ class Head:
 
 def angle(cos: float, sin: float, low: float, high: float) -> float:
     """Degrees, shifted by full turns to be nearest to the middle of [low, high]: above it by at most 180."""
-    degrees, latest = math.degrees(math.atan2(sin, cos)), (low + high) / 2 + 180
+    degrees, latest = math.degrees(math.atan2(sin, cos)), low / 2 + high / 2 + 180
     return degrees + 360 * math.floor((latest - degrees) / 360)
