@@ -13,6 +13,8 @@ import pytest
 from trunkline.client import Client
 
 ROOT = Path(__file__).parents[1]
+# As trunkline.training sets it, for tests that import torch before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 READY_WITHIN_S = 60
 
 

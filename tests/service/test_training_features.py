@@ -1,76 +1,69 @@
 """From a folder of pictures to a head that answers: mode `features`, on real photographs."""
 
-import io
-import random
-from dataclasses import replace
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from PIL import Image
 
 pytest.importorskip("lightning", reason="needs the train extra: pip install -e '.[train]'")
 
+from tests.service.crops import CLASSES, PICTURES, class_folders, linked
 from trunkline.client import AsyncClient
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.progress import Epoch, Watcher
 from trunkline.core.repository import Repository
+from trunkline.core.train_request import FitOptions, TrainRequest
 from trunkline.testing import serve
 from trunkline.training.data.read import read_dataset
 from trunkline.training.evaluation import evaluate_head
 from trunkline.training.features import FeatureStore, Recipe
-from trunkline.training.fit import Epoch, FitOptions
-from trunkline.training.run import TrainRequest, Watcher, train_head
-
-CLASSES = ("camera", "chelsea", "coffee")
-PICTURES = {"train": 8, "test": 4}
+from trunkline.training.run import Places, train_head
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, samples):
-    """Crops of three sample photographs, a folder for each split and class."""
-    folder, rng = tmp_path_factory.mktemp("data"), random.Random(5)
-    for split, count in PICTURES.items():
-        for name in CLASSES:
-            (folder / split / name).mkdir(parents=True)
-            for index in range(count):
-                (folder / split / name / f"{index}.jpg").write_bytes(crop(samples / f"{name}.jpg", rng))
-    return folder
+    return class_folders(tmp_path_factory.mktemp("data"), samples)
 
 
-def crop(photo, rng: random.Random) -> bytes:
-    with Image.open(photo) as picture:
-        side = int(min(picture.size) * rng.uniform(0.6, 0.9))
-        left, top = (rng.randrange(length - side) for length in picture.size)
-        buffer = io.BytesIO()
-        picture.convert("RGB").crop((left, top, left + side, top + side)).save(buffer, "JPEG")
-    return buffer.getvalue()
+@dataclass
+class Bench:
+    """Where a run takes place, and what was seen of it."""
 
+    places: Places
+    data: Path
 
-@pytest.fixture
-def repository(tmp_path, models):
-    folder = tmp_path / "models"
-    folder.mkdir()
-    (folder / "backbones").symlink_to(models / "backbones")
-    return folder
+    def __post_init__(self):
+        self.seen: list[str | Epoch] = []
 
+    @property
+    def models(self) -> Path:
+        return self.places.models
 
-def request(**changes) -> TrainRequest:
-    fields = {"name": "photos", "spec": PreprocessSpec(width=128, height=128), "options": FitOptions(epochs=8)}
-    return TrainRequest(**{**fields, **changes})
+    def train(self, data: Path | None = None, **changes) -> Path:
+        fields = {
+            "name": "photos",
+            "data": str(data or self.data),
+            "spec": PreprocessSpec(width=128, height=128),
+            "options": FitOptions(epochs=8),
+        }
+        watcher = Watcher(lambda name, done, total: self.seen.append(name), self.seen.append)
+        return train_head(TrainRequest(**{**fields, **changes}), self.places, watcher)
 
 
 @pytest.fixture
-def seen():
-    return []
+def bench(tmp_path, models, data):
+    return Bench(Places(linked(tmp_path / "models", models), tmp_path / "cache", tmp_path / "work"), data)
 
 
-@pytest.fixture
-def watcher(seen):
-    return Watcher(lambda name, done, total: seen.append(name), seen.append)
+def nothing(done: int, total: int) -> None:
+    pass
 
 
-async def test_a_trained_head_is_published_whole_and_answers(data, repository, tmp_path, watcher, seen):
-    folder = train_head(request(), read_dataset(data), repository, tmp_path / "cache", watcher)
-    assert folder == repository / "heads/photos/1"
+async def test_a_trained_head_is_published_whole_and_answers(bench, data):
+    folder = bench.train()
+    assert folder == bench.models / "heads/photos/1"
     assert sorted(path.name for path in folder.iterdir()) == [
         "CARD.md",
         "confusion.png",
@@ -81,48 +74,53 @@ async def test_a_trained_head_is_published_whole_and_answers(data, repository, t
         "model.onnx",
         "samples.jpg",
     ]
-    assert {"features", "evaluation"} <= {stage for stage in seen if isinstance(stage, str)}
-    head = Repository(repository).head("photos")
+    assert {"check", "features", "evaluation"} <= {stage for stage in bench.seen if isinstance(stage, str)}
+    head = Repository(bench.models).head("photos")
     assert head.labels == CLASSES
     assert head.manifest.metrics["accuracy"] >= 0.9
-    async with serve(models=repository) as host, AsyncClient(host.address) as client:
+    card = (folder / "CARD.md").read_text()
+    assert "trunkline train --task classification --mode features" in card
+    assert str(data.parent) not in card
+    async with serve(models=bench.models) as host, AsyncClient(host.address) as client:
         for name in CLASSES:
             answer = await client.classify(data / "test" / name / "0.jpg", head="photos")
             assert answer.result.labels[0].label == name
 
 
-def test_evaluation_repeats_the_metrics_of_the_card(data, repository, tmp_path, watcher):
-    train_head(request(), read_dataset(data), repository, tmp_path / "cache", watcher)
-    found = evaluate_head(repository, "photos", read_dataset(data), None, lambda done, total: None)
+def test_evaluation_repeats_the_metrics_of_the_card(bench, data):
+    bench.train()
+    found = evaluate_head(bench.models, "photos", data, None, nothing)
     assert found["count"] == PICTURES["test"] * len(CLASSES)
-    assert found["metrics"] == Repository(repository).head("photos").manifest.metrics
+    assert found["metrics"] == Repository(bench.models).head("photos").manifest.metrics
     assert set(found["metrics"]) == {"accuracy", "mean_class_accuracy", "top5_accuracy"}
 
 
-def test_the_same_seed_gives_the_same_model_and_stored_features_are_used_again(data, repository, tmp_path, watcher):
-    cache = tmp_path / "cache"
+def test_the_same_seed_gives_the_same_model_and_stored_features_are_used_again(bench):
     import torch
 
     torch.manual_seed(12345)  # what ran before must not matter
-    first = train_head(request(), read_dataset(data), repository, cache, watcher)
+    first = bench.train()
+    cache = bench.places.cache
     stored = {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
     torch.manual_seed(54321)
-    second = train_head(request(), read_dataset(data), repository, cache, watcher)
+    shutil.rmtree(bench.places.work)
+    second = bench.train()
     assert len(stored) == 2 * PICTURES["train"] * len(CLASSES)
     assert stored == {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
     assert second.name == "2"
     assert (first / "model.onnx").read_bytes() == (second / "model.onnx").read_bytes()
 
 
-def test_a_broken_picture_fails_the_run_by_name_and_publishes_nothing(data, repository, tmp_path, watcher):
+def test_a_broken_picture_fails_the_run_by_name_and_publishes_nothing(bench, data):
     broken = data / "train/coffee/broken.jpg"
     broken.write_bytes(b"\xff\xd8 no picture")
     try:
         with pytest.raises(DataInvalidError, match=r"train/coffee/broken\.jpg"):
-            train_head(request(), read_dataset(data), repository, tmp_path / "cache", watcher)
+            bench.train()
     finally:
         broken.unlink()
-    assert [path.name for path in repository.iterdir()] == ["backbones"]
+    assert set(bench.seen) == {"check"}, "it must fail before anything is learned"
+    assert [path.name for path in bench.models.iterdir()] == ["backbones"]
 
 
 def test_equal_pictures_are_stored_side_by_side(data, models, tmp_path):
@@ -130,29 +128,29 @@ def test_equal_pictures_are_stored_side_by_side(data, models, tmp_path):
     store = FeatureStore(Repository(models).backbone("efficientnet-lite0"), tmp_path)
     for size in (32, 64, 96, 128):
         recipe = Recipe(("pooled",), PreprocessSpec(width=size, height=size))
-        vectors = store.vectors(same, recipe, lambda done, total: None)
-        assert (vectors == vectors[0]).all()
+        vectors = [item.vector() for item in store.stored(same, recipe, 1, nothing)[0]]
+        assert all((vector == vectors[0]).all() for vector in vectors)
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
 
 
-def test_validation_data_picks_the_best_epoch(data, repository, tmp_path, watcher, seen):
-    dataset = read_dataset(data)
-    halves = tuple(
-        replace(sample, split="val") if sample.split == "train" and number % 2 else sample
-        for number, sample in enumerate(dataset.samples)
-    )
-    train_head(request(), replace(dataset, samples=halves), repository, tmp_path / "cache", watcher)
-    epochs = [epoch for epoch in seen if isinstance(epoch, Epoch)]
+def test_validation_data_picks_the_best_epoch(bench, tmp_path, samples):
+    bench.train(class_folders(tmp_path / "data", samples, {"train": 6, "val": 3, "test": 4}))
+    epochs = [epoch for epoch in bench.seen if isinstance(epoch, Epoch)]
     assert epochs
     assert all(epoch.validation_metric is not None for epoch in epochs)
-    assert Repository(repository).head("photos").manifest.metrics["accuracy"] >= 0.9
+    assert Repository(bench.models).head("photos").manifest.metrics["accuracy"] >= 0.9
+
+
+def test_data_without_splits_is_held_out_by_name(bench, tmp_path, samples):
+    card = (bench.train(class_folders(tmp_path / "data", samples, {"": 10})) / "CARD.md").read_text()
+    assert all(count in card for count in ("train 21", "val 3", "test 6"))
 
 
 def test_a_head_cannot_be_evaluated_on_data_without_classes(models, tmp_path, samples):
     (tmp_path / "counts.csv").write_text("file,count\na.jpg,3\n")
     (tmp_path / "a.jpg").write_bytes((samples / "coffee.jpg").read_bytes())
     with pytest.raises(InvalidRequestError, match="no classes"):
-        evaluate_head(models, "imagenet", read_dataset(tmp_path), None, lambda done, total: None)
+        evaluate_head(models, "imagenet", tmp_path, None, nothing)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +159,13 @@ def test_a_head_cannot_be_evaluated_on_data_without_classes(models, tmp_path, sa
         ({"train_splits": ("nothing",)}, r"no pictures of split nothing; the data has \['test', 'train'\]"),
         ({"train_splits": ("train", "test")}, "cannot be learned from and evaluated on"),
         ({"features": ("c9",)}, "has no feature"),
-        ({"name": "My Photos"}, "--name 'My Photos'"),
+        ({"task": "poetry"}, "'poetry' cannot be trained; tasks that can: classification, regression"),
+        ({"task": "regression"}, "no numbers to learn"),
+        ({"mode": "finetune", "tail": "c3"}, "cannot begin at 'c3'; it can at c4"),
+        ({"mode": "scratch", "net": "lenet5"}, "lenet5 takes 32x32 pixels"),
     ],
 )
-def test_a_request_that_does_not_fit_the_data_says_why(data, repository, tmp_path, watcher, changes, match):
+def test_a_request_that_does_not_fit_the_data_says_why(bench, changes, match):
     with pytest.raises(InvalidRequestError, match=match):
-        train_head(request(**changes), read_dataset(data), repository, tmp_path / "cache", watcher)
-    assert [path.name for path in repository.iterdir()] == ["backbones"]
+        bench.train(**changes)
+    assert [path.name for path in bench.models.iterdir()] == ["backbones"]

@@ -117,7 +117,7 @@ def test_a_target_can_be_chosen_also_beside_labels(tmp_path):
     put_many(tmp_path, "1.png", "2.png")
     write(tmp_path / "labels.csv", "file,label,age", "1.png,a,7", "2.png,b,8")
     assert read_dataset(tmp_path).classes == ("a", "b")
-    assert [sample.targets for sample in read_dataset(tmp_path, target="age").samples] == [(7.0,), (8.0,)]
+    assert [sample.targets for sample in read_dataset(tmp_path, targets=("age",)).samples] == [(7.0,), (8.0,)]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_counts_of_blood_cells_are_targets(tmp_path):
     write(tmp_path / "counts.csv", header, "1.png,train,19,1,0,20", "2.png,val,3,0,2,5")
     dataset = read_dataset(tmp_path)
     assert (dataset.layout, dataset.target_names) == ("bccd", ("n_rbc", "n_wbc", "n_platelets", "n_all"))
-    assert [sample.targets for sample in read_dataset(tmp_path, target="n_rbc").samples] == [(19.0,), (3.0,)]
+    assert [sample.targets for sample in read_dataset(tmp_path, targets=("n_rbc",)).samples] == [(19.0,), (3.0,)]
 
 
 def test_digits_in_idx_files_become_png(tmp_path):
@@ -218,12 +218,12 @@ def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path):
 def test_a_target_that_is_none_is_refused_with_those_that_are(tmp_path, target):
     put(tmp_path / "1.png")
     write(tmp_path / "labels.csv", "file,age,split", "1.png,1,train")
-    assert f"no target {target!r}; columns of numbers: age" in refusal(tmp_path, target=target).message
+    assert f"no target {target!r}; columns of numbers: age" in refusal(tmp_path, targets=(target,)).message
 
 
 def test_a_target_is_refused_where_there_are_only_classes(tmp_path):
     put_many(tmp_path, "a/1.png", "b/2.png")
-    assert "no target 'age': this layout has classes only" in refusal(tmp_path, target="age").message
+    assert "no target 'age': this layout has classes only" in refusal(tmp_path, targets=("age",)).message
 
 
 def test_an_unknown_layout_is_refused_with_those_that_are_known(tmp_path):
@@ -441,6 +441,6 @@ def test_real_data_sets_are_read_as_they_are(datasets, name, classes, counts):
 
 
 def test_real_pictures_of_blood_are_sound(datasets):
-    report = check_dataset(read_dataset(datasets / "bccd", target="n_rbc"))
+    report = check_dataset(read_dataset(datasets / "bccd", targets=("n_rbc",)))
     assert (report.problems, report.duplicates) == ((), ())
     assert (report.targets[0].least, report.targets[0].greatest) == (0, 27)

@@ -27,8 +27,13 @@ def data() -> None:
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data set, or its CSV file.")],
     target: Annotated[
-        str | None,
-        typer.Option("--target", metavar="NAME", help="Column to learn, for regression.", show_default="all numbers"),
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="NAME",
+            help="Column to learn, for regression; may be repeated.",
+            show_default="all numbers",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -38,7 +43,7 @@ def check(
     """
     from trunkline.training.data.read import read_dataset
 
-    report = _check(read_dataset(folder, target=target))
+    report = _check(read_dataset(folder, targets=target or ()))
     if json:
         print_json(_to_json(report))
     else:

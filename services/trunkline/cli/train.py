@@ -1,11 +1,11 @@
 """`trunkline train` and `trunkline evaluate`: a head from data, and what it is worth. Both need the train extra."""
 
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -15,36 +15,73 @@ from trunkline.cli.options import Json, Models
 from trunkline.cli.output import print_json
 
 if TYPE_CHECKING:
-    from trunkline.training.fit import Epoch
-    from trunkline.training.run import TrainRequest, Watcher
+    from trunkline.core.progress import Epoch, Watcher
+    from trunkline.core.train_request import TrainRequest
 
 _CACHE = Path("out/features")
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the data set.", show_default=False)]
+Name = Annotated[str, typer.Option("--name", help="Name of the head.", show_default=False)]
+Words = list[str] | None
+_BY_MODE = "by the mode"
+
+
+class Mode(StrEnum):
+    FEATURES = "features"
+    TRANSFER = "transfer"
+    FINETUNE = "finetune"
+    SCRATCH = "scratch"
 
 
 def train(
     data: Data,
-    name: Annotated[str, typer.Option("--name", help="Name of the head.", show_default=False)],
+    name: Name,
     *,
-    task: Annotated[Literal["classification"], typer.Option("--task", help="What to learn.")] = "classification",
+    task: Annotated[
+        str, typer.Option("--task", help="What to learn: classification, regression.")
+    ] = "classification",
     mode: Annotated[
-        Literal["features"], typer.Option("--mode", help="features: a small net on stored features.")
-    ] = "features",
+        Mode,
+        typer.Option(
+            "--mode",
+            help="features: a small net on stored features. transfer: that, on augmented views. finetune: the last "
+            "stages of the backbone too. scratch: an own small net on the pixels.",
+        ),
+    ] = Mode.FEATURES,
+    target: Annotated[
+        Words, typer.Option("--target", help="Column to learn, repeatable.", show_default="all numbers")
+    ] = None,
+    angle: Annotated[Words, typer.Option("--angle", help="Target that is an angle in degrees, repeatable.")] = None,
+    unit: Annotated[Words, typer.Option("--unit", metavar="TARGET=UNIT", help="Unit, repeatable.")] = None,
     split: Annotated[
-        list[str] | None, typer.Option("--split", help="Split to learn from, repeatable.", show_default="train")
+        Words, typer.Option("--split", help="Split to learn from, repeatable.", show_default="train")
     ] = None,
     test_split: Annotated[str, typer.Option("--test-split", help="Split to evaluate on.")] = "test",
     feature: Annotated[
-        list[str] | None,
-        typer.Option("--feature", help="Feature of the backbone, repeatable.", show_default="c4 c5 pooled"),
+        Words, typer.Option("--feature", help="Feature, repeatable.", show_default="c4 c5 pooled")
     ] = None,
-    size: Annotated[int, typer.Option("--size", help="Side of the square that the net sees, pixels.")] = 288,
+    tail: Annotated[str, typer.Option("--tail", help="With finetune: feature at which the own tail begins.")] = "c4",
+    net: Annotated[Literal["cnn", "lenet5"], typer.Option("--net", help="With scratch.")] = "cnn",
+    width: Annotated[
+        int | None, typer.Option("--width", help="Pixels that the net sees.", show_default=_BY_MODE)
+    ] = None,
+    height: Annotated[int | None, typer.Option("--height", show_default="the width")] = None,
     resize: Annotated[
         Literal["crop", "squash", "pad"], typer.Option("--resize", help="How to get there.")
     ] = "squash",
-    epochs: Annotated[
-        int, typer.Option("--epochs", min=0, help="At most.", show_default="what gives 2,000 steps")
-    ] = 0,
+    colour: Annotated[Literal["RGB", "L"], typer.Option("--colour", help="L: gray, with scratch.")] = "RGB",
+    views: Annotated[
+        int | None, typer.Option("--views", help="Views of each picture.", show_default=_BY_MODE)
+    ] = None,
+    augmentation: Annotated[
+        Literal["none", "mirror", "flips", "photo"] | None,
+        typer.Option("--augmentation", help="What the other views are.", show_default="by task and mode"),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="At most.", show_default=_BY_MODE)] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Pictures in a step.", show_default=_BY_MODE)] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Learning rate.", show_default=_BY_MODE)] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay", show_default=_BY_MODE)] = None,
+    dropout: Annotated[float | None, typer.Option("--dropout", show_default=_BY_MODE)] = None,
+    label_smoothing: Annotated[float | None, typer.Option("--label-smoothing", show_default="0.1")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.")] = 0,
     balance: Annotated[bool, typer.Option("--balance", help="Weigh rare classes up.")] = False,
     licence: Annotated[str, typer.Option("--licence", help="Terms of the data, for the card.")] = "not stated",
@@ -52,32 +89,73 @@ def train(
     cache: Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where features are kept.")] = _CACHE,
     models: Models = None,
 ) -> None:
-    """Learn a head from a folder of pictures, measure it, and publish it as the next version.
+    """Learn a head from pictures, measure it, and publish it as the next version.
 
     The head is exported to ONNX, checked against torch, and evaluated through the serving path; only then does
     it appear in the model folder, whole.
     """
+    from trunkline.core.train_request import parse_request
+
+    request = parse_request(
+        {
+            "name": name,
+            "data": str(data),
+            "task": task,
+            "mode": mode.value,
+            "target": tuple(target or ()),
+            "angle": tuple(angle or ()),
+            "unit": _units(unit or ()),
+            "train_splits": tuple(split or ("train",)),
+            "test_split": test_split,
+            "features": tuple(feature) if feature else None,
+            "tail": tail,
+            "net": net,
+            "spec": _spec(width, height, resize, colour),
+            "views": views,
+            "augmentation": augmentation,
+            "options": {
+                "epochs": epochs,
+                "batch": batch,
+                "rate": rate,
+                "weight_decay": weight_decay,
+                "dropout": dropout,
+                "label_smoothing": label_smoothing,
+                "seed": seed,
+                "balance": balance,
+            },
+            "licence": licence,
+            "backbone": backbone,
+        }
+    )
+    _train_here(request, cache, models)
+
+
+def _train_here(request: "TrainRequest", cache: Path, models: Path | None) -> None:
     with train_extra("training"):
-        from trunkline.training.data.read import read_dataset
-        from trunkline.training.fit import FitOptions
-        from trunkline.training.run import TrainRequest, train_head
-    from trunkline.core.preprocess import parse_spec
+        from trunkline.training.run import Places, train_head
     from trunkline.serving.settings import read_settings
 
-    request = TrainRequest(
-        name=name,
-        backbone=backbone,
-        features=tuple(feature or ("c4", "c5", "pooled")),
-        spec=parse_spec({"resize": resize, "width": size, "height": size}),
-        train_splits=tuple(split or ("train",)),
-        test_split=test_split,
-        options=FitOptions(epochs=epochs, seed=seed, balance=balance),
-        licence=licence,
-    )
-    request = replace(request, command=_command(request, data))
-    with _watcher() as watcher:
-        folder = train_head(request, read_dataset(data), read_settings(models=models).models, cache, watcher)
+    with TemporaryDirectory(prefix="trunkline-train-") as work, _watcher() as watcher:
+        folder = train_head(request, Places(read_settings(models=models).models, cache, Path(work)), watcher)
     _report(folder)
+
+
+def _spec(width: int | None, height: int | None, resize: str, colour: str) -> dict[str, object] | None:
+    if width is None and height is None and resize == "squash" and colour == "RGB":
+        return None
+    if width is None:
+        raise typer.BadParameter("--height, --resize and --colour need --width too")
+    return {"width": width, "height": height or width, "resize": resize, "colour": colour}
+
+
+def _units(pairs: Sequence[str]) -> dict[str, str]:
+    units = {}
+    for pair in pairs:
+        name, equals, unit = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--unit {pair}: write TARGET=UNIT")
+        units[name] = unit
+    return units
 
 
 def evaluate(
@@ -92,16 +170,14 @@ def evaluate(
 ) -> None:
     """Measure a head on data, through the serving path: ONNX Runtime and the head's own decode."""
     with train_extra("evaluation"):
-        from trunkline.training.data.read import read_dataset
         from trunkline.training.evaluation import evaluate_head
     from trunkline.serving.settings import read_settings
 
-    dataset = read_dataset(data)
     with _watcher() as watcher:
         found = evaluate_head(
             read_settings(models=models).models,
             head,
-            dataset,
+            data,
             split,
             partial(watcher.stage, "evaluation"),
         )
@@ -116,44 +192,34 @@ def evaluate(
 def _watcher() -> Iterator["Watcher"]:
     """Progress bars on standard error: one for each stage, and one for the epochs with loss and metric."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    from trunkline.training.run import Watcher
+    from trunkline.core.progress import Watcher
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
 
         def stage(name: str, done: int, total: int) -> None:
-            if done == 1 or name not in tasks:
+            if name not in tasks:
                 tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done)  # type: ignore[arg-type]
+            elif bar.tasks[tasks[name]].completed >= done:
+                bar.reset(tasks[name], total=total)
+            bar.update(tasks[name], completed=done)
 
         def epoch(line: "Epoch") -> None:
             stage("epochs", line.number, line.of)
-            seen = "" if line.validation_metric is None else f", validation {100 * line.validation_metric:.1f} %"
-            bar.update(tasks["epochs"], description=f"epochs: loss {line.train_loss:.3f}{seen}")  # type: ignore[arg-type]
+            seen = _metric(line)
+            bar.update(tasks["epochs"], description=f"epochs: loss {line.train_loss:.3f}{seen}")
 
         yield Watcher(stage, epoch)
 
 
-def _command(request: "TrainRequest", data: Path) -> str:
-    """The command line that repeats this run, with the name of the data alone, no folder of this machine."""
-    options = request.options
-    words = ["trunkline", "train", "--data", data.name, "--name", request.name, "--backbone", request.backbone]
-    for split in request.train_splits:
-        words += ["--split", split]
-    for feature in request.features:
-        words += ["--feature", feature]
-    words += ["--test-split", request.test_split, "--size", str(request.spec.width), "--resize", request.spec.resize]
-    words += [
-        "--epochs",
-        str(options.epochs),
-        "--seed",
-        str(options.seed),
-        *(["--balance"] if options.balance else []),
-    ]
-    return shlex.join(words)
+def _metric(line: "Epoch") -> str:
+    if line.validation_metric is None:
+        return ""
+    value = f"{100 * line.validation_metric:.1f} %" if line.metric == "accuracy" else f"{line.validation_metric:.3g}"
+    return f", validation {line.metric} {value}"
 
 
 def _report(folder: Path) -> None:
@@ -167,4 +233,5 @@ def _report(folder: Path) -> None:
 
 def _print_metrics(metrics: Mapping[str, float]) -> None:
     for metric, value in metrics.items():
-        print(f"  {metric:22} {100 * value:6.2f} %")
+        shown = f"{100 * value:6.2f} %" if "accuracy" in metric else f"{value:8.4g}"
+        print(f"  {metric:22} {shown}")

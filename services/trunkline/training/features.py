@@ -1,8 +1,8 @@
-"""Features through ONNX Runtime, computed once for each picture and kept on disk by digest."""
+"""Features through ONNX Runtime, computed once for each view of a picture and kept on disk by digest."""
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,26 +14,50 @@ from trunkline.core.cpu import available_cores
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
-from trunkline.core.preprocess import PreprocessSpec, preprocess
+from trunkline.core.preprocess import STRIDE, PreprocessSpec, preprocess
 from trunkline.serving.session import load_session
+from trunkline.training.augment import VERSION, Kind, view_of
 from trunkline.training.data.dataset import Sample
 
 Progress = Callable[[int, int], None]  # done, of all
 
+# An augmented crop is cut from a picture so much larger than the net sees, so that it is not blown up.
+_MARGIN = 1.3
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which features of a picture, at which size. mirror: the picture seen in a mirror, a second view of it."""
+    """Which features of a picture, at which size, and how the views of it after the first are made.
+
+    maps: those of the features whose maps are kept, as float16, beside the averages of all.
+    """
 
     features: tuple[str, ...]
     spec: PreprocessSpec
-    mirror: bool = False
+    augmentation: Kind = "none"
+    seed: int = 0
+    maps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One view of one picture. `vector` float32 (C,): maps averaged over height and width, joined in order."""
+
+    path: Path
+
+    def vector(self) -> np.ndarray:
+        return np.asarray(np.load(self.path, allow_pickle=False))
+
+    def map(self, name: str) -> np.ndarray:
+        """float16 (C, H, W)."""
+        return np.asarray(np.load(_beside(self.path, name), allow_pickle=False))
 
 
 class FeatureStore:
-    """Vectors float32 (C,) by picture: maps averaged over height and width, joined in the order of the recipe.
+    """Features by picture and view.
 
-    The key is a SHA-256 over the picture's bytes, the recipe and the backbone's digest, so nothing stale is found.
+    The key is a SHA-256 over the picture's bytes, the recipe, the view and the backbone's digest, so nothing stale
+    is found. View 0 is the picture as it is.
     """
 
     def __init__(self, backbone: Bundle[BackboneManifest], folder: Path) -> None:
@@ -49,53 +73,96 @@ class FeatureStore:
             raise InvalidRequestError(f"the backbone has no feature {unknown}; it has {sorted(self._channels)}")
         return {name: self._channels[name] for name in features}
 
-    def vectors(self, samples: Sequence[Sample], recipe: Recipe, progress: Progress) -> np.ndarray:
-        """float32 (N, C), in the order of the samples. Raises DataInvalidError that names a broken picture."""
-        with ThreadPoolExecutor(available_cores()) as pool:
-            rows = []
-            for done, row in enumerate(pool.map(lambda sample: self._vector(sample, recipe), samples), 1):
-                rows.append(row)
-                progress(done, len(samples))
-        return np.stack(rows)
+    def stored(self, samples: Sequence[Sample], recipe: Recipe, views: int, progress: Progress) -> list[list[Stored]]:
+        """For each view, one for each sample, in their order. Computes what is missing.
+
+        Raises DataInvalidError that names a broken picture.
+        """
+        wanted = [(sample, view) for view in range(views) for sample in samples]
+        found = list(_told(self._all(wanted, recipe), len(wanted), progress))
+        return [found[view * len(samples) : (view + 1) * len(samples)] for view in range(views)]
 
     def features(self, samples: Sequence[Sample], recipe: Recipe) -> dict[str, np.ndarray]:
-        """The features themselves, by name, float32 (N, ...); not stored."""
-        parts = [self._run(sample.read(), recipe) for sample in samples]
+        """The features themselves of view 0, by name, float32 (N, ...); not stored."""
+        parts = [self._run(_pixels(sample, sample.read(), recipe, 0), recipe.features) for sample in samples]
         return {name: np.concatenate([part[name] for part in parts]) for name in recipe.features}
 
-    def _vector(self, sample: Sample, recipe: Recipe) -> np.ndarray:
+    def _all(self, wanted: Sequence[tuple[Sample, int]], recipe: Recipe) -> Iterator[Stored]:
+        with ThreadPoolExecutor(available_cores()) as pool:
+            try:
+                yield from pool.map(lambda pair: self._one(pair[0], pair[1], recipe), wanted)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _one(self, sample: Sample, view: int, recipe: Recipe) -> Stored:
         data = sample.read()
-        path = self._path(data, recipe)
-        if path.is_file():
-            return np.asarray(np.load(path, allow_pickle=False))
-        try:
-            vector = self._compute(data, recipe)
-        except InvalidRequestError as error:
-            raise DataInvalidError.at(sample.name, error.message) from error
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Another reader finds a whole file, or none; equal pictures are written side by side, so each has its own.
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as aside:
-            np.save(aside, vector)
-        Path(aside.name).replace(path)
-        return vector
+        path = self._path(data, recipe, view)
+        wanted = [*(_beside(path, name) for name in recipe.maps), path]
+        if not all(file.is_file() for file in wanted):
+            found = self._compute(_pixels(sample, data, recipe, view), recipe)
+            for file, array in zip(wanted, found, strict=True):
+                _write(file, array)
+        return Stored(path)
 
-    def _compute(self, data: bytes, recipe: Recipe) -> np.ndarray:
-        found = self._run(data, recipe)
-        return np.concatenate(
-            [
-                found[name][0].mean(axis=(1, 2)) if found[name].ndim == 4 else found[name][0]
-                for name in recipe.features
-            ]
-        )
+    def _compute(self, pixels: np.ndarray, recipe: Recipe) -> list[np.ndarray]:
+        """The maps, then the vector."""
+        found = self._run(pixels, tuple(dict.fromkeys((*recipe.features, *recipe.maps))))
+        parts = [found[name][0] for name in recipe.features]
+        vector = np.concatenate([part.mean(axis=(1, 2)) if part.ndim == 3 else part for part in parts])
+        return [*(found[name][0].astype(np.float16) for name in recipe.maps), vector]
 
-    def _run(self, data: bytes, recipe: Recipe) -> dict[str, np.ndarray]:
-        pixels, _ = preprocess(EncodedImage(data), recipe.spec)  # (1, H, W, 3)
-        if recipe.mirror:
-            pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-        return self._session.run({IMAGE: pixels}, recipe.features)
+    def _run(self, pixels: np.ndarray, features: Sequence[str]) -> dict[str, np.ndarray]:
+        return self._session.run({IMAGE: pixels}, features)
 
-    def _path(self, data: bytes, recipe: Recipe) -> Path:
+    def _path(self, data: bytes, recipe: Recipe, view: int) -> Path:
         digest = hashlib.sha256(data)
-        digest.update(f"{recipe.spec.fingerprint}|{recipe.features}|{recipe.mirror}|{self._digest}".encode())
+        # All pictures as they are share one entry, whatever augmentation the others get.
+        seen = f"{VERSION}|{recipe.augmentation}|{recipe.seed}|{view}" if view else ""
+        text = f"{recipe.spec.fingerprint}|{recipe.features}|{seen}|{self._digest}"
+        digest.update(text.encode())
         name = digest.hexdigest()
         return self._folder / name[:2] / f"{name}.npy"
+
+
+def _beside(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.stem}.{name}.npy")
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Another reader finds a whole file, or none; equal pictures are written side by side, so each has its own.
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as aside:
+        np.save(aside, array)
+    Path(aside.name).replace(path)
+
+
+def pixels_of(sample: Sample, spec: PreprocessSpec) -> np.ndarray:
+    """uint8 (1, H, W, C). Raises DataInvalidError that names the picture."""
+    return _opened(sample, sample.read(), spec)
+
+
+def _pixels(sample: Sample, data: bytes, recipe: Recipe, view: int) -> np.ndarray:
+    spec = recipe.spec
+    if view == 0:
+        return _opened(sample, data, spec)
+    seed = int.from_bytes(hashlib.sha256(data + f"|{recipe.seed}|{view}".encode()).digest()[:4], "big")
+    pixels = _opened(sample, data, _larger(spec) if recipe.augmentation == "photo" else spec)
+    return view_of(pixels, recipe.augmentation, spec.height, spec.width, seed)
+
+
+def _larger(spec: PreprocessSpec) -> PreprocessSpec:
+    sides = {side: STRIDE * round(_MARGIN * getattr(spec, side) / STRIDE) for side in ("width", "height")}
+    return spec.model_copy(update=sides)
+
+
+def _opened(sample: Sample, data: bytes, spec: PreprocessSpec) -> np.ndarray:
+    try:
+        return preprocess(EncodedImage(data), spec)[0]
+    except InvalidRequestError as error:
+        raise DataInvalidError.at(sample.name, error.message) from error
+
+
+def _told(items: Iterator[Stored], total: int, progress: Progress) -> Iterator[Stored]:
+    for done, item in enumerate(items, 1):
+        yield item
+        progress(done, total)

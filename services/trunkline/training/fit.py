@@ -1,62 +1,43 @@
-"""Fits a net to stored vectors: Lightning's loop, early stopping, the best epoch kept."""
+"""Fits a net: Lightning's loop, early stopping, the best epoch kept, and a checkpoint to go on from."""
 
 import logging
 import math
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from trunkline.core.cpu import available_cores
-from trunkline.heads.classification.learn import FeatureClassifier, loss, metric
+from trunkline.core.progress import Epoch, Watcher
+from trunkline.training.learner import TaskLearner
 
-_STEPS = 2000
 # Accuracy on a small validation set is often perfect from the first epoch on, and would keep that one.
 _JUDGE = "validation_loss"
-_SMALLEST_BATCH, _LARGEST_BATCH = 16, 128
+_WARM_UP = 0.05  # of all steps, while the rate rises
+_LAST = "last.ckpt"
+_PAUSE_S = 0.5  # between two words on the steps of an epoch
 
 
 @dataclass(frozen=True)
-class FitOptions:
-    """Defaults that need no tuning for some hundred to some ten thousand samples.
+class Plan:
+    """How long, in which batches, and which parameters at which rate. groups: as torch's optimisers take them.
 
-    epochs: at most; 0 takes as many as give 2,000 steps, since a small data set has few steps in an epoch. With
-    validation data it ends early, when a quarter of them brought nothing better.
-    balance: weigh classes by the inverse of their frequency.
+    name: of the stage, for whoever watches and for the checkpoints.
     """
 
-    epochs: int = 0
-    rate: float = 1e-3
-    weight_decay: float = 3.0
-    dropout: float = 0.5
-    label_smoothing: float = 0.1
-    balance: bool = False
-    seed: int = 0
-
-    def plan(self, samples: int) -> tuple[int, int]:
-        """Batch size and epochs for a number of samples."""
-        batch = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, samples // 32))
-        return batch, self.epochs or math.ceil(_STEPS / math.ceil(samples / batch))
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One line of the learning curve, epoch `number` of at most `of`; validation is None without validation data."""
-
-    number: int
-    of: int
-    train_loss: float
-    validation_loss: float | None
-    validation_metric: float | None
+    epochs: int
+    batch: int
+    groups: Sequence[dict[str, Any]]
+    name: str = "fit"
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
@@ -65,97 +46,109 @@ def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
     return min(measured, key=lambda pair: pair[0])[1] if measured else epochs[-1]
 
 
-@dataclass(frozen=True)
-class Vectors:
-    """float32 (N, C) with labels int64 (N,)."""
-
-    values: np.ndarray
-    labels: np.ndarray
-
-    def dataset(self) -> TensorDataset:
-        return TensorDataset(torch.from_numpy(self.values), torch.from_numpy(self.labels))
-
-
 def seed(number: int) -> None:
     """Set all random numbers; before a net is made, as its first weights are random too."""
     lightning.seed_everything(number, workers=True, verbose=False)
 
 
 def fit(
-    net: FeatureClassifier,
-    classes: int,
-    train: Vectors,
-    validation: Vectors | None,
-    options: FitOptions,
-    on_epoch: Callable[[Epoch], None],
-    folder: Path,
+    net: nn.Module,
+    learner: TaskLearner,
+    train: Dataset[Any],
+    validation: Dataset[Any] | None,
+    plan: Plan,
+    watcher: Watcher,
+    work: Path,
 ) -> list[Epoch]:
     """Fit `net` in place and leave it with the weights of its best epoch (the last, without validation data).
 
-    `folder` takes checkpoints while it runs. Returns the learning curve.
+    The data gives whole batches (inputs, truth) by `__getitems__`; `net.learn(inputs)` makes the answers. `work`
+    takes checkpoints, and what was begun there is gone on with. Returns the learning curve.
     """
-    batch, epochs = options.plan(len(train.labels))
-    net.standardise(torch.from_numpy(train.values))
-    weights = _class_weights(train.labels, classes) if options.balance else None
-    module = _Module(net, classes, options, epochs, weights)
-    curve = _Curve(on_epoch)
-    checkpoint = ModelCheckpoint(folder, monitor=_JUDGE) if validation else None
-    callbacks: list[Callback] = [curve]
-    if checkpoint is not None:
-        stop = EarlyStopping(_JUDGE, patience=max(15, epochs // 4))
-        callbacks += [checkpoint, stop]
+    folder = work / plan.name
+    module, curve = _Module(net, learner, plan), _Curve(learner.metric, watcher)
+    best = ModelCheckpoint(folder, monitor=_JUDGE, filename="best") if validation is not None else None
+    callbacks: list[Callback] = [curve, _resumable(folder, plan.epochs)]
+    if best is not None:
+        callbacks += [best, EarlyStopping(_JUDGE, patience=max(15, plan.epochs // 4))]
     with _quiet():
+        torch.set_num_threads(available_cores())
         trainer = lightning.Trainer(
-            max_epochs=epochs,
+            default_root_dir=folder,
+            max_epochs=plan.epochs,
             accelerator="cpu",
             logger=False,
             callbacks=callbacks,
-            enable_checkpointing=checkpoint is not None,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        torch.set_num_threads(available_cores())
-        trainer.fit(module, _loader(train, batch, shuffle=True), _loader(validation, batch) if validation else None)
-    if checkpoint is not None and checkpoint.best_model_path:
-        best = torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"]
-        module.load_state_dict(best)
+        begun = folder / _LAST if (folder / _LAST).is_file() else None
+        loader = _loader(train, plan.batch, shuffle=True)
+        validation_loader = _loader(validation, plan.batch, shuffle=False) if validation is not None else None
+        trainer.fit(module, loader, validation_loader, ckpt_path=begun, weights_only=True)
+    if best is not None and best.best_model_path:
+        module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
     net.eval()
     return curve.epochs
 
 
 class _Module(lightning.LightningModule):
-    def __init__(
-        self, net: FeatureClassifier, classes: int, options: FitOptions, epochs: int, weights: Tensor | None
-    ) -> None:
+    def __init__(self, net: nn.Module, learner: TaskLearner, plan: Plan) -> None:
         super().__init__()
-        self.epochs = epochs
-        self.net, self.options = net, options
-        self.loss, self.metric = loss(weights, options.label_smoothing), metric(classes)
+        self.net, self.measure = net, learner.measure()
+        self._learner, self._plan = learner, plan
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        vectors, labels = batch  # (N, C), (N,)
-        found: Tensor = self.loss(self.net.logits(vectors), labels)
-        self.log("train_loss", found, on_step=False, on_epoch=True)
-        return found
+        inputs, truth = batch
+        loss = self._learner.loss(self.net.learn(inputs), truth)  # type: ignore[operator]
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(truth))
+        return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        vectors, labels = batch
-        logits = self.net.logits(vectors)
-        self.metric(logits, labels)
-        self.log("validation_loss", self.loss(logits, labels))
-        self.log("validation_metric", self.metric)
+        inputs, truth = batch
+        answers = self.net.learn(inputs)  # type: ignore[operator]
+        self.measure.update(answers, truth)
+        self.log("validation_loss", self._learner.loss(answers, truth), batch_size=len(truth))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("validation_metric", self.measure.compute())
+        self.measure.reset()
 
     def configure_optimizers(self) -> Any:
-        optimiser = torch.optim.AdamW(self.parameters(), lr=self.options.rate, weight_decay=self.options.weight_decay)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.epochs)
-        return {"optimizer": optimiser, "lr_scheduler": schedule}
+        optimiser = torch.optim.AdamW(list(self._plan.groups))
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _share(step, steps))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the rate: up in a line, then down in half a cosine."""
+    warm = max(1, round(_WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
 
 
 class _Curve(Callback):
-    def __init__(self, on_epoch: Callable[[Epoch], None]) -> None:
+    """The learning curve; part of the checkpoint, so that a run that goes on has all of it."""
+
+    def __init__(self, metric: str, watcher: Watcher) -> None:
         self.epochs: list[Epoch] = []
-        self._on_epoch = on_epoch
+        self._metric, self._watcher = metric, watcher
+        self._told_at = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if time.monotonic() - self._told_at >= _PAUSE_S:
+            self._told_at = time.monotonic()
+            self._watcher.stage("steps", batch_idx + 1, int(trainer.num_training_batches))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         seen = trainer.callback_metrics
@@ -165,22 +158,40 @@ class _Curve(Callback):
             train_loss=float(seen["train_loss"]),
             validation_loss=_value(seen, "validation_loss"),
             validation_metric=_value(seen, "validation_metric"),
+            metric=self._metric,
         )
         self.epochs.append(epoch)
-        self._on_epoch(epoch)
+        self._watcher.epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": [asdict(epoch) for epoch in self.epochs]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = [Epoch(**fields) for fields in state_dict["epochs"]]
+
+
+def _resumable(folder: Path, epochs: int) -> ModelCheckpoint:
+    """Twenty times in a run, at most once an epoch."""
+    return ModelCheckpoint(
+        folder,
+        filename=Path(_LAST).stem,
+        every_n_epochs=max(1, epochs // 20),
+        save_top_k=1,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
 
 
 def _value(seen: Any, name: str) -> float | None:
     return float(seen[name]) if name in seen else None
 
 
-def _loader(vectors: Vectors, batch: int, *, shuffle: bool = False) -> DataLoader[Any]:
-    return DataLoader(vectors.dataset(), batch_size=batch, shuffle=shuffle)
+def _loader(data: Dataset[Any], batch: int, *, shuffle: bool) -> DataLoader[Any]:
+    return DataLoader(data, batch_size=batch, shuffle=shuffle, collate_fn=_as_it_is)
 
 
-def _class_weights(labels: np.ndarray, classes: int) -> Tensor:
-    counts = np.bincount(labels, minlength=classes)
-    return torch.tensor(len(labels) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
+def _as_it_is(batch: Iterable[Any]) -> Any:
+    return batch
 
 
 @contextmanager

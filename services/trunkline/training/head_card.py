@@ -3,59 +3,58 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from trunkline.core.bundle import HeadManifest
-from trunkline.training.evaluation import ClassificationScores
+from trunkline.training.learner import Scores
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells beside the manifest. counts: samples by split."""
+    """What a card tells beside the manifest. counts: samples by split. remarks: how it was made, in sentences."""
 
     data: str
     counts: dict[str, int]
+    classes: int
     trained_on: Sequence[str]
     evaluated_on: str
+    evaluated: int
     epochs: int
     best_epoch: int
     seconds: float
     parity: float
     command: str
+    remarks: str = ""
 
 
-def write_card(manifest: HeadManifest, facts: Facts, scores: ClassificationScores, labels: Sequence[str]) -> str:
-    """Markdown."""
-    low, high = scores.interval()
-    metrics = "\n".join(f"| {name} | {100 * value:.2f} % |" for name, value in manifest.metrics.items())
+def write_card(manifest: HeadManifest, facts: Facts, scores: Scores, pictures: Sequence[str]) -> str:
+    """Markdown. pictures: file names beside the card."""
+    metrics = "\n".join(f"| {name} | {metric_text(name, value)} |" for name, value in manifest.metrics.items())
     counts = ", ".join(f"{split or 'unsplit'} {count}" for split, count in facts.counts.items())
+    classes = f", {facts.classes} classes" if facts.classes else ""
+    shown = " ".join(f"![{name.partition('.')[0]}]({name})" for name in pictures)
     return f"""# {manifest.name}, version {manifest.version}
 
 Task {manifest.task}, mode `{manifest.mode}`, on {", ".join(f"`{name}`" for name in manifest.features)} of backbone \
-{manifest.backbone.name} version {manifest.backbone.version} (digest `{manifest.backbone.digest}`).
+{manifest.backbone.name} version {manifest.backbone.version} (digest `{manifest.backbone.digest}`). {facts.remarks}
 
 ## Data and terms
 
-{facts.data}: {counts} pictures, {len(labels)} classes. Trained on {" + ".join(facts.trained_on)}. \
+{facts.data}: {counts} pictures{classes}. Trained on {" + ".join(facts.trained_on)}. \
 Terms: {manifest.origin.licence}
 
 ## Quality
 
-Measured on {facts.evaluated_on} ({len(scores.truth)} pictures) through the serving path: \
+Measured on {facts.evaluated_on} ({facts.evaluated} pictures) through the serving path: \
 ONNX Runtime and the head's decode.
 
 | metric | value |
 | --- | --- |
 {metrics}
 
-95 % interval of the accuracy: {100 * low:.2f} to {100 * high:.2f} %. Torch and ONNX Runtime differ by \
-{facts.parity:.1e} at most in the logits.
+Torch and ONNX Runtime differ by {facts.parity:.1e} at most in the outputs.
 
-![learning curves](curves.png) ![confusion matrix](confusion.png) ![best and worst](samples.jpg)
+{shown}
 
-| class | pictures | right |
-| --- | --- | --- |
-{_per_class(scores, labels)}
+{scores.card()}
 
 ## To repeat
 
@@ -65,7 +64,8 @@ Epochs {facts.epochs}, the best was {facts.best_epoch}; {facts.seconds:.0f} s, e
 """
 
 
-def _per_class(scores: ClassificationScores, labels: Sequence[str]) -> str:
-    counts = np.bincount(scores.truth, minlength=len(labels))
-    rows = zip(labels, counts, scores.per_class(), strict=True)
-    return "\n".join(f"| {label} | {count} | {100 * share:.1f} % |" for label, count, share in rows if count)
+def metric_text(name: str, value: float) -> str:
+    """Shares in percent; errors in the unit of the target."""
+    if "accuracy" in name:
+        return f"{100 * value:.2f} %"
+    return f"{value:.4g}"

@@ -10,6 +10,7 @@ from torch import nn
 from torch.export import Dim
 
 from trunkline.core.errors import ModelInvalidError
+from trunkline.core.exchange import IMAGE
 from trunkline.serving.session import OnnxSession
 from trunkline.training.export.graph import OPSET, finished_file
 
@@ -67,6 +68,6 @@ def _parts(features: Mapping[str, np.ndarray]) -> Sequence[dict[str, np.ndarray]
 
 def _axes(name: str, value: np.ndarray) -> dict[int, Any]:
     axes: dict[int, Any] = {0: Dim("batch")}
-    if value.ndim == 4:
+    if value.ndim == 4 and name != IMAGE:  # pixels are of one size, that of the preprocessing
         axes |= {2: Dim(f"{name}_height", min=1, max=256), 3: Dim(f"{name}_width", min=1, max=256)}
     return axes

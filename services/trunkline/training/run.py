@@ -1,94 +1,71 @@
 """A training run from data to a published head. Nothing is written into the repository before all checks passed."""
 
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from trunkline.core.bundle import BackboneManifest, BackboneRef, Bundle, HeadManifest, Origin, model_digest
-from trunkline.core.errors import InvalidRequestError
-from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, Origin, model_digest
+from trunkline.core.errors import DataInvalidError, InvalidRequestError
+from trunkline.core.exchange import IMAGE
+from trunkline.core.progress import Watcher
 from trunkline.core.repository import Repository
-from trunkline.heads.classification.learn import FeatureClassifier
+from trunkline.core.train_request import TrainRequest
 from trunkline.serving.session import OnnxSession
+from trunkline.training.data.check import check_dataset
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.evaluation import evaluate_classifier
+from trunkline.training.data.holdout import held_out
+from trunkline.training.data.read import read_dataset
+from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
-from trunkline.training.export.request import check_name
-from trunkline.training.features import FeatureStore, Recipe
-from trunkline.training.fit import Epoch, FitOptions, Vectors, best_epoch, fit, seed
+from trunkline.training.features import FeatureStore, Recipe, pixels_of
+from trunkline.training.fit import best_epoch, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, export_head
-from trunkline.training.pictures import draw_confusion, draw_curves, draw_samples
+from trunkline.training.learner import Scores, learner_class
+from trunkline.training.modes.finetune import train_tailed
+from trunkline.training.modes.job import Fitted, Job
+from trunkline.training.modes.pooled import train_pooled
+from trunkline.training.modes.scratch import train_scratch
+from trunkline.training.pictures import draw_curves, draw_samples
 
-OUTPUT = "logits"
 _EXAMPLES = 4  # pictures whose features the export and its checks use
-_SPEC = PreprocessSpec(resize="squash", width=288, height=288)
+_MODES = {"features": train_pooled, "transfer": train_pooled, "finetune": train_tailed, "scratch": train_scratch}
 
 
 @dataclass(frozen=True)
-class TrainRequest:
-    """What to train: a head of mode `features`, a small net on stored features.
+class Places:
+    """Folders. models: the repository. cache: features, kept. work: checkpoints, from which a run goes on."""
 
-    train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
-    best epoch; evaluation is on test_split. licence: the terms of the data, for the card.
-    """
-
-    name: str
-    backbone: str = "efficientnet-lite0"
-    features: tuple[str, ...] = ("c4", "c5", "pooled")
-    spec: PreprocessSpec = _SPEC
-    train_splits: tuple[str, ...] = ("train",)
-    validation_split: str = "val"
-    test_split: str = "test"
-    mirror: bool = True
-    options: FitOptions = field(default_factory=FitOptions)
-    licence: str = "not stated"
-    command: str = ""
+    models: Path
+    cache: Path
+    work: Path
 
 
-@dataclass(frozen=True)
-class Watcher:
-    """Told of progress. stage: name, done, of all. epoch: a line of the learning curve."""
+def train_head(request: TrainRequest, places: Places, watcher: Watcher) -> Path:
+    """Check the data, train, export, check, evaluate through the serving path, publish as the next version.
 
-    stage: Callable[[str, int, int], None]
-    epoch: Callable[[Epoch], None]
-
-
-def train_head(request: TrainRequest, dataset: Dataset, models: Path, cache: Path, watcher: Watcher) -> Path:
-    """Train, check, evaluate through the serving path, publish as the next version. Returns the bundle's folder.
-
-    Raises InvalidRequestError where the data does not fit the request, DataInvalidError for a broken picture,
-    ModelInvalidError where the exported file computes something else than torch.
+    Returns the bundle's folder. Raises InvalidRequestError where the data does not fit the request,
+    DataInvalidError for data that nothing can be learned from, ModelInvalidError where the exported file computes
+    something else than torch.
     """
     started_at = time.monotonic()
-    check_name("--name", request.name)
+    learn = learner_class(request.task)
+    dataset = held_out(read_dataset(Path(request.data), targets=request.target))
     splits = _splits(request, dataset)
-    backbone = Repository(models).backbone(request.backbone)
-    store = FeatureStore(backbone, cache)
-    net, epochs = _fit(request, dataset, splits, store, watcher)
-    example = store.features(splits.test[:_EXAMPLES], Recipe(request.features, request.spec))
-    model = export_head(net, example, OUTPUT)
-    session = OnnxSession(model, request.name)
-    parity = check_head(net, session, example, OUTPUT)
-    manifest = _manifest(request, dataset, backbone, model, free_version(models, "head", request.name))
-    golden = ({name: value[:1] for name, value in example.items()}, {OUTPUT: session.run(example)[OUTPUT][:1]})
-    facts = _facts(request, dataset, epochs, parity, started_at)
-    with staging(models) as aside:
-        content = BundleContent(model, manifest, golden, "", dataset.classes)
-        head = Bundle(content.write(aside / "unmeasured"), manifest)
-        scores = evaluate_classifier(head, backbone, splits.test, partial(watcher.stage, "evaluation"))
-        manifest = manifest.model_copy(update={"metrics": scores.metrics()})
-        card = write_card(manifest, facts, scores, dataset.classes)
-        folder = BundleContent(model, manifest, golden, card, dataset.classes).write(aside / "head")
-        draw_curves(epochs, folder / "curves.png")
-        draw_confusion(scores, dataset.classes, folder / "confusion.png")
-        draw_samples(splits.test, scores, dataset.classes, folder / "samples.jpg")
-        return move_into_place(models, [(folder, manifest)])[0]
+    learner = learn(dataset.classes, dataset.target_names, request)
+    backbone = Repository(places.models).backbone(request.backbone)
+    _check_data(dataset, watcher)
+    seed(request.options.seed)
+    learner.prepare(splits.train)
+    store = FeatureStore(backbone, places.cache)
+    job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work)
+    fitted = _MODES[request.mode](job)
+    made = _export(job, fitted, splits.test[:_EXAMPLES])
+    return _publish(job, fitted, made, dataset, splits.test, places.models, started_at)
 
 
 @dataclass(frozen=True)
@@ -98,9 +75,23 @@ class _Splits:
     test: Sequence[Sample]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """The ONNX file with its golden vectors. parity: largest difference between torch and ONNX Runtime."""
+
+    model: bytes
+    golden: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+    parity: float
+
+
+def _check_data(dataset: Dataset, watcher: Watcher) -> None:
+    report = check_dataset(dataset, progress=partial(watcher.stage, "check"))
+    if report.problems:
+        more = f" (and {len(report.problems) - 1} more: trunkline data check)" if len(report.problems) > 1 else ""
+        raise DataInvalidError(report.problems[0] + more)
+
+
 def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
-    if not dataset.classes:
-        raise InvalidRequestError(f"{dataset.root} has no classes: a classification head needs labels")
     learned_from = set(request.train_splits)
     found = _Splits(
         train=dataset.of_split(*request.train_splits),
@@ -122,60 +113,82 @@ def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
     return found
 
 
-def _fit(
-    request: TrainRequest, dataset: Dataset, splits: _Splits, store: FeatureStore, watcher: Watcher
-) -> tuple[FeatureClassifier, list[Epoch]]:
-    seed(request.options.seed)
-    net = FeatureClassifier(store.widths(request.features), len(dataset.classes), request.options.dropout)
-    views = [False, True] if request.mirror else [False]
-    train = _vectors(request, splits.train, store, views, watcher)
-    validation = _vectors(request, splits.validation, store, [False], watcher) if splits.validation else None
-    with tempfile.TemporaryDirectory() as folder:
-        epochs = fit(net, len(dataset.classes), train, validation, request.options, watcher.epoch, Path(folder))
-    return net, epochs
+def _export(job: Job, fitted: Fitted, samples: Sequence[Sample]) -> _Made:
+    if fitted.features == (IMAGE,):
+        example = {IMAGE: np.concatenate([pixels_of(sample, fitted.spec) for sample in samples])}
+    else:
+        example = job.store.features(samples, Recipe(fitted.features, fitted.spec))
+    output = job.learner.output
+    model = export_head(fitted.net, example, output)
+    session = OnnxSession(model, job.request.name)
+    parity = check_head(fitted.net, session, example, output)
+    golden = ({name: value[:1] for name, value in example.items()}, {output: session.run(example)[output][:1]})
+    return _Made(model, golden, parity)
 
 
-def _vectors(
-    request: TrainRequest, samples: Sequence[Sample], store: FeatureStore, views: Sequence[bool], watcher: Watcher
-) -> Vectors:
-    values = [
-        store.vectors(samples, Recipe(request.features, request.spec, mirror), partial(watcher.stage, "features"))
-        for mirror in views
-    ]
-    labels = np.array([sample.label for sample in samples], np.int64)
-    return Vectors(np.concatenate(values), np.tile(labels, len(views)))
+def _publish(
+    job: Job,
+    fitted: Fitted,
+    made: _Made,
+    dataset: Dataset,
+    test: Sequence[Sample],
+    models: Path,
+    started_at: float,
+) -> Path:
+    manifest = _manifest(job, fitted, made.model, dataset, free_version(models, "head", job.request.name))
+    facts = _facts(job, fitted, made, dataset, len(test), started_at)
+    with staging(models) as aside:
+        content = BundleContent(made.model, manifest, made.golden, "", dataset.classes)
+        head = Bundle(content.write(aside / "unmeasured"), manifest)
+        scores = scored(job.learner, head, job.backbone, test, partial(job.watcher.stage, "evaluation"))
+        manifest = manifest.model_copy(update={"metrics": scores.metrics()})
+        folder = replace(content, manifest=manifest).write(aside / "head")
+        _illustrate(folder, manifest, fitted, facts, scores, test)
+        return move_into_place(models, [(folder, manifest)])[0]
 
 
-def _manifest(
-    request: TrainRequest, dataset: Dataset, backbone: Bundle[BackboneManifest], model: bytes, version: int
-) -> HeadManifest:
-    base = backbone.manifest
+def _illustrate(
+    folder: Path, manifest: HeadManifest, fitted: Fitted, facts: Facts, scores: Scores, test: Sequence[Sample]
+) -> None:
+    draw_curves(fitted.epochs, folder / "curves.png")
+    drawn = scores.draw(folder)
+    draw_samples(test, scores, folder / "samples.jpg")
+    card = write_card(manifest, facts, scores, ["curves.png", *drawn, "samples.jpg"])
+    (folder / "CARD.md").write_text(card, encoding="utf-8")
+
+
+def _manifest(job: Job, fitted: Fitted, model: bytes, dataset: Dataset, version: int) -> HeadManifest:
+    base, request = job.backbone.manifest, job.request
     return HeadManifest(
-        task="classification",
+        task=request.task,
         name=request.name,
         version=version,
         digest=model_digest(model),
         backbone=BackboneRef(name=base.name, version=base.version, digest=base.digest),
-        features=request.features,
-        preprocess=request.spec,
-        preprocess_fingerprint=request.spec.fingerprint,
-        mode="features",
+        features=fitted.features,
+        preprocess=fitted.spec,
+        preprocess_fingerprint=fitted.spec.fingerprint,
+        mode=request.mode,
+        settings={**job.learner.settings(), **fitted.settings},
         origin=Origin(source="trained by trunkline", licence=request.licence, data=dataset.root.name),
     )
 
 
-def _facts(request: TrainRequest, dataset: Dataset, epochs: list[Epoch], parity: float, started_at: float) -> Facts:
+def _facts(job: Job, fitted: Fitted, made: _Made, dataset: Dataset, tested: int, started_at: float) -> Facts:
     counts: dict[str, int] = {}
     for sample in dataset.samples:
         counts[sample.split] = counts.get(sample.split, 0) + 1
     return Facts(
         data=dataset.root.name,
         counts=counts,
-        trained_on=request.train_splits,
-        evaluated_on=request.test_split,
-        epochs=len(epochs),
-        best_epoch=best_epoch(epochs).number,
+        classes=len(dataset.classes),
+        trained_on=job.request.train_splits,
+        evaluated_on=job.request.test_split,
+        evaluated=tested,
+        epochs=len(fitted.epochs),
+        best_epoch=best_epoch(fitted.epochs).number,
         seconds=time.monotonic() - started_at,
-        parity=parity,
-        command=request.command,
+        parity=made.parity,
+        command=job.request.command(),
+        remarks=fitted.notes,
     )

@@ -1,51 +1,62 @@
-"""What training needs to know of classification: the net on features, its loss, its metric."""
+"""What training needs to know of classification: answer layer, loss, metric, scores."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-
-class FeatureClassifier(nn.Module):
-    """Features of several levels to logits.
-
-    Maps (N, C, H, W) are averaged over H and W, vectors (N, C) taken as they are; all are joined, standardised by
-    the mean and spread of the training data, and classified by one linear layer behind dropout. Several levels
-    together know more than the last one alone.
-    """
-
-    mean: Tensor
-    spread: Tensor
-
-    def __init__(self, widths: Mapping[str, int], classes: int, dropout: float) -> None:
-        super().__init__()
-        total = sum(widths.values())
-        self.register_buffer("mean", torch.zeros(total))
-        self.register_buffer("spread", torch.ones(total))
-        self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(total, classes))
-
-    def standardise(self, vectors: Tensor) -> None:
-        """Learn mean and spread from float32 (N, total). A channel that never changes is left as it is."""
-        spread, mean = torch.std_mean(vectors, dim=0, correction=0)
-        self.mean.copy_(mean)
-        self.spread.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
-
-    def logits(self, vectors: Tensor) -> Tensor:
-        """Joined vectors float32 (N, total) -> (N, classes)."""
-        found: Tensor = self.classify((vectors - self.mean) / self.spread)
-        return found
-
-    def forward(self, *features: Tensor) -> Tensor:
-        """Features in the order of the widths -> logits (N, classes)."""
-        return self.logits(torch.cat([f.mean(dim=(2, 3)) if f.ndim == 4 else f for f in features], dim=1))
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.results import Classification, Result
+from trunkline.heads.classification.scores import ClassificationScores
 
 
-def loss(class_weights: Tensor | None, label_smoothing: float) -> nn.Module:
-    """Cross-entropy. class_weights: float32 (classes,), None for equal ones."""
-    return nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
+class Learner:
+    """Logits by cross-entropy, with label smoothing and, where asked for, weights for rare classes."""
+
+    output: ClassVar[str] = "logits"
+    metric: ClassVar[str] = "accuracy"
+    rising: ClassVar[bool] = True
+    augmentation: ClassVar[str] = "photo"
+
+    def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
+        if len(classes) < 2:
+            raise InvalidRequestError("the data has no classes: a classification head needs labels")
+        self._classes = tuple(classes)
+        self._balance: bool = options.options.balance
+        smoothing = options.options.label_smoothing
+        self._smoothing: float = 0.1 if smoothing is None else smoothing
+        self._weights: Tensor | None = None
+
+    def prepare(self, samples: Sequence[Any]) -> None:
+        counts = np.bincount(self.truth(samples), minlength=len(self._classes))
+        if self._balance:
+            weights = len(samples) / (len(self._classes) * np.maximum(counts, 1))
+            self._weights = torch.tensor(weights, dtype=torch.float32)  # (classes,)
+
+    def truth(self, samples: Sequence[Any]) -> np.ndarray:
+        return np.array([sample.label for sample in samples], np.int64)
+
+    def answer_layer(self, width: int) -> nn.Module:
+        return nn.Linear(width, len(self._classes))
+
+    def loss(self, answers: Tensor, truth: Tensor) -> Tensor:
+        """answers: logits (N, classes); truth: int64 (N,)."""
+        return nn.functional.cross_entropy(answers, truth, self._weights, label_smoothing=self._smoothing)
+
+    def measure(self) -> MulticlassAccuracy:
+        return MulticlassAccuracy(num_classes=len(self._classes), average="micro")
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> ClassificationScores:
+        return ClassificationScores.of(answers_of(answers), self.truth(samples), self._classes)
 
 
-def metric(classes: int) -> MulticlassAccuracy:
-    """Share of right answers over all samples."""
-    return MulticlassAccuracy(num_classes=classes, average="micro")
+def answers_of(answers: Sequence[Result]) -> list[Classification]:
+    found = [answer for answer in answers if isinstance(answer, Classification)]
+    assert len(found) == len(answers)
+    return found

@@ -2,7 +2,7 @@
 
 import math
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,8 +22,8 @@ _BCCD = {"n_rbc", "n_wbc", "n_platelets"}
 _Truth = tuple[int | None, tuple[float, ...]]  # label and targets of a row
 
 
-def read_csv(path: Path, target: str | None) -> Dataset:
-    """The data set of a CSV file; its folder is the root. With `target`, regression of that column alone.
+def read_csv(path: Path, targets: Sequence[str] = ()) -> Dataset:
+    """The data set of a CSV file; its folder is the root. With `targets`, regression of those columns alone.
 
     Raises DataInvalidError with the file, the line and the reason; OSError.
     """
@@ -31,8 +31,8 @@ def read_csv(path: Path, target: str | None) -> Dataset:
     if FILE not in table.columns:
         raise DataInvalidError.at(path, f"there is no column 'file', only {', '.join(table.columns)}", 1)
     layout = _layout(table.columns)
-    if target is not None or not _is_classification(table.columns, layout):
-        return _regression(table, layout, target)
+    if targets or not _is_classification(table.columns, layout):
+        return _regression(table, layout, targets)
     classes, labels = _plain_labels(table) if _LABEL in table.columns else _numbered_labels(table, *_NUMBERED[layout])
     samples = _samples(table, ((label, ()) for label in labels))
     require_two(classes, path)
@@ -51,23 +51,24 @@ def _is_classification(columns: tuple[str, ...], layout: str) -> bool:
     return _LABEL in columns or layout in _NUMBERED
 
 
-def _regression(table: Table, layout: str, target: str | None) -> Dataset:
-    names = _target_names(table, target)
-    targets = (tuple(_require_number(table, row, name) for name in names) for row in table.rows)
-    samples = _samples(table, ((None, numbers) for numbers in targets))
+def _regression(table: Table, layout: str, targets: Sequence[str]) -> Dataset:
+    names = _target_names(table, targets)
+    rows = (tuple(_require_number(table, row, name) for name in names) for row in table.rows)
+    samples = _samples(table, ((None, numbers) for numbers in rows))
     return Dataset(table.path.parent, layout, (), names, samples)
 
 
-def _target_names(table: Table, target: str | None) -> tuple[str, ...]:
-    """The one that was asked for, or all columns in which any value is a number: text alone is a remark."""
+def _target_names(table: Table, targets: Sequence[str]) -> tuple[str, ...]:
+    """Those that were asked for, or all columns in which any value is a number: text alone is a remark."""
     free = [column for column in table.columns if column not in (FILE, _LABEL, _SPLIT)]
     numeric = tuple(column for column in free if any(_number(row[column]) is not None for row in table.rows))
-    if target is None and not numeric:
+    if not targets and not numeric:
         raise DataInvalidError.at(table.path, "there is neither a column 'label' nor one of numbers", 1)
-    if target in (FILE, _SPLIT) or (target is not None and target not in table.columns):
-        known = ", ".join(numeric) or "none"
-        raise DataInvalidError.at(table.path, f"there is no target {target!r}; columns of numbers: {known}", 1)
-    return numeric if target is None else (target,)
+    for target in targets:
+        if target in (FILE, _SPLIT) or target not in table.columns:
+            known = ", ".join(numeric) or "none"
+            raise DataInvalidError.at(table.path, f"there is no target {target!r}; columns of numbers: {known}", 1)
+    return tuple(dict.fromkeys(targets)) or numeric
 
 
 def _number(text: str) -> float | None:

@@ -56,12 +56,12 @@ def _samples(root: Path, stem: str, split: str) -> list[Sample]:
     if labels.max() >= len(_DIGITS):
         raise DataInvalidError.at(root / f"{stem}{_LABELS}", f"the label {labels.max()} is no digit")
     return [
-        Sample(f"{stem}[{number}]", split, int(label), (), partial(_to_png, image))
+        Sample(f"{stem}[{number}]", split, int(label), (), partial(to_png, image))
         for number, (image, label) in enumerate(zip(images, labels, strict=True))
     ]
 
 
-def _to_png(image: np.ndarray) -> bytes:
+def to_png(image: np.ndarray) -> bytes:
     """image: uint8 (H, W)"""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=1)

@@ -1,5 +1,6 @@
 """Finds out how a data set lies in its folder, and reads it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from trunkline.training.data.dataset import Dataset
 from trunkline.training.data.folder_layout import read_folders
 from trunkline.training.data.idx_layout import has_idx, read_idx
 from trunkline.training.data.table import read_columns
+from trunkline.training.data.turned import ANGLE, turned
 
 _TABLE = "labels.csv"
 _KNOWN: Final = (
@@ -17,20 +19,23 @@ _KNOWN: Final = (
 )
 
 
-def read_dataset(root: Path, *, target: str | None = None) -> Dataset:
+def read_dataset(root: Path, *, targets: Sequence[str] = ()) -> Dataset:
     """The data set in a folder, or the one of a CSV file. No picture is opened.
 
-    target: the column to learn, for regression; without it, the labels, or else all columns of numbers.
+    targets: the columns to learn, for regression; without any, the labels, or else all columns of numbers. The
+    digits of mnist have the target "angle": each is turned by one.
     Raises DataInvalidError with the file, the line where there is one, and the reason; OSError.
     """
     table = root if root.suffix == ".csv" and root.is_file() else _table(root)
     if table is not None:
-        return read_csv(table, target)
+        return read_csv(table, targets)
+    if has_idx(root) and tuple(targets) == (ANGLE,):
+        return turned(read_idx(root))
     dataset = read_idx(root) if has_idx(root) else read_folders(root)
     if dataset is None:
         raise DataInvalidError.at(root, f"no layout of a data set that is known here; known: {_KNOWN}")
-    if target is not None:
-        raise DataInvalidError.at(root, f"there is no target {target!r}: this layout has classes only")
+    if targets:
+        raise DataInvalidError.at(root, f"there is no target {targets[0]!r}: this layout has classes only")
     return dataset
 
 

@@ -44,6 +44,7 @@ class TrainRequest(BaseModel):
     angle: those of the targets that are angles, in degrees. unit: the unit of each target, by name.
     features, spec, views: None takes the default of the mode. views: how many times each picture is seen, the
     first as it is, the others augmented.
+    augmentation: what the other views are; None takes what keeps the truth of the task true.
     net: of mode `scratch`, "lenet5" or "cnn". tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
     best epoch; evaluation is on test_split.
@@ -63,6 +64,7 @@ class TrainRequest(BaseModel):
     features: tuple[str, ...] | None = None
     spec: PreprocessSpec | None = None
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
+    augmentation: Literal["none", "mirror", "flips", "photo"] | None = None
     net: Literal["lenet5", "cnn"] = "cnn"
     tail: Name = "c4"
     train_splits: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
@@ -83,6 +85,7 @@ class TrainRequest(BaseModel):
             words += ["--width", str(self.spec.width), "--height", str(self.spec.height)]
             words += ["--resize", self.spec.resize, "--colour", self.spec.colour]
         words += ["--views", str(self.views)] if self.views is not None else []
+        words += ["--augmentation", self.augmentation] if self.augmentation is not None else []
         words += ["--net", self.net] if self.mode == "scratch" else []
         words += ["--tail", self.tail] if self.mode == "finetune" else []
         words += _options(self.options)

@@ -1,0 +1,45 @@
+"""Augmentation: other views of a picture of which the same is true, by torchvision's transforms."""
+
+import threading
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+
+Kind = Literal["none", "mirror", "flips", "photo"]
+KINDS: tuple[str, ...] = get_args(Kind)
+VERSION = 2  # of what the kinds mean: views of another one are not used again
+# torchvision draws from torch's one random generator.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def transform(kind: Kind, height: int, width: int) -> v2.Transform:
+    """uint8 (..., C, H, W) -> uint8 (..., C, height, width).
+
+    mirror: left and right change places. flips: that, up and down too, and other light; positions in the picture
+    change, sizes and numbers of things do not. photo: for photographs of which the class is asked: crops, mirror,
+    other light and colour.
+    """
+    light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # hue costs ten times as much
+    resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
+    if kind == "mirror":
+        return v2.Compose([v2.RandomHorizontalFlip(1.0), resized])
+    if kind == "flips":
+        return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), light, resized])
+    if kind == "photo":
+        crop = v2.RandomResizedCrop(
+            (height, width), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), interpolation=InterpolationMode.BICUBIC
+        )
+        return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
+    return resized
+
+
+def view_of(pixels: np.ndarray, kind: Kind, height: int, width: int, seed: int) -> np.ndarray:
+    """uint8 (1, H, W, C) -> uint8 (1, height, width, C): the same for the same seed, from any thread."""
+    image = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2)  # (1, C, H, W)
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        seen: Tensor = transform(kind, height, width)(image)
+    return np.ascontiguousarray(seen.permute(0, 2, 3, 1).numpy())

@@ -1,0 +1,105 @@
+"""What training asks of a task: `heads/<task>/learn.py` defines a class `Learner` of this shape.
+
+The ways to train (`modes/`) know no task: they fit a net that ends in the task's answer layer.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torchmetrics
+from torch import Tensor, nn
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.results import Result
+from trunkline.heads.discovery import tasks
+
+
+class Truth(Protocol):
+    """What is known of a sample: `trunkline.training.data.dataset.Sample` is one."""
+
+    @property
+    def label(self) -> int | None: ...
+
+    @property
+    def targets(self) -> tuple[float, ...]: ...
+
+
+class Scores(Protocol):
+    """What answers are worth, and how people see it."""
+
+    def metrics(self) -> dict[str, float]:
+        """By the names that `trunkline evaluate` prints; shares are 0 to 1."""
+        ...
+
+    def card(self) -> str:
+        """Markdown for the card: intervals and tables."""
+        ...
+
+    def draw(self, folder: Path) -> list[str]:
+        """Write pictures of the scores into the folder. Returns their file names."""
+        ...
+
+    def best_and_worst(self, count: int) -> tuple[list[int], list[int]]:
+        """Indices of samples to show: answers that were best, and those that were worst."""
+        ...
+
+    def caption(self, index: int) -> str:
+        """One or two lines about the answer to a sample."""
+        ...
+
+
+class TaskLearner(Protocol):
+    """One task on one data set.
+
+    output: name of the head's output. metric: name of what `measure` measures. rising: whether more is better.
+    augmentation: kind that keeps the truth of a sample true.
+    """
+
+    output: ClassVar[str]
+    metric: ClassVar[str]
+    rising: ClassVar[bool]
+    augmentation: ClassVar[str]
+
+    def __init__(self, classes: Sequence[str], targets: Sequence[str], options: "Any") -> None:
+        """options: the TrainRequest. Raises InvalidRequestError where the data has nothing to learn for this task."""
+        ...
+
+    def prepare(self, samples: Sequence[Truth]) -> None:
+        """Learn what depends on the training data: class weights, scales."""
+        ...
+
+    def truth(self, samples: Sequence[Truth]) -> np.ndarray:
+        """int64 (N,) or float32 (N, ...)."""
+        ...
+
+    def answer_layer(self, width: int) -> nn.Module:
+        """Vectors float32 (N, width) -> what `decode` of the head takes. After `prepare`."""
+        ...
+
+    def loss(self, answers: Tensor, truth: Tensor) -> Tensor:
+        """Scalar. answers: of the answer layer."""
+        ...
+
+    def measure(self) -> torchmetrics.Metric:
+        """Metric to be updated with (answers, truth)."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """`settings` of the manifest."""
+        ...
+
+    def scores(self, answers: Sequence[Result], samples: Sequence[Truth]) -> Scores: ...
+
+
+def learner_class(task: str) -> type[TaskLearner]:
+    """Raises InvalidRequestError for a task that does not exist or cannot be trained."""
+    name = f"trunkline.heads.{task}.learn"
+    trainable = [known for known in tasks() if importlib.util.find_spec(f"trunkline.heads.{known}.learn")]
+    if task not in trainable:
+        raise InvalidRequestError(f"task {task!r} cannot be trained; tasks that can: {', '.join(trainable)}")
+    found: type[TaskLearner] = importlib.import_module(name).Learner
+    return found

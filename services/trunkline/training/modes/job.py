@@ -1,0 +1,52 @@
+"""What every mode is given, and what it gives back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from trunkline.core.bundle import BackboneManifest, Bundle
+from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.progress import Epoch, Watcher
+from trunkline.core.train_request import TrainRequest
+from trunkline.training.data.dataset import Sample
+from trunkline.training.features import FeatureStore
+from trunkline.training.learner import TaskLearner
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run with everything looked up. work: folder for checkpoints, kept until the run is over."""
+
+    request: TrainRequest
+    learner: TaskLearner
+    backbone: Bundle[BackboneManifest]
+    train: Sequence[Sample]
+    validation: Sequence[Sample]
+    store: FeatureStore
+    watcher: Watcher
+    work: Path
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A net that takes `features`, in that order, of pictures preprocessed by `spec`.
+
+    settings: further ones for the manifest.
+    """
+
+    net: nn.Module
+    features: tuple[str, ...]
+    spec: PreprocessSpec
+    epochs: list[Epoch]
+    settings: dict[str, Any] = field(default_factory=dict)
+    notes: str = ""
+
+
+def truths(job: Job) -> tuple[np.ndarray, np.ndarray | None]:
+    """Of the training samples and, where there are any, of the validation samples."""
+    validation = job.learner.truth(job.validation) if job.validation else None
+    return job.learner.truth(job.train), validation

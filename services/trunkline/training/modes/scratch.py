@@ -1,0 +1,66 @@
+"""Mode `scratch`: an own small net on the pixels, for pictures that are nothing like photographs."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from torch import nn
+
+from trunkline.core.cpu import available_cores
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.exchange import IMAGE
+from trunkline.core.preprocess import PreprocessSpec
+from trunkline.training.batches import PixelBatches
+from trunkline.training.data.dataset import Sample
+from trunkline.training.features import pixels_of
+from trunkline.training.fit import Plan, fit
+from trunkline.training.modes.job import Fitted, Job, truths
+from trunkline.training.modes.pooled import augmentation_of
+from trunkline.training.nets.small import LENET_SIDE, PixelNet, lenet5, plain_cnn
+
+_SPEC = PreprocessSpec(resize="squash", width=128, height=128)
+_EPOCHS, _BATCH = 40, 64
+_RATE, _WEIGHT_DECAY, _DROPOUT = 2e-3, 0.05, 0.3
+_LARGEST_BYTES = 4 * 1024**3
+
+
+def train_scratch(job: Job) -> Fitted:
+    """Raises InvalidRequestError where the pictures do not fit the net or the memory."""
+    options, spec = job.request.options, job.request.spec or _SPEC
+    dropout = _DROPOUT if options.dropout is None else options.dropout
+    body, width = _body(job.request.net, spec, dropout)
+    net = PixelNet(body, job.learner.answer_layer(width))
+    truth, validation_truth = truths(job)
+    train = PixelBatches(_pixels(job, job.train, spec), truth, augmentation_of(job, spec))
+    validation = None
+    if validation_truth is not None:
+        validation = PixelBatches(_pixels(job, job.validation, spec), validation_truth, "none")
+    decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
+    groups = [{"params": list(net.parameters()), "lr": options.rate or _RATE, "weight_decay": decay}]
+    plan = Plan(options.epochs or _EPOCHS, options.batch or _BATCH, groups, "scratch")
+    epochs = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
+    return Fitted(net, (IMAGE,), spec, epochs, {"net": job.request.net})
+
+
+def _body(net: str, spec: PreprocessSpec, dropout: float) -> tuple[nn.Module, int]:
+    channels = 1 if spec.colour == "L" else 3
+    if net == "cnn":
+        return plain_cnn(channels, spec.height, spec.width, dropout)
+    if (spec.height, spec.width) != (LENET_SIDE, LENET_SIDE):
+        raise InvalidRequestError(
+            f"lenet5 takes {LENET_SIDE}x{LENET_SIDE} pixels: --width 32 --height 32, or --net cnn"
+        )
+    return lenet5(channels, dropout)
+
+
+def _pixels(job: Job, samples: Sequence[Sample], spec: PreprocessSpec) -> np.ndarray:
+    """uint8 (N, H, W, C)"""
+    channels = 1 if spec.colour == "L" else 3
+    if len(samples) * spec.height * spec.width * channels > _LARGEST_BYTES:
+        raise InvalidRequestError(f"{len(samples)} pictures of {spec.width}x{spec.height} need too much memory")
+    found = np.empty((len(samples), spec.height, spec.width, channels), np.uint8)
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for index, pixels in enumerate(pool.map(lambda sample: pixels_of(sample, spec), samples)):
+            found[index] = pixels[0]
+            job.watcher.stage("pixels", index + 1, len(samples))
+    return found

@@ -1,0 +1,1 @@
+"""Networks that a vector-valued answer (classes, numbers) is learned with."""

@@ -1,0 +1,72 @@
+"""Small nets that are trained from scratch on the pixels themselves."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+_WIDTHS = (32, 64, 128, 256, 256)
+_SMALL = 64  # pixels; larger pictures are halved by the first convolution
+LENET_SIDE = 32
+
+
+class PixelNet(nn.Module):
+    """`image` uint8 (N, H, W, C) -> answers. The scaling to -1..1 is a part of the net."""
+
+    def __init__(self, body: nn.Module, answer: nn.Module) -> None:
+        super().__init__()
+        self.body, self.answer = body, answer
+
+    def learn(self, image: Tensor) -> Tensor:
+        pixels = image.to(torch.float32).permute(0, 3, 1, 2)  # (N, C, H, W)
+        found: Tensor = self.answer(self.body((pixels - 127.5) / 127.5))
+        return found
+
+    def forward(self, *features: Tensor) -> Tensor:
+        return self.learn(features[0])
+
+
+def lenet5(channels: int, dropout: float) -> tuple[nn.Module, int]:
+    """The body for pictures of 32x32, and its width. ReLU and maximum pooling in place of the original's.
+
+    Source: LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998, section II.B.
+    """
+    body = nn.Sequential(
+        nn.Conv2d(channels, 6, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 120, 5),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+    )
+    return body, 84
+
+
+def plain_cnn(channels: int, height: int, width: int, dropout: float) -> tuple[nn.Module, int]:
+    """Stages of two 3x3 convolutions with batch norm, halved until 4 pixels are left; and its width.
+
+    Small pictures keep the 4x4 positions of the last stage, large ones are averaged over them.
+    """
+    side = min(height, width)
+    steps = max(1, int(math.log2(side / 4)))
+    layers: list[nn.Module] = []
+    before = channels
+    if side > _SMALL:
+        layers += _stage(before, _WIDTHS[0], stride=2)[:3]
+        before, steps = _WIDTHS[0], steps - 1
+    for number in range(min(steps, len(_WIDTHS))):
+        layers += [*_stage(before, _WIDTHS[number]), *_stage(_WIDTHS[number], _WIDTHS[number]), nn.MaxPool2d(2)]
+        before = _WIDTHS[number]
+    positions = 4 if side <= _SMALL and height == width else 1
+    layers += [nn.AdaptiveAvgPool2d(positions), nn.Flatten(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers), before * positions**2
+
+
+def _stage(before: int, after: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
