@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
@@ -19,6 +19,7 @@ from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
 from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
+from trunkline.heads.stock import Choice
 from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
@@ -39,7 +40,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         _add_gateway(host, settings, directory)
         await host.start()
         await host.ready(*_health_names(heads))
-        async with _drained(host):
+        async with _following(settings, heads, host, directory), _drained(host):
             yield host
 
 
@@ -71,7 +72,7 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
         )
         await host.start()
         await host.ready(*_health_names(engine))
-        async with _drained(host):
+        async with _following(settings, engine, host), _drained(host):
             yield host
 
 
@@ -102,18 +103,45 @@ async def _watch(host: Host, directory: Directory, settings: Settings) -> None:
     while not directory.complete and not (directory.usable and loop.time() >= grace_ends):
         await directory.refresh()
         await asyncio.sleep(0 if directory.complete else 0.1)
-    await _show_heads(host, directory)
+    shown: set[str] = set()
+    await _show_heads(host, directory.answering(), shown)
     await host.ready()
     _log.info("ready: %d heads", len(directory.heads()))
     while True:
         await asyncio.sleep(settings.refresh_s)
         await directory.refresh()
-        await _show_heads(host, directory)
+        await _show_heads(host, directory.answering(), shown)
 
 
-async def _show_heads(host: Host, directory: Directory) -> None:
-    for name, answers in directory.answering().items():
+async def _show_heads(host: Host, answering: Mapping[str, bool], shown: set[str]) -> None:
+    """Health of every head; `shown` are the names that have one, so that those that went are no longer SERVING."""
+    for name in shown - set(answering):
+        await host.set_ready([f"head/{name}"], ready=False)
+    for name, answers in answering.items():
         await host.set_ready([f"head/{name}"], ready=answers)
+    shown |= set(answering)
+
+
+@contextlib.asynccontextmanager
+async def _following(
+    settings: Settings, engine: HeadEngine, host: Host, directory: Directory | None = None
+) -> AsyncIterator[None]:
+    """Meanwhile the heads follow the catalog, and so does the directory of a gateway in this process."""
+    watch = asyncio.create_task(_follow(settings, engine, host, directory))
+    try:
+        yield
+    finally:
+        await _cancelled(watch)
+
+
+async def _follow(settings: Settings, engine: HeadEngine, host: Host, directory: Directory | None) -> None:
+    shown: set[str] = set()
+    while True:
+        await _show_heads(host, engine.answering(), shown)
+        await asyncio.sleep(settings.catalog_poll_s)
+        await engine.refresh()
+        if directory is not None:
+            await directory.refresh()
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:
@@ -154,9 +182,13 @@ def _load_heads(
     if task is not None and task not in tasks():
         raise ConfigurationError(f"there is no task {task!r}; known: {', '.join(tasks())}")
     engine = HeadEngine.load(
-        Repository(settings.models), workers, names=settings.heads, task=task, backbone_digest=backbone_digest
+        Repository(settings.models),
+        workers,
+        Choice(settings.heads, task, backbone_digest),
+        # A gateway may have sent a call on its way just before it heard of a change.
+        grace_s=settings.request_timeout_s + 2 * settings.refresh_s,
     )
-    if not engine.ready_names:
+    if not any(engine.answering().values()):
         _log.warning("no head can answer: %s has none that fits", settings.models)
     return engine
 
@@ -168,4 +200,4 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
 
 
 def _health_names(heads: HeadEngine) -> list[str]:
-    return [f"head/{name}" for name in heads.ready_names]
+    return [f"head/{name}" for name, answers in heads.answering().items() if answers]

@@ -20,6 +20,7 @@ from trunkline.core.bundle import (
     HeadManifest,
     write_golden,
 )
+from trunkline.core.catalog import note_published, pin_default
 from trunkline.core.errors import ConfigurationError, InvalidRequestError
 
 
@@ -79,11 +80,14 @@ def staging(models: Path) -> Iterator[Path]:
 def move_into_place(models: Path, bundles: Sequence[tuple[Path, BackboneManifest | HeadManifest]]) -> list[Path]:
     """Move built folders to their versions: all of them, or none. Returns the new folders.
 
+    The first version of a head becomes its default; a later one waits to be promoted.
     Raises InvalidRequestError where another process took a version in the meantime.
     """
     moved: list[tuple[Path, Path]] = []
     for folder, manifest in bundles:
         target = models / KIND_FOLDERS[manifest.kind] / manifest.name / str(manifest.version)
+        if manifest.kind == "head":
+            pin_default(models, manifest.name)  # before, as services may look at any time
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.rename(folder, target)  # noqa: PTH104 - Path.rename promises less: this fails on a folder with files
@@ -92,6 +96,9 @@ def move_into_place(models: Path, bundles: Sequence[tuple[Path, BackboneManifest
             _remove_empty(target.parent)
             raise _exists(manifest.kind, manifest.name, manifest.version) from error
         moved.append((folder, target))
+    for _, manifest in bundles:
+        if manifest.kind == "head":
+            note_published(models, manifest.name, manifest.version)
     return [target for _, target in moved]
 
 
