@@ -13,7 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.service.versions import known_answer, repository, write_version
 from trunkline.client import AsyncClient, ServiceError
-from trunkline.core.catalog import Canary, HeadCatalog, change_catalog, pin_default
+from trunkline.core.catalog import change_catalog, pin_default
+from trunkline.core.models import Canary, HeadCatalog
 from trunkline.testing import serve, serve_split
 
 QUICK = {"catalog_poll_s": 0.05, "refresh_s": 0.05}

@@ -30,7 +30,7 @@ def repository(models: Path, folder: Path) -> Path:
     for kind in ("backbones", "heads"):
         (made / kind).mkdir(parents=True)
         for model in (models / kind).iterdir():
-            (made / kind / model.name).symlink_to(model)
+            (made / kind / model.name).symlink_to(model.resolve())
     return made
 
 

@@ -5,16 +5,21 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 
+from trunkline.api.catalog.v1 import catalog_service_pb2
+from trunkline.api.catalog.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
 from trunkline.backbone import servicer as backbone_servicer
 from trunkline.backbone.engine import BackboneEngine
+from trunkline.catalog.catalog import Catalog
+from trunkline.catalog.servicer import CatalogServicer
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.repository import Repository
 from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
+from trunkline.gateway.forward import forward
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
 from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
@@ -25,12 +30,13 @@ from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
 from trunkline.serving.workers import WorkerPool
 
+CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 _log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
-    """Gateway, backbone and heads in one process; features pass by reference. Ready when it is entered."""
+    """Gateway, backbone, heads and catalog in one process; features pass by reference. Ready when it is entered."""
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, workers)
         heads = _load_heads(settings, workers, backbone_digest=backbone.info.digest)
@@ -38,6 +44,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         await directory.refresh()
         host = Host(settings)
         _add_gateway(host, settings, directory)
+        _add_catalog(host, settings)
         await host.start()
         await host.ready(*_health_names(heads))
         async with _following(settings, heads, host, directory), _drained(host):
@@ -77,18 +84,33 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
 
 
 @contextlib.asynccontextmanager
+async def catalog(settings: Settings) -> AsyncIterator[Host]:
+    """The catalog service. Ready when it is entered."""
+    host = Host(settings)
+    _add_catalog(host, settings)
+    await host.start()
+    await host.ready()
+    async with _drained(host):
+        yield host
+
+
+@contextlib.asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Host]:
     """The gateway. It listens when it is entered and gets ready when the services behind it have answered."""
     async with contextlib.AsyncExitStack() as stack:
-        addresses = (settings.backbone_address, *settings.head_addresses)
+        addresses = (settings.catalog_address, settings.backbone_address, *settings.head_addresses)
         channels = [
             await stack.enter_async_context(open_channel(address, settings.max_message_bytes))
             for address in addresses
         ]
-        backbone, *heads = zip(channels, addresses, strict=True)
+        (to_catalog, _), backbone, *heads = zip(channels, addresses, strict=True)
         directory = Directory(RemoteBackbone(*backbone), [RemoteHeads(*each) for each in heads])
         host = Host(settings)
         _add_gateway(host, settings, directory)
+        passed_on = forward(
+            CATALOG, to_catalog, f"the catalog service at {settings.catalog_address}", settings.request_timeout_s
+        )
+        host.add(CATALOG.full_name, lambda server: server.add_generic_rpc_handlers((passed_on,)))
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
         stack.push_async_callback(_cancelled, watch)
@@ -197,6 +219,11 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     analyzer = Analyzer(directory, settings.max_image_bytes)
     servicer = gateway_servicer.VisionServicer(analyzer, directory, settings.request_timeout_s)
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
+
+
+def _add_catalog(host: Host, settings: Settings) -> None:
+    servicer = CatalogServicer(Catalog(settings.models))
+    host.add(CATALOG.full_name, lambda server: add_CatalogServiceServicer_to_server(servicer, server))
 
 
 def _health_names(heads: HeadEngine) -> list[str]:

@@ -7,63 +7,19 @@ is published never becomes the default by being there: pin_default before, note_
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from trunkline.core.bundle import KIND_FOLDERS, Name
+from trunkline.core.bundle import KIND_FOLDERS
 from trunkline.core.errors import ModelInvalidError, NotFoundError, StorageError
+from trunkline.core.models import HeadCatalog
 from trunkline.core.repository import Repository
 
 CATALOG_FILE = "catalog.json"
 LOCK_FILE = ".catalog.lock"
-_HISTORY_KEPT = 50
-Number = Annotated[int, Field(ge=1)]
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Canary(_Value):
-    """A version that gets a share of the calls that name no version, 0 < share <= 1."""
-
-    version: Number
-    share: Annotated[float, Field(gt=0, le=1)]
-
-
-class HeadCatalog(_Value):
-    """The state of one head. history: earlier defaults, the latest last. revision: counts the changes."""
-
-    schema_version: Literal[1] = 1
-    revision: Annotated[int, Field(ge=0)] = 0
-    default: Number
-    history: tuple[Number, ...] = ()
-    aliases: Mapping[Name, Number] = {}
-    canary: Canary | None = None
-
-    @property
-    def previous(self) -> int | None:
-        """The default before this one."""
-        return self.history[-1] if self.history else None
-
-    @property
-    def in_use(self) -> tuple[int, ...]:
-        """Versions that calls can reach: default, previous default, canary, and those with an alias."""
-        canary = () if self.canary is None else (self.canary.version,)
-        previous = () if self.previous is None else (self.previous,)
-        return tuple(dict.fromkeys((self.default, *previous, *canary, *self.aliases.values())))
-
-    def promoted(self, version: int) -> "HeadCatalog":
-        """With `version` as the default; a canary of this version has done its work."""
-        if version == self.default:
-            return self
-        canary = None if self.canary is not None and self.canary.version == version else self.canary
-        history = (*self.history, self.default)[-_HISTORY_KEPT:]
-        return self.model_copy(update={"default": version, "history": history, "canary": canary})
 
 
 def read_catalog(models: Path, name: str) -> HeadCatalog | None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from trunkline.core.catalog import HeadCatalog
 from trunkline.core.exchange import HeadInfo, Routes
+from trunkline.core.models import HeadCatalog
 from trunkline.heads.loading import FaultyHead, LoadedHead
 
 Find = Callable[[int], LoadedHead | FaultyHead | None]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trunkline.core.bundle import GOLDEN_FILE, KIND_FOLDERS, LABELS_FILE, MANIFEST_FILE, MODEL_FILE
-from trunkline.core.catalog import HeadCatalog, read_catalog
+from trunkline.core.catalog import read_catalog
 from trunkline.core.errors import ModelInvalidError, TrunklineError, WrongTaskError
 from trunkline.core.exchange import HeadInfo
+from trunkline.core.models import HeadCatalog
 from trunkline.core.repository import Repository
 from trunkline.heads.loading import FaultyHead, LoadedHead, load_head
 from trunkline.heads.routing import route, versions_of
