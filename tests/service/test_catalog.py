@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import grpc
 import pytest
@@ -10,7 +11,11 @@ import pytest
 from tests.service.test_swaps import QUICK, until, until_answers
 from tests.service.versions import repository, write_version
 from trunkline.api.catalog.v1 import catalog_service_pb2 as pb
-from trunkline.api.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from trunkline.api.catalog.v1.catalog_service_pb2_grpc import (
+    CatalogServiceServicer,
+    CatalogServiceStub,
+    add_CatalogServiceServicer_to_server,
+)
 from trunkline.assembly import roles
 from trunkline.catalog.catalog import Catalog
 from trunkline.client import AsyncCatalogClient, AsyncClient, CatalogClient, ServiceError
@@ -139,6 +144,38 @@ async def test_a_gateway_without_a_catalog_serves_and_says_that_it_is_away(photo
             ) as away:
                 await catalog.models()
     assert (away.value.code, away.value.reason) == ("UNAVAILABLE", "UNAVAILABLE")
+
+
+class Away(CatalogServiceServicer):
+    """Counts calls and is never able to answer them."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    async def ListModels(self, request, context):  # noqa: N802 - named by the contract
+        await self._refuse("ListModels", context)
+
+    async def RollbackModel(self, request, context):  # noqa: N802 - named by the contract
+        await self._refuse("RollbackModel", context)
+
+    async def _refuse(self, name, context):
+        self.calls[name] += 1
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+
+
+async def test_a_rollback_is_never_tried_twice():
+    server, away = grpc.aio.server(), Away()
+    add_CatalogServiceServicer_to_server(away, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with AsyncCatalogClient(f"127.0.0.1:{port}") as catalog:
+            for call in (catalog.models(), catalog.rollback("dots")):
+                with pytest.raises(ServiceError):
+                    await call
+    finally:
+        await server.stop(None)
+    assert away.calls == {"ListModels": 3, "RollbackModel": 1}
 
 
 # The command line -------------------------------------------------------------------------------------------

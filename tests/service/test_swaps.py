@@ -6,15 +6,25 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.service.versions import known_answer, repository, write_version
 from trunkline.client import AsyncClient, ServiceError
 from trunkline.core.catalog import change_catalog, pin_default
+from trunkline.core.errors import NotFoundError
+from trunkline.core.exchange import HeadQuestion
 from trunkline.core.models import Canary, HeadCatalog
+from trunkline.core.preprocess import Frame
+from trunkline.core.repository import Repository
+from trunkline.heads.engine import HeadEngine
+from trunkline.heads.loading import LoadedHead
+from trunkline.heads.stock import Choice, Stock
+from trunkline.serving.workers import WorkerPool
 from trunkline.testing import serve, serve_split
 
 QUICK = {"catalog_poll_s": 0.05, "refresh_s": 0.05}
@@ -200,3 +210,102 @@ async def test_heads_come_and_go_with_their_folders_and_health_follows(form, sto
             await client.classify(photos[0], "dots")
         shutil.rmtree(store / ".dots")
         assert (await client.classify(photos[0], "fresh")).version == "1"
+
+
+# The engine by itself ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workers():
+    pool = WorkerPool(1, 8)
+    yield pool
+    pool.close()
+
+
+def question(store, version: str) -> HeadQuestion:
+    manifest = Repository(store).head("dots", int(version)).manifest
+    return HeadQuestion(
+        head="dots",
+        features={"image": np.full((1, 64, 64, 3), 9, np.uint8)},
+        frame=Frame(64, 64, 1.0, 0.0, 1.0, 0.0, 64, 64),
+        backbone_digest=manifest.backbone.digest,
+        version=version,
+    )
+
+
+async def test_a_version_that_another_replica_has_already_seen_is_loaded_when_it_is_asked_for(store, workers):
+    pin_default(store, "dots")
+    engine = HeadEngine.load(Repository(store), workers, Choice(), grace_s=60)
+    write_version(store, "dots", 2)
+    answers = await asyncio.gather(*(engine.predict(question(store, "2"), 10) for _ in range(5)))
+    assert {answer.version for answer in answers} == {"2"}
+    assert [head.version for head in await engine.describe() if head.name == "dots"] == ["1"]
+    with pytest.raises(NotFoundError, match=r"there is no head 'dots/9' in this process"):
+        await engine.predict(replace(question(store, "2"), version="9"), 10)
+
+
+def test_a_version_stays_for_the_grace_and_then_goes(store):
+    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0.5)
+    stock.refresh()
+    for version in (2, 3):  # after two promotions, 1 is not even the previous default
+        write_version(store, "dots", version)
+        change_catalog(store, "dots", lambda state, number=version: state.promoted(number))
+    assert stock.heads["dots"].version == "1"
+    stock.refresh()
+    assert stock.heads["dots"].version == "3"
+    assert isinstance(stock.find("dots", 1), LoadedHead)
+    ends_at = time.monotonic() + 10
+    while stock.find("dots", 1) is not None:
+        assert time.monotonic() < ends_at
+        time.sleep(0.05)
+        stock.refresh()
+    assert isinstance(stock.find("dots", 3), LoadedHead)
+
+
+def test_a_model_folder_that_is_away_for_a_moment_costs_nothing(store):
+    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0)
+    stock.refresh()
+    (store / "heads").rename(store / "away")
+    with pytest.raises(OSError, match="is gone"):
+        stock.refresh()
+    assert isinstance(stock.find("dots", 1), LoadedHead)
+
+
+def test_files_replaced_under_a_version_are_loaded_if_they_are_good(store):
+    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0)
+    stock.refresh()
+    before = stock.find("dots", 1)
+    (store / "heads/dots/1/labels.txt").unlink()
+    stock.refresh()
+    assert stock.find("dots", 1) is before
+    (store / "heads/dots/1/labels.txt").write_text("x\ny\nz\n")
+    stock.refresh()
+    assert stock.heads["dots"].labels == ("x", "y", "z")
+
+
+def test_a_default_that_is_gone_goes_on_from_memory_with_a_warning(store):
+    pin_default(store, "dots")
+    write_version(store, "dots", 2)
+    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0)
+    stock.refresh()
+    shutil.rmtree(store / "heads/dots/1")
+    stock.refresh()
+    assert stock.heads["dots"].version == "1"
+    assert "not in the model folder" in stock.heads["dots"].routes.warning
+    assert isinstance(stock.find("dots", 1), LoadedHead)
+
+
+def test_a_version_of_another_task_is_not_served_by_a_service_of_one_task(store):
+    stock = Stock(Repository(store), Choice(("dots",), task="segmentation"), grace_s=0)
+    stock.refresh()
+    assert stock.heads == {}
+
+
+def test_a_task_with_a_bug_costs_its_version_alone(store, monkeypatch):
+    def bug(self, bundle):
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("trunkline.heads.classification.head.Head.__init__", bug)
+    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0)
+    stock.refresh()
+    assert stock.heads["dots"].fault == "dots/1 cannot be loaded: see the log of the head service"

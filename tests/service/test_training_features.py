@@ -9,6 +9,7 @@ from PIL import Image
 
 pytest.importorskip("lightning", reason="needs the train extra: pip install -e '.[train]'")
 
+from trunkline.catalog.catalog import Catalog
 from trunkline.client import AsyncClient
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
@@ -112,6 +113,9 @@ def test_the_same_seed_gives_the_same_model_and_stored_features_are_used_again(d
     assert stored == {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
     assert second.name == "2"
     assert (first / "model.onnx").read_bytes() == (second / "model.onnx").read_bytes()
+    catalog = Catalog(repository)
+    assert catalog.model("photos").catalog.default == 1  # published, not promoted
+    assert catalog.promote("photos", 2, margin=0).catalog.default == 2  # measured on the same samples
 
 
 def test_a_broken_picture_fails_the_run_by_name_and_publishes_nothing(data, repository, tmp_path, watcher):

@@ -11,6 +11,7 @@ import numpy as np
 
 from trunkline.core.bundle import BackboneManifest, BackboneRef, Bundle, HeadManifest, Origin, model_digest
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.evaluation import Evaluation, evaluation_digest
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.repository import Repository
 from trunkline.heads.classification.learn import FeatureClassifier
@@ -82,7 +83,8 @@ def train_head(request: TrainRequest, dataset: Dataset, models: Path, cache: Pat
         content = BundleContent(model, manifest, golden, "", dataset.classes)
         head = Bundle(content.write(aside / "unmeasured"), manifest)
         scores = evaluate_classifier(head, backbone, splits.test, partial(watcher.stage, "evaluation"))
-        manifest = manifest.model_copy(update={"metrics": scores.metrics()})
+        evaluation = _evaluation(request, dataset, splits.test)
+        manifest = manifest.model_copy(update={"metrics": scores.metrics(), "evaluation": evaluation})
         card = write_card(manifest, facts, scores, dataset.classes)
         folder = BundleContent(model, manifest, golden, card, dataset.classes).write(aside / "head")
         draw_curves(epochs, folder / "curves.png")
@@ -162,6 +164,12 @@ def _manifest(
         mode="features",
         origin=Origin(source="trained by trunkline", licence=request.licence, data=dataset.root.name),
     )
+
+
+def _evaluation(request: TrainRequest, dataset: Dataset, samples: Sequence[Sample]) -> Evaluation:
+    """By which a later version is known to be measured on the same samples."""
+    digest = evaluation_digest((sample.name, sample.read()) for sample in samples)
+    return Evaluation(data=dataset.root.name, split=request.test_split, count=len(samples), digest=digest)
 
 
 def _facts(request: TrainRequest, dataset: Dataset, epochs: list[Epoch], parity: float, started_at: float) -> Facts:
