@@ -1,6 +1,7 @@
 """The command line as scripts see it: real processes, exit statuses, standard output and standard error."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -10,11 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, start_server
+from tests.service.bundles import add_regression_head, linked_repository
 
 COMMAND = [sys.executable, "-m", "trunkline.cli.main"]
 NOBODY = "127.0.0.1:9"  # the discard port: nothing listens there
@@ -75,7 +78,10 @@ def test_the_version_is_printed(arguments):
         ["classify", "photo.jpg", "--top-k", "0"],
         ["classify", "photo.jpg", "--nonsense"],
         ["classify", "photo.jpg", "--draw", "out.xyz"],
+        ["regress"],
+        ["regress", "photo.jpg", "--top-k", "3"],
         ["analyze", "photo.jpg"],
+        ["analyze", "photo.jpg", "--head", "imagenet", "--draw", "out.xyz"],
         ["models", "show"],
         ["models", "show", "imagenet/one"],
         ["serve", "nowhere"],
@@ -162,7 +168,7 @@ def test_an_unknown_head_is_one_line_that_names_those_there_are(target, coffee):
     assert done.stderr == f"trunkline: {coffee}: there is no head 'nope'; heads served: imagenet\n"
 
 
-@pytest.mark.parametrize("command", [["classify"], ["analyze", "--head", "imagenet"]])
+@pytest.mark.parametrize("command", [["classify"], ["regress"], ["analyze", "--head", "imagenet"]])
 def test_where_nothing_answers_one_line_says_so_for_all_pictures(coffee, command):
     done = run(*command, coffee, coffee, coffee, "--target", NOBODY)
     assert (done.returncode, done.stdout) == (1, "")
@@ -194,6 +200,79 @@ def test_ctrl_c_ends_with_status_130(coffee):
                 process.send_signal(signal.SIGINT)
                 assert process.wait(timeout=20) == 130
             assert b"Traceback" not in process.stderr.read()
+
+
+# regress ---------------------------------------------------------------------------------------------------
+
+TARGETS = [
+    {"name": "size", "unit": "mm", "kind": "number", "low": 0.0, "high": 20.0},
+    {"name": "tilt", "unit": "deg", "kind": "angle", "low": 90.0, "high": 270.0},
+]
+
+
+@pytest.fixture(scope="module")
+def measuring(models, tmp_path_factory):
+    """The address of a service with the shipped heads and `measures`: a size of 12345.6 mm, a tilt of 190 deg."""
+    folder = tmp_path_factory.mktemp("measuring")
+    repository = linked_repository(models, folder)
+    turn = math.radians(190)
+    weights = np.zeros((1280, 3))
+    add_regression_head(repository, "measures", TARGETS, weights, [12345.6, math.cos(turn), math.sin(turn)])
+    with start_server(folder / "log", TRUNKLINE_MODELS=str(repository)) as server:
+        yield server.address
+
+
+def test_json_of_estimates_has_value_and_unit(measuring, coffee, tmp_path):
+    out = tmp_path / "out.png"
+    done = run("regress", coffee, "--head", "measures", "--json", "--draw", out, "--target", measuring)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert list(found) == ["image", "head", "version", "width", "height", "values", "timings"]
+    assert (found["image"], found["head"], found["version"]) == (str(coffee), "measures", "1")
+    assert (found["width"], found["height"]) == (600, 400)
+    assert [list(value) for value in found["values"]] == [["name", "value", "unit"]] * 2
+    assert [(value["name"], value["unit"]) for value in found["values"]] == [("size", "mm"), ("tilt", "deg")]
+    assert [value["value"] for value in found["values"]] == pytest.approx([12345.6, 190])
+    assert sorted(found["timings"]) == ["backbone_ms", "decode_ms", "head_ms", "queue_ms", "total_ms"]
+    with Image.open(out) as drawn:
+        assert drawn.width == 960
+
+
+def test_estimates_are_shown_and_a_bad_picture_hides_no_other(measuring, coffee, bad):
+    done = run("regress", bad, coffee, "--head", "measures", "--target", measuring)
+    assert done.returncode == 1
+    for text in (str(coffee), "600x400", "size", "12345.6", "mm", "tilt", "190", "deg", "measures 1", "backbone"):
+        assert text in done.stdout
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "head", "call"), [("regress", "imagenet", "Classify"), ("classify", "measures", "Regress")]
+)
+def test_the_wrong_command_for_a_head_is_one_line_that_names_the_right_call(measuring, coffee, command, head, call):
+    done = run(command, coffee, "--head", head, "--target", measuring)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"use {call} or Analyze" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_analyze_shows_and_draws_labels_and_estimates(measuring, coffee, tmp_path):
+    out = tmp_path / "out.png"
+    heads = ["--head", "measures", "--head", "imagenet"]
+    done = run("analyze", coffee, *heads, "--draw", out, "--target", measuring)
+    assert (done.returncode, done.stderr) == (0, "")
+    for text in ("size 12345.6 mm", "tilt 190 deg", "espresso"):
+        assert text in done.stdout
+    with Image.open(out) as drawn:
+        assert drawn.size == (960, 640 + (4 + 2 * (1 + 2 + 1 + 5)) * 24)
+
+
+def test_analyze_draws_nothing_where_every_head_failed(target, coffee, tmp_path):
+    out = tmp_path / "out.png"
+    done = run("analyze", coffee, "--head", "nope", "--draw", out, "--target", target)
+    assert done.returncode == 1
+    assert "was not written" in done.stderr
+    assert not out.exists()
 
 
 # analyze ---------------------------------------------------------------------------------------------------

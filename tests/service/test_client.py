@@ -182,7 +182,7 @@ class OneHeadAPage(VisionServiceServicer):
             heads=[pb.Head(name=self.names[place])], next_page_token=self.names[place] if more else ""
         )
 
-    Classify = Analyze = GetHead = None
+    Classify = Regress = Analyze = GetHead = None
 
 
 async def test_every_page_of_heads_is_read(call):

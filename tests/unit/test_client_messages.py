@@ -12,7 +12,7 @@ from trunkline.client.connection import options_for
 from trunkline.client.errors import from_head_error, from_rpc_error, from_status
 from trunkline.client.readiness import Readiness
 from trunkline.core.errors import BackboneMismatchError, InvalidRequestError, NotFoundError, QueueFullError
-from trunkline.core.results import Classification, Embedding, Regression, ScoredLabel
+from trunkline.core.results import Classification, Embedding, Quantity, Regression, ScoredLabel
 from trunkline.serving.status import to_head_error, to_status
 from trunkline.serving.wire import put_result
 
@@ -96,6 +96,19 @@ def test_a_classify_answer_that_is_no_classification_is_an_error():
     response = pb.ClassifyResponse(outcome=outcome_of(Regression(())))
     with pytest.raises(ServiceError, match="no classification"):
         messages.classify_answer(response)
+
+
+def test_a_regression_comes_back_as_values():
+    result = Regression((Quantity("tilt", 12.5, "deg"), Quantity("cells", 3.0)))
+    assert messages.regress_request(b"jpeg", None).head == ""
+    assert messages.regress_request(b"jpeg", "tilt").head == "tilt"
+    answer = messages.regress_answer(pb.RegressResponse(outcome=outcome_of(result, "tilt")))
+    assert (answer.head, answer.version, answer.result) == ("tilt", "1", result)
+
+
+def test_a_regress_answer_that_is_no_regression_is_an_error():
+    with pytest.raises(ServiceError, match="no regression"):
+        messages.regress_answer(pb.RegressResponse(outcome=outcome_of(LABELS)))
 
 
 def test_each_head_keeps_its_own_result_or_error():

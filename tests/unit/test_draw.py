@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from trunkline.cli.draw import Card, draw_cards, fit_text, save_picture
+from trunkline.cli.draw import Card, draw_cards, save_picture
+from trunkline.cli.rows import fit_text, rows_of
 from trunkline.core.errors import InvalidImageError
-from trunkline.core.results import ScoredLabel
+from trunkline.core.results import Classification, Detections, Quantity, Regression, ScoredLabel
 
 LABELS = (ScoredLabel(0, "espresso", 0.95), ScoredLabel(1, "a very long label of a class " * 8, 0.05))
 BAR = (70, 150, 245)
@@ -20,11 +21,11 @@ def encoded(picture: Image.Image, file_format: str = "PNG", **options) -> bytes:
     return file.getvalue()
 
 
-def card(width: int, height: int, colour: str = "red", labels=LABELS) -> Card:
-    return Card(encoded(Image.new("RGB", (width, height), colour)), "photo.png", labels, "footer")
+def card(width: int, height: int, colour: str = "red", rows=LABELS) -> Card:
+    return Card(encoded(Image.new("RGB", (width, height), colour)), "photo.png", rows, "footer")
 
 
-def rows_of(drawn: Image.Image, colour: tuple[int, int, int]) -> list[int]:
+def rows_of_colour(drawn: Image.Image, colour: tuple[int, int, int]) -> list[int]:
     """Number of pixels of a colour in each row that has any."""
     counts = (np.asarray(drawn) == colour).all(axis=-1).sum(axis=1)
     return [int(count) for count in counts if count]
@@ -36,7 +37,7 @@ def test_the_panel_is_readable_with_a_picture_of_any_size(size):
     assert drawn.mode == "RGB"
     assert 440 <= drawn.width <= 960
     assert drawn.height <= 720 + 8 * 24
-    bars = rows_of(drawn, BAR)
+    bars = rows_of_colour(drawn, BAR)
     assert bars, "no bar was drawn"
     assert max(bars) == pytest.approx(0.95 * (drawn.width - 1.6 * max(18, drawn.width // 40)), abs=3)
 
@@ -68,14 +69,14 @@ def test_several_pictures_become_one_sheet_with_a_place_for_each(count, grid):
 
 
 def test_cards_with_fewer_labels_fit_beside_others():
-    sheet = draw_cards([card(10, 10), card(10, 10, labels=LABELS[:1])])
+    sheet = draw_cards([card(10, 10), card(10, 10, rows=LABELS[:1])])
     assert sheet.height == draw_cards([card(10, 10), card(10, 10)]).height
 
 
 def test_scores_at_and_beyond_their_ends_are_drawn_inside_the_track():
     labels = [ScoredLabel(0, "sure", 1.0), ScoredLabel(1, "never", 0.0), ScoredLabel(2, "rounded", 1.0000001)]
-    drawn = draw_cards([card(100, 100, labels=labels)])
-    assert max(rows_of(drawn, BAR)) <= drawn.width
+    drawn = draw_cards([card(100, 100, rows=labels)])
+    assert max(rows_of_colour(drawn, BAR)) <= drawn.width
 
 
 def test_a_broken_picture_is_an_error_of_its_own():
@@ -92,7 +93,7 @@ def test_text_that_fits_is_left_and_longer_text_is_cut():
 
 
 def test_labels_in_any_script_are_drawn():
-    assert draw_cards([card(10, 10, labels=[ScoredLabel(0, "エスプレッソ 咖啡 ☕", 0.5)])]).height > 0
+    assert draw_cards([card(10, 10, rows=[ScoredLabel(0, "エスプレッソ 咖啡 ☕", 0.5)])]).height > 0
 
 
 @pytest.mark.parametrize("name", ["out.png", "out.jpg", "deep/er/out.webp"])
@@ -103,6 +104,37 @@ def test_a_picture_is_written_in_the_format_of_its_name_and_its_folder_made(tmp_
         assert written.format == {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}[path.suffix]
 
 
-def test_no_more_than_ten_labels_are_drawn():
+def test_no_more_than_ten_labels_and_24_rows_are_drawn():
     many = [ScoredLabel(number, str(number), 0.01) for number in range(1000)]
-    assert draw_cards([card(10, 10, labels=many)]).size == draw_cards([card(10, 10, labels=many[:10])]).size
+    assert rows_of(Classification(tuple(many))) == tuple(many[:10])
+    assert draw_cards([card(10, 10, rows=many)]).size == draw_cards([card(10, 10, rows=many[:24])]).size
+
+
+def test_quantities_are_rows_and_other_results_have_none():
+    values = (Quantity("tilt", 1.5, "deg"), Quantity("cells", 12.0))
+    assert rows_of(Regression(values)) == values
+    assert rows_of(Detections(())) == ()
+
+
+@pytest.mark.parametrize("unit", ["deg", "°"])
+@pytest.mark.parametrize(("degrees", "side"), [(0, "right"), (90, "up"), (180, "left"), (270, "down"), (-90, "down")])
+def test_the_hand_of_a_dial_points_where_the_angle_does(unit, degrees, side):
+    drawn = draw_cards([card(960, 720, rows=[Quantity("tilt", degrees, unit)])])
+    rows, columns = np.nonzero((np.asarray(drawn) == BAR).all(axis=-1))
+    size = 24
+    right = columns.mean() - (0.8 * size + 0.85 * size)
+    down = rows.mean() - (720 + 2.1 * size + size)
+    found = {"right": right, "left": -right, "down": down, "up": -down}
+    assert max(found, key=found.get) == side
+    assert found[side] > 0.3 * size
+
+
+@pytest.mark.parametrize("unit", ["mm", ""])
+def test_a_quantity_that_is_no_angle_has_no_dial(unit):
+    drawn = draw_cards([card(100, 100, rows=[Quantity("size", 90.0, unit)])])
+    assert not rows_of_colour(drawn, BAR)
+
+
+def test_quantities_of_any_length_and_headings_are_drawn_beside_labels():
+    rows = ["head 1", *LABELS, "another head " * 30, Quantity("a long name " * 20, 1e300, "a long unit " * 20)]
+    assert draw_cards([card(960, 720, rows=rows)]).height == draw_cards([card(960, 720, rows=LABELS)]).height + 6 * 24

@@ -2,15 +2,17 @@
 
 import base64
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trunkline.cli.options import DEFAULT_TARGET, Images, Json, Target, Timeout
-from trunkline.cli.output import complain, console, percent, print_documents, table
+from trunkline.cli.options import DEFAULT_TARGET, Draw, Images, Json, Target, Timeout
+from trunkline.cli.output import complain, console, measure, percent, print_documents, table
 
 if TYPE_CHECKING:
     from trunkline.cli.ask import Asked
+    from trunkline.cli.rows import Row
     from trunkline.client import AnalyzeAnswer, HeadOutcome
     from trunkline.core.results import Result
 
@@ -21,6 +23,7 @@ def analyze(
         list[str], typer.Option("--head", metavar="NAME", help="Head to ask; may be repeated.", show_default=False)
     ],
     json: Json = False,
+    draw: Draw = None,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = 30.0,
 ) -> None:
@@ -35,6 +38,8 @@ def analyze(
     else:
         for each in asked:
             _show(each)
+    if draw is not None:
+        _draw(asked, draw)
     heads_failed = [_complain_about_heads(each) for each in asked]
     if complain_about(asked) or any(heads_failed):
         raise typer.Exit(1)
@@ -87,6 +92,33 @@ def result_to_json(result: "Result") -> dict[str, Any]:
     return fields
 
 
+def _draw(asked: "list[Asked[AnalyzeAnswer]]", path: Path) -> None:
+    """Write the pictures that were answered, with labels and quantities under the name of their head."""
+    from trunkline.cli.draw import Card
+    from trunkline.cli.single import title_of, write_cards
+
+    cards = [
+        Card(
+            picture=each.image.read_bytes(),
+            title=title_of(each.image, each.answer.image_size),
+            rows=[row for outcome in each.answer.outcomes for row in _rows(outcome)],
+            footer=f"{each.answer.backbone_passes} backbone pass(es): {each.answer.timings.total_ms:.1f} ms",
+        )
+        for each in asked
+        if each.answer is not None and any(outcome.result for outcome in each.answer.outcomes)
+    ]
+    write_cards(cards, path)
+
+
+def _rows(outcome: "HeadOutcome") -> "list[Row]":
+    from trunkline.cli.rows import rows_of
+
+    text = f"{outcome.head} {outcome.version}".rstrip()
+    if outcome.result is None:
+        return [f"{text}: {outcome.error.reason if outcome.error else 'no answer'}"]
+    return [text, *rows_of(outcome.result)]
+
+
 def _show(asked: "Asked[AnalyzeAnswer]") -> None:
     from trunkline.cli.ask import timings_to_text
 
@@ -112,7 +144,7 @@ def _summary(result: "Result") -> str:
         case results.Classification(labels):
             return "\n".join(f"{label.label} {percent(label.score)}" for label in labels)
         case results.Regression(values):
-            return "\n".join(f"{value.name} {value.value:.4g} {value.unit}".rstrip() for value in values)
+            return "\n".join(f"{value.name} {measure(value.value, value.unit)}" for value in values)
         case results.Detections(objects):
             return "\n".join(f"{found.label.label} {percent(found.label.score)}" for found in objects) or "nothing"
         case results.Segmentation(_, classes):

@@ -10,14 +10,15 @@ from trunkline.client import ServiceError, Timings, UnreachableError
 from trunkline.core.errors import InvalidRequestError
 
 Answer = TypeVar("Answer")
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Asked(Generic[Answer]):
+class Asked(Generic[Answer_co]):
     """A picture with its answer, or with the error of its call."""
 
     image: Path
-    answer: Answer | None = None
+    answer: Answer_co | None = None
     error: ServiceError | None = None
 
     @property

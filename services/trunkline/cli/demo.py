@@ -32,8 +32,8 @@ def demo(
 ) -> None:
     """Start a service, ask it about photographs through its gateway, show the answers, stop it."""
     from trunkline.cli.ask import complain_about
-    from trunkline.cli.classify import draw_answers
     from trunkline.cli.local_service import LocalService
+    from trunkline.cli.single import draw_answers
 
     pictures, folder = photos or _find_samples(), _find_models(models)
     signal.signal(signal.SIGTERM, _exit_on_signal)  # so that the service is stopped then, too

@@ -1,4 +1,4 @@
-"""Pictures with their labels: a card is the upright picture over a panel of labels and bars.
+"""Pictures with their answers: a card is the upright picture over a panel of rows.
 
 Sizes follow from the card, never from the picture, so that the panel can be read with any picture: small ones
 are scaled up, large ones down.
@@ -11,29 +11,26 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from trunkline.cli.rows import DIM, Row, draw_row, fit_text
 from trunkline.core.images import EncodedImage, ImageLimits
-from trunkline.core.results import ScoredLabel
 
 _LONE_BOX = (960, 720)  # largest (width, height) of a picture on a card of its own
 _SHEET_BOX = (440, 330)  # of a picture on a contact sheet
 _LEAST_WIDTH = 440
-_MOST_LABELS = 10
+_MOST_ROWS = 24
 _LEAST_FONT, _WIDTH_PER_FONT = 18, 40
-_GROUND, _TEXT, _DIM = (22, 24, 29), (240, 242, 245), (158, 166, 178)
-_TRACK, _BAR = (46, 51, 60), (70, 150, 245)
+_GROUND = (22, 24, 29)
 # The service took the picture within its own limits; these only bound what a broken header can ask for.
 _LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 29)
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
 class Card:
-    """An encoded picture and what to write below it; labels best first, of which the first ten are drawn."""
+    """An encoded picture and what to write below it: rows, of which the first 24 are drawn."""
 
     picture: bytes
     title: str
-    labels: Sequence[ScoredLabel]
+    rows: Sequence[Row]
     footer: str
 
 
@@ -52,16 +49,6 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     picture.save(path)
 
 
-def fit_text(text: str, font: _Font, width: float) -> str:
-    """The text, or as much of it as fits into `width` pixels, with an ellipsis."""
-    if font.getlength(text) <= width:
-        return text
-    kept = text
-    while kept and font.getlength(kept + "…") > width:
-        kept = kept[:-1]
-    return kept.rstrip() + "…"
-
-
 def _fit(data: bytes, box: tuple[int, int]) -> Image.Image:
     """The upright RGB picture, scaled up or down so that it just fits into the box."""
     encoded = EncodedImage(data, _LIMITS)
@@ -75,7 +62,7 @@ def _card(picture: Image.Image, card: Card, area: tuple[int, int]) -> Image.Imag
     """The picture in the middle of its area (width, height), and the panel below."""
     width, height = area
     size = max(_LEAST_FONT, width // _WIDTH_PER_FONT)
-    panel_height = 4 * size + 2 * size * min(_MOST_LABELS, len(card.labels))
+    panel_height = 4 * size + 2 * size * min(_MOST_ROWS, len(card.rows))
     canvas = Image.new("RGB", (width, height + panel_height), _GROUND)
     canvas.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
     _draw_panel(ImageDraw.Draw(canvas), card, top=height, width=width, size=size)
@@ -86,28 +73,12 @@ def _draw_panel(draw: ImageDraw.ImageDraw, card: Card, *, top: int, width: int, 
     small, margin = ImageFont.load_default(size * 0.75), size * 0.8
     inner = width - 2 * margin
     y = top + size * 0.6
-    draw.text((margin, y), fit_text(card.title, small, inner), _DIM, small)
+    draw.text((margin, y), fit_text(card.title, small, inner), DIM, small)
     y += size * 1.5
-    for label in card.labels[:_MOST_LABELS]:
-        _draw_label(draw, label, (margin, y), inner, size)
+    for row in card.rows[:_MOST_ROWS]:
+        draw_row(draw, row, (margin, y), inner, size)
         y += 2 * size
-    draw.text((margin, y + size * 0.3), fit_text(card.footer, small, inner), _DIM, small)
-
-
-def _draw_label(
-    draw: ImageDraw.ImageDraw, label: ScoredLabel, at: tuple[float, float], width: float, size: int
-) -> None:
-    """The label on the left, its probability on the right, and its bar below both."""
-    font, (x, y) = ImageFont.load_default(size), at
-    share = f"{100 * label.score:.1f} %"
-    room = width - font.getlength(share) - size
-    draw.text((x, y), fit_text(label.label, font, room), _TEXT, font)
-    draw.text((x + width, y), share, _TEXT, font, anchor="ra")
-    bar, bottom = y + 1.35 * size, y + 1.6 * size
-    draw.rectangle((x, bar, x + width, bottom), _TRACK)
-    filled = width * min(1.0, max(0.0, label.score))
-    if filled >= 1:
-        draw.rectangle((x, bar, x + filled, bottom), _BAR)
+    draw.text((margin, y + size * 0.3), fit_text(card.footer, small, inner), DIM, small)
 
 
 def _sheet(cards: Sequence[Image.Image]) -> Image.Image:

@@ -32,6 +32,6 @@ Draw = Annotated[
         "--draw",
         metavar="OUT.png",
         callback=check_drawable,
-        help="Write the picture with its labels; several pictures become one contact sheet.",
+        help="Write the picture with its answers; several pictures become one contact sheet.",
     ),
 ]

@@ -12,7 +12,9 @@ from trunkline.client.answers import (
     ClassifyAnswer,
     HeadOutcome,
     ImageSize,
+    RegressAnswer,
     ServedHead,
+    SingleAnswer,
     Timings,
 )
 from trunkline.client.catalog import CatalogClient
@@ -35,8 +37,10 @@ __all__ = [
     "HeadOutcome",
     "ImageLike",
     "ImageSize",
+    "RegressAnswer",
     "ServedHead",
     "ServiceError",
+    "SingleAnswer",
     "Timings",
     "UnreachableError",
     "encode_image",

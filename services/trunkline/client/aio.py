@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
 from trunkline.client import messages
-from trunkline.client.answers import AnalyzeAnswer, ClassifyAnswer, ServedHead
+from trunkline.client.answers import AnalyzeAnswer, ClassifyAnswer, RegressAnswer, ServedHead
 from trunkline.client.connection import DEFAULT_TARGET, options_for
 from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import from_rpc_error
@@ -50,6 +50,11 @@ class AsyncClient:
         """The `top_k` (5 by default) most probable classes, best first; see Client.classify."""
         request = messages.classify_request(await _encoded(image), head, top_k)
         return messages.classify_answer(await self._call(self._vision.Classify, request, timeout_s))
+
+    async def regress(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> RegressAnswer:
+        """One estimate with its unit for each target of a regression head; see Client.regress."""
+        request = messages.regress_request(await _encoded(image), head)
+        return messages.regress_answer(await self._call(self._vision.Regress, request, timeout_s))
 
     async def analyze(
         self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from trunkline.client.errors import ServiceError
-from trunkline.core.results import Classification, Result
+from trunkline.core.results import Classification, Regression, Result
+
+R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
 class ImageSize(NamedTuple):
@@ -27,14 +29,22 @@ class Timings:
 
 
 @dataclass(frozen=True)
-class ClassifyAnswer:
-    """The classes of one picture, best first, and the head and version that gave them."""
+class SingleAnswer(Generic[R_co]):
+    """What one head answered about one picture, and the version that did."""
 
     head: str
     version: str
-    result: Classification
+    result: R_co
     image_size: ImageSize
     timings: Timings
+
+
+class ClassifyAnswer(SingleAnswer[Classification]):
+    """The classes of one picture, best first."""
+
+
+class RegressAnswer(SingleAnswer[Regression]):
+    """The estimates for one picture, each with its unit, in the order of the head's targets."""
 
 
 @dataclass(frozen=True)

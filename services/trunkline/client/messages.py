@@ -1,7 +1,7 @@
 """Requests from plain values, and answers back: pure functions that both clients share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
@@ -10,12 +10,15 @@ from trunkline.client.answers import (
     ClassifyAnswer,
     HeadOutcome,
     ImageSize,
+    RegressAnswer,
     ServedHead,
     Timings,
 )
 from trunkline.client.errors import ServiceError, from_head_error
-from trunkline.core.results import Classification
+from trunkline.core.results import Classification, Regression, Result
 from trunkline.serving import wire
+
+R = TypeVar("R", bound=Result)
 
 
 class HeadAsk(NamedTuple):
@@ -31,6 +34,10 @@ HeadLike = str | HeadAsk | tuple[str, Mapping[str, Any]]
 
 def classify_request(image: bytes, head: str | None, top_k: int | None) -> pb.ClassifyRequest:
     return pb.ClassifyRequest(image=image_pb2.Image(data=image), head=head or "", top_k=top_k)
+
+
+def regress_request(image: bytes, head: str | None) -> pb.RegressRequest:
+    return pb.RegressRequest(image=image_pb2.Image(data=image), head=head or "")
 
 
 def analyze_request(image: bytes, heads: Sequence[HeadLike]) -> pb.AnalyzeRequest:
@@ -51,13 +58,12 @@ def get_request(name: str) -> pb.GetHeadRequest:
 
 def classify_answer(response: pb.ClassifyResponse) -> ClassifyAnswer:
     """Raises ServiceError where the head gave no classification."""
-    outcome = _outcome(response.outcome)
-    result = outcome.value()
-    if not isinstance(result, Classification):
-        raise ServiceError("INTERNAL", "INTERNAL", f"head {outcome.head!r} answered with no classification")
-    return ClassifyAnswer(
-        outcome.head, outcome.version, result, _size(response.image_size), _timings(response.timings)
-    )
+    return ClassifyAnswer(*_answer(response, Classification))
+
+
+def regress_answer(response: pb.RegressResponse) -> RegressAnswer:
+    """Raises ServiceError where the head gave no regression."""
+    return RegressAnswer(*_answer(response, Regression))
 
 
 def analyze_answer(response: pb.AnalyzeResponse) -> AnalyzeAnswer:
@@ -94,6 +100,17 @@ def served_head(head: pb.Head) -> ServedHead:
 def _ask_to_pb(ask: HeadAsk) -> pb.HeadRequest:
     params = wire.params_to_pb(ask.params) if ask.params else None
     return pb.HeadRequest(head=ask.head, params=params, required=ask.required)
+
+
+def _answer(
+    response: pb.ClassifyResponse | pb.RegressResponse, wanted: type[R]
+) -> tuple[str, str, R, ImageSize, Timings]:
+    outcome = _outcome(response.outcome)
+    result = outcome.value()
+    if not isinstance(result, wanted):
+        text = f"head {outcome.head!r} answered with no {wanted.__name__.lower()}"
+        raise ServiceError("INTERNAL", "INTERNAL", text)
+    return outcome.head, outcome.version, result, _size(response.image_size), _timings(response.timings)
 
 
 def _outcome(outcome: pb.HeadOutcome) -> HeadOutcome:

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
 from trunkline.client import messages
-from trunkline.client.answers import AnalyzeAnswer, ClassifyAnswer, ServedHead
+from trunkline.client.answers import AnalyzeAnswer, ClassifyAnswer, RegressAnswer, ServedHead
 from trunkline.client.connection import DEFAULT_TARGET, options_for
 from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import from_rpc_error
@@ -54,6 +54,15 @@ class Client:
         """
         request = messages.classify_request(encode_image(image), head, top_k)
         return messages.classify_answer(self._call(self._vision.Classify, request, timeout_s))
+
+    def regress(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> RegressAnswer:
+        """One estimate with its unit for each target of a regression head, in their order.
+
+        `image` is as for classify. `head` may be left out where just one regression head is served. An estimate
+        may lie outside of the range that the head was trained on. Raises as encode_image does, too.
+        """
+        request = messages.regress_request(encode_image(image), head)
+        return messages.regress_answer(self._call(self._vision.Regress, request, timeout_s))
 
     def analyze(self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0) -> AnalyzeAnswer:
         """Ask several heads about one picture. A head is its name, (name, parameters) or a HeadAsk.

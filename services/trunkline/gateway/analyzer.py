@@ -20,6 +20,7 @@ from trunkline.core.preprocess import PreprocessSpec
 from trunkline.gateway.directory import Directory, HeadEntry
 
 _log = logging.getLogger(__name__)
+_CALL_OF_TASK = {"classification": "Classify", "regression": "Regress"}
 # What the answer needs for its own way back is not given to the services below.
 _WAY_BACK_S = 0.005
 
@@ -84,11 +85,7 @@ class Analyzer:
         """
         entry = self._directory.resolve(head) if head else self._directory.only_head_of(task)
         if entry.info.task != task:
-            raise WrongTaskError(
-                f"head {head!r} does {entry.info.task}, not {task}: use the call of its task, or Analyze",
-                head=head,
-                task=entry.info.task,
-            )
+            raise _wrong_task(entry.info, task)
         ask = Ask(head or entry.info.name, params, required=True)
         return await self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s)
 
@@ -196,6 +193,14 @@ def check_usable(head: HeadInfo, backbone_digest: str) -> None:
         raise BackboneMismatchError.between(head.name, head.backbone, head.backbone_digest, backbone_digest)
     if head.fault:
         raise ModelInvalidError(f"head {head.name!r} cannot answer: {head.fault}", head=head.name)
+
+
+def _wrong_task(head: HeadInfo, asked: str) -> WrongTaskError:
+    call = _CALL_OF_TASK.get(head.task)
+    advice = f"{call} or Analyze" if call else "Analyze"
+    return WrongTaskError(
+        f"head {head.name!r} does {head.task}, not {asked}: use {advice}", head=head.name, task=head.task
+    )
 
 
 def _log_bug(found: object) -> None:

@@ -108,8 +108,9 @@ class Directory:
             return self.resolve(found[0])
         if not found and not self.complete:
             raise ServiceUnavailableError(f"no {task} head is known yet, as not every head service has answered")
-        what = f"several {task} heads are served ({', '.join(found)})" if found else f"no {task} head is served"
-        raise NotFoundError(f"{what}: name one", task=task)
+        if not found:
+            raise NotFoundError(f"no {task} head is served; ListHeads says what is", task=task)
+        raise NotFoundError(f"several {task} heads are served ({', '.join(found)}): name one", task=task)
 
     async def refresh(self) -> None:
         """Ask every service once, side by side; those that do not answer keep what they last said."""

@@ -35,6 +35,16 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
             timings=_timings_to_pb(done),
         )
 
+    async def Regress(self, request: pb.RegressRequest, context: Context) -> pb.RegressResponse:
+        done = await self._analyzer.ask_one(
+            request.image.data, "regression", request.head, {}, self._timeout_s(context)
+        )
+        return pb.RegressResponse(
+            outcome=_outcome_to_pb(done.outcomes[0]),
+            image_size=_size_to_pb(done),
+            timings=_timings_to_pb(done),
+        )
+
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
         asks = [Ask(ask.head, wire.params_from_pb(ask.params), ask.required) for ask in request.heads]
         done = await self._analyzer.analyze(request.image.data, asks, self._timeout_s(context))

@@ -40,6 +40,11 @@ class VisionServiceStub:
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.Regress = channel.unary_unary(
+                '/trunkline.api.vision.v1.VisionService/Regress',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressResponse.FromString,
+                _registered_method=True)
         self.Analyze = channel.unary_unary(
                 '/trunkline.api.vision.v1.VisionService/Analyze',
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeRequest.SerializeToString,
@@ -63,6 +68,13 @@ class VisionServiceServicer:
 
     def Classify(self, request, context):
         """Names what a picture shows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Regress(self, request, context):
+        """Estimates quantities from a picture, such as an angle or a count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +108,11 @@ def add_VisionServiceServicer_to_server(servicer, server):
                     servicer.Classify,
                     request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ClassifyRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'Regress': grpc.unary_unary_rpc_method_handler(
+                    servicer.Regress,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressResponse.SerializeToString,
             ),
             'Analyze': grpc.unary_unary_rpc_method_handler(
                     servicer.Analyze,
@@ -141,6 +158,33 @@ class VisionService:
             '/trunkline.api.vision.v1.VisionService/Classify',
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ClassifyRequest.SerializeToString,
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Regress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.vision.v1.VisionService/Regress',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class VisionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> VisionServiceAsyncStub: ...
     Classify: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.ClassifyRequest, _vision_service_pb2.ClassifyResponse]
     """Names what a picture shows."""
+    Regress: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.RegressRequest, _vision_service_pb2.RegressResponse]
+    """Estimates quantities from a picture, such as an angle or a count."""
     Analyze: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
     ListHeads: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.ListHeadsRequest, _vision_service_pb2.ListHeadsResponse]
@@ -49,6 +51,8 @@ class VisionServiceAsyncStub(VisionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Classify: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.ClassifyRequest, _vision_service_pb2.ClassifyResponse]  # type: ignore[assignment]
     """Names what a picture shows."""
+    Regress: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.RegressRequest, _vision_service_pb2.RegressResponse]  # type: ignore[assignment]
+    """Estimates quantities from a picture, such as an angle or a count."""
     Analyze: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
     ListHeads: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.ListHeadsRequest, _vision_service_pb2.ListHeadsResponse]  # type: ignore[assignment]
@@ -66,6 +70,14 @@ class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vision_service_pb2.ClassifyResponse, _abc.Awaitable[_vision_service_pb2.ClassifyResponse]]:
         """Names what a picture shows."""
+
+    @_abc_1.abstractmethod
+    def Regress(
+        self,
+        request: _vision_service_pb2.RegressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vision_service_pb2.RegressResponse, _abc.Awaitable[_vision_service_pb2.RegressResponse]]:
+        """Estimates quantities from a picture, such as an angle or a count."""
 
     @_abc_1.abstractmethod
     def Analyze(

@@ -1,0 +1,111 @@
+"""One head about each of several pictures: what `classify` and `regress` share."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import typer
+
+from trunkline.cli.ask import Asked, ask_each, complain_about, error_to_json, timings_to_json, timings_to_text
+from trunkline.cli.output import complain, console, print_documents
+from trunkline.client import SingleAnswer
+from trunkline.core.results import Result
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trunkline.cli.draw import Card
+
+R = TypeVar("R", bound=Result)
+R_contra = TypeVar("R_contra", bound=Result, contravariant=True)
+
+
+class View(Protocol[R_contra]):
+    """How the results of a task are shown."""
+
+    def fields(self, result: R_contra) -> dict[str, Any]:
+        """The result's own part of the JSON document."""
+        ...
+
+    def table(self, result: R_contra) -> "Table":
+        """The result for people."""
+        ...
+
+
+def ask_and_show(
+    images: Iterable[Path],
+    ask: Callable[[Path], SingleAnswer[R]],
+    view: View[R],
+    *,
+    json: bool,
+    draw: Path | None,
+) -> None:
+    """Ask about each picture; print tables as they come or one JSON document, and draw. Exits 1 where one failed."""
+    asked: list[Asked[SingleAnswer[R]]] = []
+    for each in ask_each(images, ask):
+        asked.append(each)
+        if not json and each.answer is not None:
+            _show(each.image, each.answer, view)
+    if json:
+        print_documents([to_json(each, view) for each in asked])
+    if draw is not None:
+        draw_answers(asked, draw)
+    if complain_about(asked):
+        raise typer.Exit(1)
+
+
+def to_json(asked: Asked[SingleAnswer[R]], view: View[R]) -> dict[str, Any]:
+    """The document of one picture: its answer, or {"image", "error"}."""
+    if asked.answer is None:
+        return {"image": str(asked.image), "error": error_to_json(asked.failure)}
+    answer = asked.answer
+    return {
+        "image": str(asked.image),
+        "head": answer.head,
+        "version": answer.version,
+        "width": answer.image_size.width,
+        "height": answer.image_size.height,
+        **view.fields(answer.result),
+        "timings": timings_to_json(answer.timings),
+    }
+
+
+def draw_answers(asked: Sequence[Asked[SingleAnswer[R]]], path: Path) -> None:
+    """Write the pictures that were answered, with their answers: one as a card, several as a contact sheet."""
+    write_cards([_card(each.image, each.answer) for each in asked if each.answer is not None], path)
+
+
+def write_cards(cards: "Sequence[Card]", path: Path) -> None:
+    """Write cards to `path`, or say on standard error that there are none."""
+    from trunkline.cli.draw import draw_cards, save_picture
+
+    if not cards:
+        complain(f"{path} was not written, as no picture was answered")
+        return
+    save_picture(draw_cards(cards), path)
+
+
+def title_of(image: Path, size: tuple[int, int]) -> str:
+    return f"{image.name}  ({size[0]} x {size[1]})"
+
+
+def _card(image: Path, answer: SingleAnswer[R]) -> "Card":
+    from trunkline.cli.draw import Card
+    from trunkline.cli.rows import rows_of
+
+    times = answer.timings
+    stages = f"decode {times.decode_ms:.1f}, backbone {times.backbone_ms:.1f}, head {times.head_ms:.1f}"
+    return Card(
+        picture=image.read_bytes(),
+        title=title_of(image, answer.image_size),
+        rows=rows_of(answer.result),
+        footer=f"{answer.head} {answer.version}: {times.total_ms:.1f} ms ({stages})",
+    )
+
+
+def _show(image: Path, answer: SingleAnswer[R], view: View[R]) -> None:
+    width, height = answer.image_size
+    out = console()
+    out.print(f"{image}  {width}x{height}", style="bold")
+    out.print(view.table(answer.result))
+    out.print(f"  {answer.head} {answer.version}: {timings_to_text(answer.timings)}\n")

@@ -1,0 +1,1 @@
+"""Regression: quantities such as angles, counts and sizes, estimated from a picture."""
