@@ -137,6 +137,15 @@ async def test_aliases_and_canary_are_followed(form, store, photos):
     assert set(drawn) == {"1", "3"}  # missing one has a chance of 1 in 2^59
 
 
+async def test_a_canary_of_another_backbone_costs_no_call(form, store, photos):
+    write_version(store, "dots", 2, backbone={"name": "other", "version": 1, "digest": "0" * 64})
+    state = HeadCatalog(default=1, canary=Canary(version=2, share=1.0))
+    change_catalog(store, "dots", lambda _: state)
+    async with form(models=store, **QUICK) as host, AsyncClient(host.address) as client:
+        await client.wait_ready(timeout_s=30)
+        assert (await client.classify(photos[0], "dots")).version == "1"
+
+
 async def test_a_version_that_cannot_be_loaded_replaces_no_good_one_and_its_fault_is_shown(form, store, photos):
     pin_default(store, "dots")
     folder = write_version(store, "dots", 2)

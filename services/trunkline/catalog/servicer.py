@@ -15,7 +15,7 @@ from trunkline.serving import catalog_wire as wire
 from trunkline.serving.pages import page
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_DIGITS = 10  # of the largest int32: versions as page tokens are in order as text, too
+_DIGITS = 18  # as many as a version has at most: page tokens are in order as text
 
 
 class CatalogServicer(pb_grpc.CatalogServiceServicer):

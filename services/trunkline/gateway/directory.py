@@ -66,13 +66,21 @@ class Directory:
     def resolve(self, asked: str) -> HeadEntry:
         """Who answers for NAME, NAME/VERSION or NAME@ALIAS; for NAME, a canary gets its share of the calls.
 
-        Raises NotFoundError that lists what there is.
+        Raises NotFoundError that lists what there is, ServiceUnavailableError where that is not known yet.
         """
         entry = self.find(asked)
         routes = entry.info.routes
         if asked != entry.info.name or not routes.canary or random.random() >= routes.canary_share:
             return entry
-        canary = next((other for other in routes.others if other.version == routes.canary), entry.info)
+        canary = next((other for other in routes.others if other.version == routes.canary), None)
+        # A trial costs no call: one that cannot answer here leaves its share to the default version.
+        if (
+            canary is None
+            or canary.fault
+            or self._backbone is None
+            or canary.backbone_digest != self._backbone.digest
+        ):
+            return entry
         return HeadEntry(canary, entry.runner)
 
     def find(self, asked: str) -> HeadEntry:
