@@ -17,10 +17,9 @@ def route(catalog: HeadCatalog, find: Find, last: HeadInfo | None, kept: Find) -
     never replaces one that can: the version of the `last` routes stays, or the default before, and a warning says so.
     """
     chooser = _Chooser(find, kept)
-    before = [] if last is None else [int(last.version)]
-    default = chooser.choose(
-        "the default", catalog.default, [*before, *([catalog.previous] if catalog.previous else [])]
-    )
+    stand_ins = [] if last is None else [int(last.version)]
+    stand_ins += [] if catalog.previous is None else [catalog.previous]
+    default = chooser.choose("the default", catalog.default, stand_ins)
     if default is None:
         return None
     if default.fault:
@@ -31,20 +30,16 @@ def route(catalog: HeadCatalog, find: Find, last: HeadInfo | None, kept: Find) -
         chosen = chooser.choose(f"alias {alias!r}", version, [int(named)] if named else [])
         if chosen is not None:
             aliases[alias] = chosen
-    canary = None
+    canary, share = None, 0.0
     if catalog.canary is not None:
         canary = chooser.choose("the canary", catalog.canary.version, [])
-    canary_share = (
-        catalog.canary.share if catalog.canary is not None and canary is not None and not canary.fault else 0.0
-    )
-    known = {
-        info.version: info for info in (*map(chooser.info, catalog.in_use), *aliases.values()) if info is not None
-    }
-    known.pop(default.version, None)
+        share = catalog.canary.share if canary is not None and not canary.fault else 0.0
+    known = [info for info in map(chooser.info, catalog.in_use) if info is not None]
+    others = {info.version: info for info in (*known, *aliases.values()) if info.version != default.version}
     routes = Routes(
-        others=tuple(known.values()),
-        canary=canary.version if canary is not None and canary_share else "",
-        canary_share=canary_share,
+        others=tuple(others.values()),
+        canary=canary.version if canary is not None and share else "",
+        canary_share=share,
         aliases={alias: info.version for alias, info in aliases.items()},
         warning="; ".join(chooser.warnings),
     )
