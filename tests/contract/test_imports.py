@@ -13,6 +13,7 @@ ENTRY_POINTS = [
     "trunkline.assembly.run",
     "trunkline.assembly.split",
     "trunkline.client",
+    "trunkline.catalog.servicer",
     "trunkline.testing",
     *(f"trunkline.heads.{task}.head" for task in tasks()),
 ]
@@ -26,6 +27,11 @@ def test_serving_imports_where_torch_is_absent(module):
 
 def test_the_client_imports_without_onnx_runtime():
     code = "import sys; sys.modules['onnxruntime'] = None; import trunkline.client, trunkline.cli.main"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_catalog_imports_without_onnx_runtime():
+    code = "import sys; sys.modules['onnxruntime'] = None; import trunkline.catalog.servicer"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("lightning", reason="needs the train extra: pip install -e '.[train]'")
 
 from tests.service.crops import CLASSES, PICTURES, class_folders, linked
+from trunkline.catalog.catalog import Catalog
 from trunkline.client import AsyncClient
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
@@ -109,6 +110,9 @@ def test_the_same_seed_gives_the_same_model_and_stored_features_are_used_again(b
     assert stored == {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
     assert second.name == "2"
     assert (first / "model.onnx").read_bytes() == (second / "model.onnx").read_bytes()
+    catalog = Catalog(bench.models)
+    assert catalog.model("photos").catalog.default == 1  # published, not promoted
+    assert catalog.promote("photos", 2, margin=0).catalog.default == 2  # measured on the same samples
 
 
 def test_a_broken_picture_fails_the_run_by_name_and_publishes_nothing(bench, data):

@@ -48,7 +48,7 @@ def test_a_bundle_that_is_being_written_is_not_seen(repository):
     assert repository.names("head") == ["bars", "dots"]
 
 
-@pytest.mark.parametrize("folder", ["01", "0", "-1", "1.5", "latest", "²", "٣", "2.tmp"])
+@pytest.mark.parametrize("folder", ["01", "0", "-1", "1.5", "latest", "²", "٣", "2.tmp", "9" * 19])
 def test_a_folder_that_is_no_version_is_not_seen(repository, folder):
     write_bundle(repository.root / "heads/dots" / folder, head_manifest())
     assert repository.versions("head", "dots") == [1, 2, 10]

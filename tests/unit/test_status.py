@@ -14,6 +14,8 @@ TABLE = [
     (errors.NotFoundError("x"), "NOT_FOUND", "NOT_FOUND"),
     (errors.BackboneMismatchError("x"), "FAILED_PRECONDITION", "BACKBONE_MISMATCH"),
     (errors.ModelInvalidError("x"), "FAILED_PRECONDITION", "MODEL_INVALID"),
+    (errors.GateFailedError("x"), "FAILED_PRECONDITION", "GATE_FAILED"),
+    (errors.StorageError("x"), "FAILED_PRECONDITION", "STORAGE"),
     (errors.QueueFullError("x", retry_after_s=1.5), "RESOURCE_EXHAUSTED", "QUEUE_FULL"),
     (errors.ServiceUnavailableError("x"), "UNAVAILABLE", "UNAVAILABLE"),
     (errors.DeadlineError("x"), "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),

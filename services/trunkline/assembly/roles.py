@@ -3,33 +3,40 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
+from trunkline.api.catalog.v1 import catalog_service_pb2
+from trunkline.api.catalog.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
 from trunkline.backbone import servicer as backbone_servicer
 from trunkline.backbone.engine import BackboneEngine
+from trunkline.catalog.catalog import Catalog
+from trunkline.catalog.servicer import CatalogServicer
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.repository import Repository
 from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
+from trunkline.gateway.forward import forward
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
 from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
+from trunkline.heads.stock import Choice
 from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
 from trunkline.serving.workers import WorkerPool
 
+CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 _log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
-    """Gateway, backbone and heads in one process; features pass by reference. Ready when it is entered."""
+    """Gateway, backbone, heads and catalog in one process; features pass by reference. Ready when it is entered."""
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, workers)
         heads = _load_heads(settings, workers, backbone_digest=backbone.info.digest)
@@ -37,9 +44,10 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         await directory.refresh()
         host = Host(settings)
         _add_gateway(host, settings, directory)
+        _add_catalog(host, settings)
         await host.start()
         await host.ready(*_health_names(heads))
-        async with _drained(host):
+        async with _following(settings, heads, host, directory), _drained(host):
             yield host
 
 
@@ -71,23 +79,38 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
         )
         await host.start()
         await host.ready(*_health_names(engine))
-        async with _drained(host):
+        async with _following(settings, engine, host), _drained(host):
             yield host
+
+
+@contextlib.asynccontextmanager
+async def catalog(settings: Settings) -> AsyncIterator[Host]:
+    """The catalog service. Ready when it is entered."""
+    host = Host(settings)
+    _add_catalog(host, settings)
+    await host.start()
+    await host.ready()
+    async with _drained(host):
+        yield host
 
 
 @contextlib.asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Host]:
     """The gateway. It listens when it is entered and gets ready when the services behind it have answered."""
     async with contextlib.AsyncExitStack() as stack:
-        addresses = (settings.backbone_address, *settings.head_addresses)
+        addresses = (settings.catalog_address, settings.backbone_address, *settings.head_addresses)
         channels = [
             await stack.enter_async_context(open_channel(address, settings.max_message_bytes))
             for address in addresses
         ]
-        backbone, *heads = zip(channels, addresses, strict=True)
+        (to_catalog, _), backbone, *heads = zip(channels, addresses, strict=True)
         directory = Directory(RemoteBackbone(*backbone), [RemoteHeads(*each) for each in heads])
         host = Host(settings)
         _add_gateway(host, settings, directory)
+        passed_on = forward(
+            CATALOG, to_catalog, f"the catalog service at {settings.catalog_address}", settings.request_timeout_s
+        )
+        host.add(CATALOG.full_name, lambda server: server.add_generic_rpc_handlers((passed_on,)))
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
         stack.push_async_callback(_cancelled, watch)
@@ -102,18 +125,45 @@ async def _watch(host: Host, directory: Directory, settings: Settings) -> None:
     while not directory.complete and not (directory.usable and loop.time() >= grace_ends):
         await directory.refresh()
         await asyncio.sleep(0 if directory.complete else 0.1)
-    await _show_heads(host, directory)
+    shown: set[str] = set()
+    await _show_heads(host, directory.answering(), shown)
     await host.ready()
     _log.info("ready: %d heads", len(directory.heads()))
     while True:
         await asyncio.sleep(settings.refresh_s)
         await directory.refresh()
-        await _show_heads(host, directory)
+        await _show_heads(host, directory.answering(), shown)
 
 
-async def _show_heads(host: Host, directory: Directory) -> None:
-    for name, answers in directory.answering().items():
+async def _show_heads(host: Host, answering: Mapping[str, bool], shown: set[str]) -> None:
+    """Health of every head; `shown` are the names that have one, so that those that went are no longer SERVING."""
+    for name in shown - set(answering):
+        await host.set_ready([f"head/{name}"], ready=False)
+    for name, answers in answering.items():
         await host.set_ready([f"head/{name}"], ready=answers)
+    shown |= set(answering)
+
+
+@contextlib.asynccontextmanager
+async def _following(
+    settings: Settings, engine: HeadEngine, host: Host, directory: Directory | None = None
+) -> AsyncIterator[None]:
+    """Meanwhile the heads follow the catalog, and so does the directory of a gateway in this process."""
+    watch = asyncio.create_task(_follow(settings, engine, host, directory))
+    try:
+        yield
+    finally:
+        await _cancelled(watch)
+
+
+async def _follow(settings: Settings, engine: HeadEngine, host: Host, directory: Directory | None) -> None:
+    shown: set[str] = set()
+    while True:
+        await _show_heads(host, engine.answering(), shown)
+        await asyncio.sleep(settings.catalog_poll_s)
+        await engine.refresh()
+        if directory is not None:
+            await directory.refresh()
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:
@@ -154,9 +204,13 @@ def _load_heads(
     if task is not None and task not in tasks():
         raise ConfigurationError(f"there is no task {task!r}; known: {', '.join(tasks())}")
     engine = HeadEngine.load(
-        Repository(settings.models), workers, names=settings.heads, task=task, backbone_digest=backbone_digest
+        Repository(settings.models),
+        workers,
+        Choice(settings.heads, task, backbone_digest),
+        # A gateway may have sent a call on its way just before it heard of a change.
+        grace_s=settings.request_timeout_s + 2 * settings.refresh_s,
     )
-    if not engine.ready_names:
+    if not any(engine.answering().values()):
         _log.warning("no head can answer: %s has none that fits", settings.models)
     return engine
 
@@ -167,5 +221,10 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
 
 
+def _add_catalog(host: Host, settings: Settings) -> None:
+    servicer = CatalogServicer(Catalog(settings.models))
+    host.add(CATALOG.full_name, lambda server: add_CatalogServiceServicer_to_server(servicer, server))
+
+
 def _health_names(heads: HeadEngine) -> list[str]:
-    return [f"head/{name}" for name in heads.ready_names]
+    return [f"head/{name}" for name, answers in heads.answering().items() if answers]

@@ -17,9 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 async def run_role(role: str | None, settings: Settings, *, task: str | None = None) -> None:
-    """Serve "gateway", "backbone", "head" or, for None, all in one; return after SIGTERM or SIGINT and a drain.
+    """Serve one role ("gateway", "backbone", "head", "catalog") or, for None, all in one, until SIGTERM or SIGINT.
 
-    Raises ConfigurationError, NotFoundError or ModelInvalidError where it cannot start.
+    Returns after a drain. Raises ConfigurationError, NotFoundError or ModelInvalidError where it cannot start.
     """
     set_up_logs(settings.log_level, role or "trunkline")
     stop = asyncio.Event()
@@ -50,4 +50,6 @@ def _role(role: str | None, settings: Settings, task: str | None) -> AbstractAsy
             return roles.heads(settings, task)
         case "gateway":
             return roles.gateway(settings)
-    raise ConfigurationError(f"there is no role {role!r}; known: gateway, backbone, head")
+        case "catalog":
+            return roles.catalog(settings)
+    raise ConfigurationError(f"there is no role {role!r}; known: gateway, backbone, head, catalog")

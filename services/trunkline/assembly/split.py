@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trunkline.core.errors import ModelInvalidError
 from trunkline.core.repository import Repository
 from trunkline.heads.discovery import add_folders
 from trunkline.serving.logs import set_up_logs
@@ -102,16 +103,14 @@ async def run_split(settings: Settings) -> None:
 
 
 def split_plans(settings: Settings) -> list[Plan]:
-    """One plan each for the backbone, every task that the repository has heads of, and the gateway.
+    """One plan each for the backbone, every task that the repository has heads of, the catalog, and the gateway.
 
     The backbone gets the cores; a head service of small heads gets one thread.
     """
     add_folders(settings.heads_path)
-    repository = Repository(settings.models)
-    names = settings.heads or repository.names("head")
-    tasks = sorted({repository.head(name).manifest.task for name in names})
-    ports = _free_ports(1 + len(tasks))
-    backbone, *heads = (f"127.0.0.1:{port}" for port in ports)
+    tasks = _tasks(settings)
+    ports = _free_ports(2 + len(tasks))
+    backbone, catalog, *heads = (f"127.0.0.1:{port}" for port in ports)
     models = {"TRUNKLINE_MODELS": str(settings.models.resolve())}
     return [
         Plan("backbone", ("backbone", "--address", backbone), models),
@@ -123,12 +122,28 @@ def split_plans(settings: Settings) -> list[Plan]:
             )
             for task, address in zip(tasks, heads, strict=True)
         ),
+        Plan("catalog", ("catalog", "--address", catalog), models),
         Plan(
             "gateway",
             ("gateway", "--address", settings.address),
-            {"TRUNKLINE_BACKBONE_ADDRESS": backbone, "TRUNKLINE_HEAD_ADDRESSES": ",".join(heads)},
+            {
+                "TRUNKLINE_BACKBONE_ADDRESS": backbone,
+                "TRUNKLINE_HEAD_ADDRESSES": ",".join(heads),
+                "TRUNKLINE_CATALOG_ADDRESS": catalog,
+            },
         ),
     ]
+
+
+def _tasks(settings: Settings) -> list[str]:
+    """Tasks of the heads to serve, in order. A version that cannot be read costs no other."""
+    repository = Repository(settings.models)
+    found = set()
+    for name in settings.heads or repository.names("head"):
+        for version in repository.versions("head", name):
+            with contextlib.suppress(ModelInvalidError):
+                found.add(repository.head(name, version).manifest.task)
+    return sorted(found)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from trunkline import __version__
-from trunkline.cli import analyze, backbone, classify, data, demo, models, regress, serve, train
+from trunkline.cli import analyze, backbone, catalog, classify, data, demo, models, regress, serve, train
 from trunkline.cli.output import complain
 from trunkline.core.errors import TrunklineError
 
@@ -22,6 +22,7 @@ app.command("serve")(serve.serve)
 app.command("classify")(classify.classify)
 app.command("regress")(regress.regress)
 app.command("analyze")(analyze.analyze)
+catalog.add_to(models.app)
 app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")
 app.add_typer(data.app, name="data")

@@ -1,4 +1,4 @@
-"""`trunkline models`: what is in the model folder, or what a service offers."""
+"""`trunkline models list` and `show`: what is in the model folder, or what a service offers."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import Json, Models
-from trunkline.cli.output import complain, console, megabytes, print_json, table
+from trunkline.cli.output import complain, console, megabytes, percent, print_json, table
 
 if TYPE_CHECKING:
     from trunkline.client import ServedHead
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     AnyBundle = Bundle[BackboneManifest] | Bundle[HeadManifest]
 
-app = typer.Typer(no_args_is_help=True, help="Look at the models in the model folder, or at those of a service.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at the models in the model folder, or at those of a service; say which version answers.",
+)
 
 Service = Annotated[
     str | None,
@@ -26,11 +29,12 @@ Service = Annotated[
 
 @dataclass(frozen=True)
 class Row:
-    """A model in a list; facts are those of its highest version. `fault` says why it cannot be used."""
+    """A model in a list; facts are those of its default version. `fault` says why it cannot be used."""
 
     kind: str
     name: str
     versions: list[str]
+    default: str | None = None
     task: str | None = None
     features: list[str] | None = None
     mode: str | None = None
@@ -48,12 +52,13 @@ def list_models(models: Models = None, target: Service = None, json: Json = Fals
     if not rows:
         complain("there are no models; make the first one with: trunkline backbone export")
         return
-    made = table("kind", "name", "versions", "task", "features", "mode", "size", "fault", right=("size",))
+    made = table("kind", "name", "versions", "default", "task", "features", "mode", "size", "fault", right=("size",))
     for row in rows:
         made.add_row(
             row.kind,
             row.name,
             ", ".join(row.versions),
+            row.default or "",
             row.task or "",
             " ".join(row.features or ()),
             row.mode or "",
@@ -98,13 +103,28 @@ def _stored_row(repository: "Repository", kind: str, name: str) -> Row:
     from trunkline.core.errors import ModelInvalidError
 
     versions = [str(version) for version in repository.versions(kind, name)]
+    default = None
     try:
-        bundle = repository.backbone(name) if kind == "backbone" else repository.head(name)
+        default = _default(repository, kind, name)
+        bundle = repository.backbone(name) if kind == "backbone" else repository.head(name, default)
     except ModelInvalidError as error:
-        return Row(kind, name, versions, fault=error.message)
+        return Row(kind, name, versions, _text(default), fault=error.message)
     size = _size(bundle)
     fault = "" if size is not None else f"{bundle.model_path} is missing"
-    return Row(kind, name, versions, *_task_features_mode(bundle), size_bytes=size, fault=fault)
+    return Row(kind, name, versions, _text(default), *_task_features_mode(bundle), size_bytes=size, fault=fault)
+
+
+def _default(repository: "Repository", kind: str, name: str) -> int:
+    """The version that answers where none is named."""
+    from trunkline.core.catalog import current_catalog
+
+    if kind == "backbone":
+        return repository.versions(kind, name)[-1]
+    return current_catalog(repository.root, name).default
+
+
+def _text(version: int | None) -> str | None:
+    return None if version is None else str(version)
 
 
 def _task_features_mode(bundle: "AnyBundle") -> tuple[str | None, list[str], str | None]:
@@ -131,7 +151,7 @@ def _find(repository: "Repository", name: str) -> "AnyBundle":
         raise typer.BadParameter(f"{version!r} is no version: write NAME or NAME/VERSION")
     number = int(version) if version else None
     if repository.versions("head", name):
-        return repository.head(name, number)
+        return repository.head(name, number or _default(repository, "head", name))
     if repository.versions("backbone", name):
         return repository.backbone(name, number)
     known = ", ".join(repository.names("head") + repository.names("backbone")) or "none"
@@ -212,7 +232,16 @@ def _served_rows(target: str) -> list[Row]:
     with Client(target) as client:
         heads = client.list_heads()
     return [
-        Row("head", head.name, [head.version], head.task, list(head.features), head.mode, fault=head.fault)
+        Row(
+            "head",
+            head.name,
+            sorted((head.version, *head.other_versions), key=int),
+            head.version,
+            head.task,
+            list(head.features),
+            head.mode,
+            fault=head.fault or head.warning,
+        )
         for head in heads
     ]
 
@@ -241,4 +270,8 @@ def _served_facts(head: "ServedHead") -> dict[str, str]:
         "labels": str(len(head.labels)),
         "digest": head.digest,
         "ready": "yes" if head.ready else f"no: {head.fault}",
+        "warning": head.warning,
+        "other versions": ", ".join(head.other_versions),
+        "aliases": ", ".join(f"{alias} {version}" for alias, version in sorted(head.aliases.items())),
+        "canary": f"{head.canary_version}, {percent(head.canary_share)} of calls" if head.canary_version else "",
     }

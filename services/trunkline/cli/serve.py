@@ -13,6 +13,7 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     BACKBONE = "backbone"
     HEAD = "head"
+    CATALOG = "catalog"
 
 
 class LogLevel(StrEnum):
@@ -26,7 +27,7 @@ def serve(
     role: Annotated[
         Role | None,
         typer.Argument(
-            metavar="ROLE", help="gateway, backbone or head: that service alone.", show_default="all in one"
+            metavar="ROLE", help="gateway, backbone, head or catalog: that service alone.", show_default="all in one"
         ),
     ] = None,
     *,
@@ -48,6 +49,12 @@ def serve(
             metavar="HOST:PORT",
             help="With `gateway`: where a head service is; may be repeated.",
             show_default="127.0.0.1:8502",
+        ),
+    ] = None,
+    catalog_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="With `gateway`: where the catalog service is.", show_default="127.0.0.1:8503"
         ),
     ] = None,
     threads: Annotated[
@@ -72,6 +79,7 @@ def serve(
         models=models,
         backbone_address=backbone_address,
         head_addresses=tuple(head_address) if head_address else None,
+        catalog_address=catalog_address,
         threads=threads,
         log_level=log_level,
     )

@@ -1,6 +1,7 @@
 """What a client gets back: frozen values. Results themselves are those of trunkline.core.results."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from trunkline.client.errors import ServiceError
@@ -82,7 +83,12 @@ class AnalyzeAnswer:
 
 @dataclass(frozen=True)
 class ServedHead:
-    """A head that a service offers. `fault` says why it cannot answer; empty where `ready` is true."""
+    """A head that a service offers, as its default version, or as one version of it.
+
+    `fault` says why it cannot answer; empty where `ready` is true. A default version tells of the others: those
+    that answer as NAME/VERSION, versions by alias, the canary with its share of the calls that name no version,
+    and a warning where the catalog could not be followed.
+    """
 
     name: str
     version: str
@@ -96,3 +102,8 @@ class ServedHead:
     mode: str
     ready: bool
     fault: str
+    other_versions: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    canary_version: str = ""
+    canary_share: float = 0.0
+    warning: str = ""

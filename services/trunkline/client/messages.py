@@ -89,6 +89,11 @@ def served_head(head: pb.Head) -> ServedHead:
         mode=head.mode,
         ready=head.ready,
         fault=head.fault,
+        other_versions=tuple(head.other_versions),
+        aliases=dict(head.aliases),
+        canary_version=head.canary_version,
+        canary_share=head.canary_share,
+        warning=head.warning,
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from trunkline.core.errors import ModelInvalidError
+from trunkline.core.evaluation import Evaluation
 from trunkline.core.preprocess import PreprocessSpec
 
 MODEL_FILE = "model.onnx"
@@ -84,7 +85,8 @@ class BackboneRef(_Value):
 class HeadManifest(_Value):
     """A head: takes the features it names, float32 with a batch axis, or `image` uint8 (N, H, W, C).
 
-    `settings` belongs to the task; its head.py reads it. `metrics` were measured through the serving path.
+    `settings` belongs to the task; its head.py reads it. `metrics` were measured through the serving path,
+    on the samples that `evaluation` names where it is known.
     """
 
     schema_version: Literal[1] = 1
@@ -100,6 +102,7 @@ class HeadManifest(_Value):
     mode: Literal["pretrained", "features", "transfer", "finetune", "scratch"]
     settings: dict[str, Any] = {}
     metrics: dict[str, float] = {}
+    evaluation: Evaluation | None = None
     origin: Origin
 
 

@@ -9,6 +9,8 @@ TrunklineError
 ├── WrongTaskError            the head does something else
 ├── BackboneMismatchError     the head was trained on another backbone
 ├── ModelInvalidError         a bundle on disk is broken or fails its golden check
+├── GateFailedError           a version is not good enough to become the default
+├── StorageError              the model folder cannot be written
 ├── ConfigurationError        settings with which nothing can start
 ├── QueueFullError            too much work is waiting
 ├── ServiceUnavailableError   a service that is needed does not answer
@@ -82,6 +84,14 @@ class BackboneMismatchError(TrunklineError):
 
 class ModelInvalidError(TrunklineError):
     reason = "MODEL_INVALID"
+
+
+class GateFailedError(TrunklineError):
+    reason = "GATE_FAILED"
+
+
+class StorageError(TrunklineError):
+    reason = "STORAGE"
 
 
 class ConfigurationError(TrunklineError):

@@ -49,8 +49,27 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Routes:
+    """How the versions of a head are reached besides the default one.
+
+    `others` are the further versions that can be asked for; `canary` is one of them, with the share of the calls
+    that name no version (0 for none), and so is the version of each alias, or it is the default.
+    `warning` says what of the catalog could not be followed; empty where all was.
+    """
+
+    others: "tuple[HeadInfo, ...]" = ()
+    canary: str = ""
+    canary_share: float = 0.0
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    warning: str = ""
+
+
+@dataclass(frozen=True)
 class HeadInfo:
-    """A head as it is served. `fault` says why it cannot answer; empty where it can."""
+    """A head as it is served. `fault` says why it cannot answer; empty where it can.
+
+    Its default version has `routes` to the others.
+    """
 
     name: str
     version: str
@@ -63,17 +82,19 @@ class HeadInfo:
     mode: str
     labels: tuple[str, ...] = ()
     fault: str = ""
+    routes: Routes = Routes()
 
 
 @dataclass(frozen=True)
 class HeadQuestion:
-    """The features of one picture for one head, with the parameters of its task."""
+    """The features of one picture for one version of a head (the default where it is empty), with parameters."""
 
     head: str
     features: Mapping[str, np.ndarray]
     frame: Frame
     backbone_digest: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +122,7 @@ class HeadRunner(Protocol):
     """A process with heads, this one or another."""
 
     async def describe(self) -> Sequence[HeadInfo]:
-        """Raises ServiceUnavailableError where it does not answer."""
+        """The default version of each head. Raises ServiceUnavailableError where it does not answer."""
         ...
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:

@@ -55,7 +55,7 @@ class Repository:
         return sorted(
             int(path.name)
             for path in folder.iterdir()
-            if re.fullmatch("[1-9][0-9]*", path.name) and (path / MANIFEST_FILE).is_file()
+            if re.fullmatch("[1-9][0-9]{0,17}", path.name) and (path / MANIFEST_FILE).is_file()
         )
 
     def _read(self, kind: str, name: str, version: int | None) -> Bundle[BackboneManifest] | Bundle[HeadManifest]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,14 +86,20 @@ class Analyzer:
         entry = self._directory.resolve(head) if head else self._directory.only_head_of(task)
         if entry.info.task != task:
             raise _wrong_task(entry.info, task)
-        return await self.analyze(image, [Ask(entry.info.name, params, required=True)], timeout_s)
+        ask = Ask(head or entry.info.name, params, required=True)
+        return await self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s)
 
     async def analyze(self, image: bytes, asks: Sequence[Ask], timeout_s: float) -> Analysis:
         """Every head's outcome. Raises what a required head raises, and errors of the picture itself."""
+        return await self._analyze(image, asks, self._resolve, timeout_s)
+
+    async def _analyze(
+        self, image: bytes, asks: Sequence[Ask], resolve: Callable[[Ask], HeadEntry], timeout_s: float
+    ) -> Analysis:
         started_at = time.perf_counter()
         deadline = Deadline(timeout_s)
         self._check(image, asks)
-        entries = [self._entry(ask) for ask in asks]
+        entries = [_entry(ask, resolve) for ask in asks]
         usable = [entry for entry in entries if isinstance(entry, HeadEntry)]
         passes = {spec: _union(usable, spec) for spec in dict.fromkeys(entry.info.spec for entry in usable)}
         features = dict(zip(passes, await self._features(image, passes, deadline), strict=True))
@@ -118,14 +124,11 @@ class Analyzer:
         if len(set(names)) < len(names):
             raise InvalidRequestError(f"a head was named twice: {names}")
 
-    def _entry(self, ask: Ask) -> HeadEntry | TrunklineError:
-        try:
-            entry = self._directory.resolve(ask.head)
-            check_usable(entry.info, self._directory.backbone.digest)
-        except TrunklineError as error:
-            if ask.required:
-                raise
-            return error
+    def _resolve(self, ask: Ask) -> HeadEntry:
+        return self._checked(self._directory.resolve(ask.head))
+
+    def _checked(self, entry: HeadEntry) -> HeadEntry:
+        check_usable(entry.info, self._directory.backbone.digest)
         return entry
 
     async def _features(
@@ -160,7 +163,8 @@ class Analyzer:
         if isinstance(found, Exception):
             return Outcome(ask.head, entry.info.version, error=found)
         question = HeadQuestion(
-            head=ask.head,
+            head=entry.info.name,
+            version=entry.info.version,
             features={name: found.arrays[name] for name in entry.info.features},
             frame=found.frame,
             backbone_digest=found.backbone_digest,
@@ -172,6 +176,15 @@ class Analyzer:
             _log_bug(error)
             return Outcome(ask.head, entry.info.version, error=error)
         return Outcome(ask.head, answer.version, answer=answer)
+
+
+def _entry(ask: Ask, resolve: Callable[[Ask], HeadEntry]) -> HeadEntry | TrunklineError:
+    try:
+        return resolve(ask)
+    except TrunklineError as error:
+        if ask.required:
+            raise
+        return error
 
 
 def check_usable(head: HeadInfo, backbone_digest: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,8 +63,44 @@ class Directory:
             for name, entry in self._entries.items()
         }
 
-    def resolve(self, name: str) -> HeadEntry:
-        """The head of this name. Raises NotFoundError that lists what there is."""
+    def resolve(self, asked: str) -> HeadEntry:
+        """Who answers for NAME, NAME/VERSION or NAME@ALIAS; for NAME, a canary gets its share of the calls.
+
+        Raises NotFoundError that lists what there is, ServiceUnavailableError where that is not known yet.
+        """
+        entry = self.find(asked)
+        routes = entry.info.routes
+        if asked != entry.info.name or not routes.canary or random.random() >= routes.canary_share:
+            return entry
+        canary = next((other for other in routes.others if other.version == routes.canary), None)
+        # A trial costs no call: one that cannot answer here leaves its share to the default version.
+        if (
+            canary is None
+            or canary.fault
+            or self._backbone is None
+            or canary.backbone_digest != self._backbone.digest
+        ):
+            return entry
+        return HeadEntry(canary, entry.runner)
+
+    def find(self, asked: str) -> HeadEntry:
+        """The version that NAME (the default one), NAME/VERSION or NAME@ALIAS means. Raises NotFoundError."""
+        name, mark, rest = _parts(asked)
+        entry = self._named(name)
+        info = entry.info
+        if not mark:
+            return entry
+        version = info.routes.aliases.get(rest) if mark == "@" else rest
+        found = next((each for each in (info, *info.routes.others) if each.version == version), None)
+        if found is not None:
+            return HeadEntry(found, entry.runner)
+        if mark == "@":
+            known = ", ".join(sorted(info.routes.aliases)) or "none"
+            raise NotFoundError(f"head {name!r} has no alias {rest!r}; aliases: {known}", head=name, alias=rest)
+        known = ", ".join(sorted((each.version for each in (info, *info.routes.others)), key=int))
+        raise NotFoundError(f"head {name!r} serves no version {rest!r}; served: {known}", head=name, version=rest)
+
+    def _named(self, name: str) -> HeadEntry:
         entry = self._entries.get(name)
         if entry is not None:
             return entry
@@ -105,3 +142,12 @@ class Directory:
             self._silent.add(id(runner))
         else:
             self._silent.discard(id(runner))
+
+
+def _parts(asked: str) -> tuple[str, str, str]:
+    """Name, mark ("/", "@" or "") and what follows the mark; a name has neither of them."""
+    for mark in "/@":
+        name, found, rest = asked.partition(mark)
+        if found:
+            return name, mark, rest
+    return asked, "", ""

@@ -61,7 +61,7 @@ class RemoteHeads:
             )
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._name) from error
-        return [wire.head_from_pb(head.head, wire.spec_from_pb(head.preprocess)) for head in served.heads]
+        return list(map(wire.served_head_from_pb, served.heads))
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         message = head_service_pb2.PredictRequest(
@@ -70,6 +70,7 @@ class RemoteHeads:
             frame=wire.frame_to_pb(question.frame),
             backbone_digest=question.backbone_digest,
             params=wire.params_to_pb(question.params) if question.params else None,
+            version=question.version,
         )
         try:
             outcome = (await self._stub.Predict(message, timeout=timeout_s)).outcome

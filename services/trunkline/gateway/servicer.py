@@ -10,8 +10,8 @@ from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
 from trunkline.core.errors import InvalidRequestError
 from trunkline.gateway.analyzer import Analysis, Analyzer, Ask, Outcome
 from trunkline.gateway.directory import Directory
-from trunkline.gateway.pages import page
 from trunkline.serving import wire
+from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
@@ -63,7 +63,7 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
     async def GetHead(self, request: pb.GetHeadRequest, context: Context) -> pb.GetHeadResponse:
         if not request.head:
             raise InvalidRequestError("name a head; ListHeads says which there are")
-        return pb.GetHeadResponse(head=wire.head_to_pb(self._directory.resolve(request.head).info))
+        return pb.GetHeadResponse(head=wire.head_to_pb(self._directory.find(request.head).info))
 
     def _timeout_s(self, context: Context) -> float:
         left_s = context.time_remaining()

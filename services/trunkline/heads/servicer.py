@@ -25,6 +25,7 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
             frame=wire.frame_from_pb(request.frame),
             backbone_digest=request.backbone_digest,
             params=wire.params_from_pb(request.params),
+            version=request.version,
         )
         answer = await self._heads.predict(question, context.time_remaining())
         outcome = vision_service_pb2.HeadOutcome(
@@ -34,8 +35,4 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
         return pb.PredictResponse(outcome=outcome)
 
     async def DescribeHeads(self, request: pb.DescribeHeadsRequest, context: Context) -> pb.DescribeHeadsResponse:
-        served = [
-            pb.ServedHead(head=wire.head_to_pb(info), preprocess=wire.spec_to_pb(info.spec))
-            for info in await self._heads.describe()
-        ]
-        return pb.DescribeHeadsResponse(heads=served)
+        return pb.DescribeHeadsResponse(heads=map(wire.served_head_to_pb, await self._heads.describe()))

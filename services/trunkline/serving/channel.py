@@ -4,7 +4,7 @@ import json
 
 import grpc
 
-# Every internal call is a pure function of its request, so a new try can do no harm.
+# Nearly every call is a pure function of its request, or the same done twice, so a new try can do no harm.
 _SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -18,7 +18,9 @@ _SERVICE_CONFIG = json.dumps(
                     "backoffMultiplier": 2,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
-            }
+            },
+            # Two of these are not one.
+            {"name": [{"service": "trunkline.api.catalog.v1.CatalogService", "method": "RollbackModel"}]},
         ],
     }
 )

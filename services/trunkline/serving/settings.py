@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     head_addresses: CommaList = Field(
         ("127.0.0.1:8502",), description="where the gateway finds head services, one address each"
     )
+    catalog_address: str = Field("127.0.0.1:8503", description="where the gateway finds the catalog service")
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
     max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     )
     request_timeout_s: float = Field(30.0, gt=0, description="deadline of calls that bring none, seconds")
     refresh_s: float = Field(2.0, gt=0, description="how often the gateway asks services what they serve, seconds")
+    catalog_poll_s: float = Field(
+        1.0, gt=0, description="how often head services look for changes of the catalog and new versions, seconds"
+    )
     startup_grace_s: float = Field(
         5.0, ge=0, description="how long a starting gateway waits for every head service, seconds"
     )
@@ -54,7 +58,7 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("address", "backbone_address")
+    @field_validator("address", "backbone_address", "catalog_address")
     @classmethod
     def _has_port(cls, value: str) -> str:
         if ":" not in value:

@@ -19,6 +19,8 @@ _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
     (errors.BackboneMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ModelInvalidError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.GateFailedError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.StorageError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.ServiceUnavailableError, grpc.StatusCode.UNAVAILABLE),
     (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -34,6 +36,8 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.NotFoundError,
         errors.BackboneMismatchError,
         errors.ModelInvalidError,
+        errors.GateFailedError,
+        errors.StorageError,
         errors.ServiceUnavailableError,
         errors.DeadlineError,
     )

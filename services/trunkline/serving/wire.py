@@ -1,17 +1,18 @@
 """The only place where messages become domain values, and the other way round."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import Message
 
-from trunkline.api.inference.v1 import backbone_service_pb2, preprocess_pb2, tensor_pb2
+from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2, preprocess_pb2, tensor_pb2
 from trunkline.api.vision.v1 import results_pb2, vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.exchange import BackboneInfo, HeadInfo
+from trunkline.core.exchange import BackboneInfo, HeadInfo, Routes
 from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec
 from trunkline.core.results import (
     Box,
@@ -114,7 +115,33 @@ def head_to_pb(head: HeadInfo) -> vision_service_pb2.Head:
         mode=head.mode,
         ready=not head.fault,
         fault=head.fault,
+        other_versions=[other.version for other in head.routes.others],
+        aliases=head.routes.aliases,
+        canary_version=head.routes.canary,
+        canary_share=head.routes.canary_share,
+        warning=head.routes.warning,
     )
+
+
+def served_head_to_pb(head: HeadInfo) -> head_service_pb2.ServedHead:
+    """The default version of a head with all that its routes lead to."""
+    others = [
+        head_service_pb2.ServedVersion(head=head_to_pb(other), preprocess=spec_to_pb(other.spec))
+        for other in head.routes.others
+    ]
+    return head_service_pb2.ServedHead(head=head_to_pb(head), preprocess=spec_to_pb(head.spec), others=others)
+
+
+def served_head_from_pb(served: head_service_pb2.ServedHead) -> HeadInfo:
+    head = served.head
+    routes = Routes(
+        others=tuple(head_from_pb(other.head, spec_from_pb(other.preprocess)) for other in served.others),
+        canary=head.canary_version,
+        canary_share=head.canary_share,
+        aliases=dict(head.aliases),
+        warning=head.warning,
+    )
+    return replace(head_from_pb(head, spec_from_pb(served.preprocess)), routes=routes)
 
 
 def head_from_pb(head: vision_service_pb2.Head, spec: PreprocessSpec) -> HeadInfo:

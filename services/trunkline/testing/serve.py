@@ -25,9 +25,17 @@ async def serve(**overrides: Any) -> AsyncIterator[Host]:
 
 @asynccontextmanager
 async def serve_split(**overrides: Any) -> AsyncIterator[Host]:
-    """Backbone, heads and gateway, each with its own server and gRPC between them; yields the gateway."""
+    """Backbone, heads, catalog and gateway, each with its own server and gRPC between them; yields the gateway."""
     settings = local_settings(**overrides)
-    async with roles.backbone(settings) as backbone, roles.heads(settings) as heads:
-        behind = {"backbone_address": backbone.address, "head_addresses": (heads.address,)}
+    async with (
+        roles.backbone(settings) as backbone,
+        roles.heads(settings) as heads,
+        roles.catalog(settings) as catalog,
+    ):
+        behind = {
+            "backbone_address": backbone.address,
+            "head_addresses": (heads.address,),
+            "catalog_address": catalog.address,
+        }
         async with roles.gateway(local_settings(**{**overrides, **behind})) as host:
             yield host

@@ -1,6 +1,5 @@
 """What a head is worth, through the serving path: ONNX Runtime and the head's own decode, never torch."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -97,15 +96,6 @@ def scored(
 ) -> Scores:
     """The scores of a head on these samples."""
     return learner.scores(answers(head, backbone, samples, progress), samples)
-
-
-def digest_of(samples: Sequence[Sample]) -> str:
-    """SHA-256 over names, truths and pictures: equal for the same evaluation set alone."""
-    digest = hashlib.sha256()
-    for sample in samples:
-        digest.update(f"{sample.name}|{sample.label}|{sample.targets}|".encode())
-        digest.update(hashlib.sha256(sample.read()).digest())
-    return digest.hexdigest()
 
 
 def _as_learned(head: Bundle[HeadManifest], data: Path) -> tuple[Dataset, TaskLearner]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, Origin, model_digest
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
+from trunkline.core.evaluation import Evaluation, evaluation_digest
 from trunkline.core.exchange import IMAGE
 from trunkline.core.progress import Watcher
 from trunkline.core.repository import Repository
@@ -141,7 +142,8 @@ def _publish(
         content = BundleContent(made.model, manifest, made.golden, "", dataset.classes)
         head = Bundle(content.write(aside / "unmeasured"), manifest)
         scores = scored(job.learner, head, job.backbone, test, partial(job.watcher.stage, "evaluation"))
-        manifest = manifest.model_copy(update={"metrics": scores.metrics()})
+        measured = {"metrics": scores.metrics(), "evaluation": _evaluation(job.request, dataset, test)}
+        manifest = manifest.model_copy(update=measured)
         folder = replace(content, manifest=manifest).write(aside / "head")
         _illustrate(folder, manifest, fitted, facts, scores, test)
         return move_into_place(models, [(folder, manifest)])[0]
@@ -172,6 +174,17 @@ def _manifest(job: Job, fitted: Fitted, model: bytes, dataset: Dataset, version:
         settings={**job.learner.settings(), **fitted.settings},
         origin=Origin(source="trained by trunkline", licence=request.licence, data=dataset.root.name),
     )
+
+
+def _evaluation(request: TrainRequest, dataset: Dataset, samples: Sequence[Sample]) -> Evaluation:
+    """By which a later version is known to be measured on the same samples, with the same truth."""
+    named = ((f"{sample.name}|{_truth(dataset, sample)}", sample.read()) for sample in samples)
+    digest = evaluation_digest(named)
+    return Evaluation(data=dataset.root.name, split=request.test_split, count=len(samples), digest=digest)
+
+
+def _truth(dataset: Dataset, sample: Sample) -> str:
+    return repr(sample.targets) if sample.label is None else dataset.classes[sample.label]
 
 
 def _facts(job: Job, fitted: Fitted, made: _Made, dataset: Dataset, tested: int, started_at: float) -> Facts:

@@ -20,7 +20,8 @@ from trunkline.core.bundle import (
     HeadManifest,
     write_golden,
 )
-from trunkline.core.errors import ConfigurationError, InvalidRequestError
+from trunkline.core.catalog import note_published, pin_default
+from trunkline.core.errors import ConfigurationError, InvalidRequestError, StorageError
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,14 @@ def staging(models: Path) -> Iterator[Path]:
 def move_into_place(models: Path, bundles: Sequence[tuple[Path, BackboneManifest | HeadManifest]]) -> list[Path]:
     """Move built folders to their versions: all of them, or none. Returns the new folders.
 
-    Raises InvalidRequestError where another process took a version in the meantime.
+    The first version of a head becomes its default; a later one waits to be promoted.
+    Raises InvalidRequestError where another process took a version in the meantime, ModelInvalidError and
+    StorageError where the catalog of a head is damaged or cannot be written.
     """
     moved: list[tuple[Path, Path]] = []
+    heads = [manifest for _, manifest in bundles if manifest.kind == "head"]
+    for head in heads:
+        pin_default(models, head.name)  # before, as services may look at any time
     for folder, manifest in bundles:
         target = models / KIND_FOLDERS[manifest.kind] / manifest.name / str(manifest.version)
         try:
@@ -92,6 +98,9 @@ def move_into_place(models: Path, bundles: Sequence[tuple[Path, BackboneManifest
             _remove_empty(target.parent)
             raise _exists(manifest.kind, manifest.name, manifest.version) from error
         moved.append((folder, target))
+    for head in heads:
+        with suppress(StorageError):  # published is published, and without the file the default is the same
+            note_published(models, head.name, head.version)
     return [target for _, target in moved]
 
 

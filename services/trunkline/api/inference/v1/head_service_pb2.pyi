@@ -55,10 +55,13 @@ class PredictRequest(_message.Message):
     FRAME_FIELD_NUMBER: _builtins.int
     BACKBONE_DIGEST_FIELD_NUMBER: _builtins.int
     PARAMS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """Name of the head."""
     backbone_digest: _builtins.str
     """SHA-256 of the backbone that made them."""
+    version: _builtins.str
+    """Version to ask; the default one where empty."""
     @_builtins.property
     def features(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
         """What the head declared, by name."""
@@ -79,10 +82,11 @@ class PredictRequest(_message.Message):
         frame: _backbone_service_pb2.Frame | None = ...,
         backbone_digest: _builtins.str = ...,
         params: _struct_pb2.Struct | None = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "params", b"params"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "features", b"features", "frame", b"frame", "head", b"head", "params", b"params"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "features", b"features", "frame", b"frame", "head", b"head", "params", b"params", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -161,9 +165,45 @@ class ServedHead(_message.Message):
 
     HEAD_FIELD_NUMBER: _builtins.int
     PREPROCESS_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def head(self) -> _vision_service_pb2.Head:
-        """Public description."""
+        """Public description of the default version."""
+
+    @_builtins.property
+    def preprocess(self) -> _preprocess_pb2.PreprocessSpec:
+        """How its pictures are preprocessed."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedVersion]:
+        """The other versions that can be asked for."""
+
+    def __init__(
+        self,
+        *,
+        head: _vision_service_pb2.Head | None = ...,
+        preprocess: _preprocess_pb2.PreprocessSpec | None = ...,
+        others: _abc.Iterable[Global___ServedVersion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "preprocess", b"preprocess"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "others", b"others", "preprocess", b"preprocess"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServedHead: _TypeAlias = ServedHead  # noqa: Y015
+
+@_typing.final
+class ServedVersion(_message.Message):
+    """A version of a head that is not the default one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    PREPROCESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def head(self) -> _vision_service_pb2.Head:
+        """Its description."""
 
     @_builtins.property
     def preprocess(self) -> _preprocess_pb2.PreprocessSpec:
@@ -181,4 +221,4 @@ class ServedHead(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ServedHead: _TypeAlias = ServedHead  # noqa: Y015
+Global___ServedVersion: _TypeAlias = ServedVersion  # noqa: Y015

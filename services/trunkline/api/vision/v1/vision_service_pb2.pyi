@@ -32,7 +32,7 @@ class ClassifyRequest(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
     head: _builtins.str
-    """Name of a classification head; may be empty where just one is served."""
+    """A classification head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served."""
     top_k: _builtins.int
     """How many classes to answer, 1 to 1000; 5 where it is not set."""
     @_builtins.property
@@ -101,7 +101,7 @@ class RegressRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     head: _builtins.str
-    """Name of a regression head; may be empty where just one is served."""
+    """A regression head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The picture."""
@@ -166,7 +166,7 @@ class HeadRequest(_message.Message):
     PARAMS_FIELD_NUMBER: _builtins.int
     REQUIRED_FIELD_NUMBER: _builtins.int
     head: _builtins.str
-    """Name of the head."""
+    """The head: NAME, NAME/VERSION or NAME@ALIAS."""
     required: _builtins.bool
     """Whether the whole call fails where this head does."""
     @_builtins.property
@@ -275,7 +275,7 @@ class HeadOutcome(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     HEAD_MS_FIELD_NUMBER: _builtins.int
     head: _builtins.str
-    """Name of the head."""
+    """The head, as it was asked."""
     model_version: _builtins.str
     """Version that answered."""
     head_ms: _builtins.float
@@ -500,7 +500,7 @@ class GetHeadRequest(_message.Message):
 
     HEAD_FIELD_NUMBER: _builtins.int
     head: _builtins.str
-    """Name of the head."""
+    """The head: NAME, NAME/VERSION or NAME@ALIAS."""
     def __init__(
         self,
         *,
@@ -544,6 +544,26 @@ class Head(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AliasesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
@@ -556,6 +576,11 @@ class Head(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
+    OTHER_VERSIONS_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    CANARY_VERSION_FIELD_NUMBER: _builtins.int
+    CANARY_SHARE_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head."""
     version: _builtins.str
@@ -576,6 +601,12 @@ class Head(_message.Message):
     """Whether it can answer now."""
     fault: _builtins.str
     """Why it cannot answer; empty where it can."""
+    canary_version: _builtins.str
+    """Version that gets a share of the calls that name none; empty where there is none."""
+    canary_share: _builtins.float
+    """That share, 0 to 1."""
+    warning: _builtins.str
+    """What of the catalog could not be followed, such as a default that cannot be loaded; empty where all was."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Features that it takes."""
@@ -583,6 +614,14 @@ class Head(_message.Message):
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its classes, where it has any."""
+
+    @_builtins.property
+    def other_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Other versions that are loaded and answer as NAME/VERSION."""
+
+    @_builtins.property
+    def aliases(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Versions that answer as NAME@ALIAS, by alias."""
 
     def __init__(
         self,
@@ -599,10 +638,15 @@ class Head(_message.Message):
         mode: _builtins.str = ...,
         ready: _builtins.bool = ...,
         fault: _builtins.str = ...,
+        other_versions: _abc.Iterable[_builtins.str] | None = ...,
+        aliases: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        canary_version: _builtins.str = ...,
+        canary_share: _builtins.float = ...,
+        warning: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "backbone_digest", b"backbone_digest", "digest", b"digest", "fault", b"fault", "features", b"features", "labels", b"labels", "mode", b"mode", "name", b"name", "preprocess_fingerprint", b"preprocess_fingerprint", "ready", b"ready", "task", b"task", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "backbone", b"backbone", "backbone_digest", b"backbone_digest", "canary_share", b"canary_share", "canary_version", b"canary_version", "digest", b"digest", "fault", b"fault", "features", b"features", "labels", b"labels", "mode", b"mode", "name", b"name", "other_versions", b"other_versions", "preprocess_fingerprint", b"preprocess_fingerprint", "ready", b"ready", "task", b"task", "version", b"version", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

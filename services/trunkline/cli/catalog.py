@@ -1,0 +1,160 @@
+"""`trunkline models versions`, `promote`, `rollback`, `canary`, `alias`: on the model folder or through a service."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trunkline.cli.options import Json, Models
+from trunkline.cli.output import console, percent, print_json, table
+
+if TYPE_CHECKING:
+    from trunkline.catalog.catalog import Catalog
+    from trunkline.client import CatalogClient
+    from trunkline.core.models import HeadCatalog, Model, ModelVersion
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the head.")]
+Version = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Number of the version.")]
+Service = Annotated[
+    str | None,
+    typer.Option("--target", metavar="HOST:PORT", help="Through this running service instead of the model folder."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands below, as commands of `app`."""
+    for command in (versions, promote, rollback, canary, alias):
+        app.command(command.__name__)(command)
+
+
+def versions(name: Name, models: Models = None, target: Service = None, json: Json = False) -> None:
+    """List the versions of a head: which is the default, and how each was measured."""
+    with _catalog(models, target) as catalog:
+        model, found = catalog.model(name), catalog.versions(name)
+    if json:
+        print_json(_model_to_json(model) | {"versions": [_version_to_json(each) for each in found]})
+        return
+    made = table("version", "state", "mode", "metrics", "measured on", "fault", right=("version",))
+    for each in found:
+        made.add_row(
+            str(each.version),
+            ", ".join(_states(model.catalog, each.version)),
+            each.mode,
+            ", ".join(f"{metric} {value:.4g}" for metric, value in each.metrics.items()),
+            _samples(each),
+            each.fault or (model.fault if each.version == model.versions[-1] else ""),
+        )
+    console().print(made)
+
+
+def promote(
+    name: Name,
+    version: Version,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="By how much it may be worse than the default: a difference for accuracy, mean_iou, ap50 and auc, "
+            "a share of the default's value for rmse and mae.",
+            show_default="0.01",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Whatever was measured, or was not.")] = False,
+    models: Models = None,
+    target: Service = None,
+    json: Json = False,
+) -> None:
+    """Make a version the default, where it is no worse than the default on the same samples."""
+    with _catalog(models, target) as catalog:
+        _show(catalog.promote(name, version, margin=margin, force=force), json)
+
+
+def rollback(name: Name, models: Models = None, target: Service = None, json: Json = False) -> None:
+    """Make the default before this one the default again."""
+    with _catalog(models, target) as catalog:
+        _show(catalog.rollback(name), json)
+
+
+def canary(
+    name: Name,
+    version: Version,
+    share: Annotated[
+        float, typer.Argument(metavar="SHARE", min=0, max=1, help="Share of the calls, 0 to 1; 0 ends the trial.")
+    ],
+    models: Models = None,
+    target: Service = None,
+    json: Json = False,
+) -> None:
+    """Give a version a share of the calls that name no version."""
+    with _catalog(models, target) as catalog:
+        _show(catalog.set_canary(name, version, share), json)
+
+
+def alias(
+    name: Name,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias; ask it as NAME@ALIAS.")],
+    version: Annotated[
+        int | None, typer.Argument(metavar="VERSION", min=1, help="Its version; removes the alias where left out.")
+    ] = None,
+    models: Models = None,
+    target: Service = None,
+    json: Json = False,
+) -> None:
+    """Name a version, or remove the name."""
+    with _catalog(models, target) as catalog:
+        _show(catalog.delete_alias(name, alias) if version is None else catalog.set_alias(name, alias, version), json)
+
+
+@contextmanager
+def _catalog(models: Path | None, target: str | None) -> "Iterator[Catalog | CatalogClient]":
+    if target is not None:
+        from trunkline.client import CatalogClient
+
+        with CatalogClient(target) as client:
+            yield client
+        return
+    from trunkline.catalog.catalog import Catalog
+    from trunkline.serving.settings import read_settings
+
+    yield Catalog(read_settings(models=models).models)
+
+
+def _show(model: "Model", json: bool) -> None:
+    if json:
+        print_json(_model_to_json(model))
+        return
+    default = model.catalog.default if model.catalog is not None else 0
+    for version in sorted(model.versions, key=lambda number: (number != default, -number)):
+        states = _states(model.catalog, version)
+        if states:
+            print(f"{model.name}/{version}: {', '.join(states)}")
+
+
+def _states(state: "HeadCatalog | None", version: int) -> list[str]:
+    """What a version is: default, previous default, canary, aliases."""
+    if state is None:
+        return []
+    found = ["default"] if version == state.default else []
+    found += ["previous"] if version == state.previous and version != state.default else []
+    if state.canary is not None and state.canary.version == version:
+        found.append(f"canary {percent(state.canary.share)}")
+    return found + [f"@{name}" for name, number in sorted(state.aliases.items()) if number == version]
+
+
+def _samples(version: "ModelVersion") -> str:
+    found = version.evaluation
+    return "" if found is None else f"{found.count} of {found.data} {found.split} ({found.digest[:8]})"
+
+
+def _model_to_json(model: "Model") -> dict[str, Any]:
+    state = model.catalog.model_dump(mode="json", exclude={"schema_version"}) if model.catalog is not None else {}
+    document = {"name": model.name, "task": model.task, "versions": list(model.versions), **state}
+    return document | ({"fault": model.fault} if model.fault else {})
+
+
+def _version_to_json(version: "ModelVersion") -> dict[str, Any]:
+    evaluation = version.evaluation.model_dump() if version.evaluation is not None else None
+    return asdict(version) | {"evaluation": evaluation}

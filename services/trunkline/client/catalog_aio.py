@@ -1,0 +1,107 @@
+"""The catalog for asyncio: the methods of CatalogClient, awaited."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from trunkline.api.catalog.v1 import catalog_service_pb2 as pb
+from trunkline.api.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.errors import from_rpc_error
+from trunkline.core.models import Model, ModelVersion
+from trunkline.serving.catalog_wire import model_from_pb, version_from_pb
+
+_TIMEOUT_S = 30.0
+
+
+class AsyncCatalogClient:
+    """A connection to a gateway or catalog service at HOST:PORT. Make it inside the event loop.
+
+    Every method raises ServiceError where the call fails, UnreachableError where nothing answers. Those that change
+    something return the head after it; head services follow within seconds.
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET, timeout_s: float = _TIMEOUT_S) -> None:
+        """`timeout_s` is for each call."""
+        self.target = target
+        self._timeout_s = timeout_s
+        self._channel = grpc.aio.insecure_channel(target, options=options_for(target))
+        self._stub = CatalogServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection. Calls in flight are cancelled."""
+        await self._channel.close()
+
+    async def models(self) -> list[Model]:
+        """All heads, in order of name."""
+        found: list[Model] = []
+        token = ""
+        while True:
+            page = await self._call(self._stub.ListModels, pb.ListModelsRequest(page_token=token))
+            found.extend(map(model_from_pb, page.models))
+            token = page.next_page_token
+            if not token:
+                return found
+
+    async def model(self, name: str) -> Model:
+        """The state of one head."""
+        request = pb.ListModelVersionsRequest(name=name, page_size=1)
+        return model_from_pb((await self._call(self._stub.ListModelVersions, request)).model)
+
+    async def versions(self, name: str) -> list[ModelVersion]:
+        """The versions of a head, the lowest first."""
+        found: list[ModelVersion] = []
+        token = ""
+        while True:
+            request = pb.ListModelVersionsRequest(name=name, page_token=token)
+            page = await self._call(self._stub.ListModelVersions, request)
+            found.extend(map(version_from_pb, page.versions))
+            token = page.next_page_token
+            if not token:
+                return found
+
+    async def version(self, name: str, version: int | None = None) -> tuple[ModelVersion, str]:
+        """A version, the default one where none is named, and its card."""
+        answer = await self._call(
+            self._stub.GetModelVersion, pb.GetModelVersionRequest(name=name, version=version or 0)
+        )
+        return version_from_pb(answer.version), answer.card
+
+    async def promote(self, name: str, version: int, *, margin: float | None = None, force: bool = False) -> Model:
+        """Make a version the default. Code FAILED_PRECONDITION, reason GATE_FAILED where it is not good enough."""
+        request = pb.PromoteModelVersionRequest(name=name, version=version, margin=margin, force=force)
+        return model_from_pb((await self._call(self._stub.PromoteModelVersion, request)).model)
+
+    async def rollback(self, name: str) -> Model:
+        """Make the default before this one the default again."""
+        return model_from_pb((await self._call(self._stub.RollbackModel, pb.RollbackModelRequest(name=name))).model)
+
+    async def set_canary(self, name: str, version: int, share: float) -> Model:
+        """Give a version a share, 0 to 1, of the calls that name no version; 0 removes the canary."""
+        request = pb.SetCanaryRequest(name=name, version=version, share=share)
+        return model_from_pb((await self._call(self._stub.SetCanary, request)).model)
+
+    async def set_alias(self, name: str, alias: str, version: int) -> Model:
+        """Let NAME@ALIAS be answered by a version."""
+        request = pb.SetAliasRequest(name=name, alias=alias, version=version)
+        return model_from_pb((await self._call(self._stub.SetAlias, request)).model)
+
+    async def delete_alias(self, name: str, alias: str) -> Model:
+        """Remove an alias."""
+        request = pb.DeleteAliasRequest(name=name, alias=alias)
+        return model_from_pb((await self._call(self._stub.DeleteAlias, request)).model)
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return await method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.target, self._timeout_s) from error

@@ -1,0 +1,90 @@
+"""One version of a head, from its folder to something that answers."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trunkline.core.bundle import Bundle, HeadManifest
+from trunkline.core.errors import BackboneMismatchError, ModelInvalidError, TrunklineError
+from trunkline.core.exchange import HeadInfo
+from trunkline.core.head import Arrays, TaskHead
+from trunkline.core.preprocess import Frame
+from trunkline.core.results import Result
+from trunkline.heads.discovery import head_class
+from trunkline.serving.session import OnnxSession, load_session
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedHead:
+    """A version that can answer."""
+
+    info: HeadInfo
+    session: OnnxSession
+    decoder: TaskHead
+
+    def answer(self, features: Arrays, frame: Frame, params: Mapping[str, Any]) -> Result:
+        """Run the model on the features of one picture and decode. Raises InvalidRequestError."""
+        inputs = {name: features[name] for name in self.session.inputs if name in features}
+        return self.decoder.decode(self.session.run(inputs), frame, params)
+
+
+@dataclass(frozen=True)
+class FaultyHead:
+    """A version that could not be loaded; it costs its own questions and no others.
+
+    `info` is None where its manifest could not be read.
+    """
+
+    info: HeadInfo | None
+    error: TrunklineError
+
+
+def load_head(bundle: Bundle[HeadManifest], backbone_digest: str | None) -> LoadedHead | FaultyHead:
+    """Load a version and check its golden outputs, which warms it up. With `backbone_digest`, it must be its own."""
+    label = f"{bundle.manifest.name}/{bundle.manifest.version}"
+    try:
+        decoder = head_class(bundle.manifest.task)(bundle)
+        session = load_session(bundle)
+        info = _info(bundle)
+        if backbone_digest is not None:
+            check_backbone(info, backbone_digest)
+    except TrunklineError as error:
+        _log.error("head %s cannot be served: %s", label, error)
+        return _faulty(bundle, error)
+    except Exception:  # the code of a task, on a bundle that nobody has seen before
+        _log.exception("head %s cannot be served", label)
+        return _faulty(bundle, ModelInvalidError(f"{label} cannot be loaded: see the log of the head service"))
+    return LoadedHead(info, session, decoder)
+
+
+def check_backbone(head: HeadInfo, digest: str) -> None:
+    """Raises BackboneMismatchError, both digests named, where the head was trained on another backbone."""
+    if head.backbone_digest != digest:
+        raise BackboneMismatchError.between(head.name, head.backbone, head.backbone_digest, digest)
+
+
+def _faulty(bundle: Bundle[HeadManifest], error: TrunklineError) -> FaultyHead:
+    try:
+        return FaultyHead(_info(bundle, fault=error.message), error)
+    except ModelInvalidError:  # its labels are what cannot be read
+        return FaultyHead(None, error)
+
+
+def _info(bundle: Bundle[HeadManifest], fault: str = "") -> HeadInfo:
+    manifest = bundle.manifest
+    return HeadInfo(
+        name=manifest.name,
+        version=str(manifest.version),
+        task=manifest.task,
+        digest=manifest.digest,
+        backbone=f"{manifest.backbone.name}/{manifest.backbone.version}",
+        backbone_digest=manifest.backbone.digest,
+        features=manifest.features,
+        spec=manifest.preprocess,
+        mode=manifest.mode,
+        labels=bundle.labels,
+        fault=fault,
+    )
