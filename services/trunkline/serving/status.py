@@ -121,6 +121,11 @@ def retry_delay_s(status: status_pb2.Status) -> float | None:
     return None
 
 
+def from_status(status: status_pb2.Status) -> Exception:
+    """The error that to_status() was made from; one that is not meant for callers becomes a RuntimeError."""
+    return _rebuild(status, error_info(status) or error_details_pb2.ErrorInfo())
+
+
 def code_name(code: int) -> str:
     """Name of a google.rpc.Code, such as "NOT_FOUND"."""
     return str(code_pb2.Code.Name(code))
