@@ -29,17 +29,16 @@ def request_from_pb(message: request_pb2.TrainingRequest) -> TrainRequest:
     return parse_request(fields)
 
 
-def state_to_pb(state: JobState) -> pb.TrainingJobState:
+def state_to_pb(state: JobState) -> "pb.TrainingJobState.ValueType":
     return pb.TrainingJobState.Value(_PREFIX + state.value)
 
 
-def state_from_pb(state: pb.TrainingJobState) -> JobState:
+def state_from_pb(state: "pb.TrainingJobState.ValueType") -> JobState:
     """Raises InvalidRequestError for what is no state."""
-    name = pb.TrainingJobState.Name(state) if state in pb.TrainingJobState.values() else str(state)
     try:
-        return JobState(name.removeprefix(_PREFIX))
+        return JobState(pb.TrainingJobState.Name(state).removeprefix(_PREFIX))
     except ValueError as error:
-        raise InvalidRequestError(f"{name} is no state of a job") from error
+        raise InvalidRequestError(f"{state} is no state of a job") from error
 
 
 def job_to_pb(job: Job) -> pb.TrainingJob:

@@ -21,6 +21,7 @@ from trunkline.core.bundle import (
     write_golden,
 )
 from trunkline.core.errors import ConfigurationError, InvalidRequestError
+from trunkline.core.staging import STAGING_PREFIX, held
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,12 @@ def staging(models: Path) -> Iterator[Path]:
     made = not models.exists()
     try:
         models.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=models))
+        folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=models))
     except OSError as error:
         raise ConfigurationError(f"the model folder {models} cannot be written: {error.strerror}") from error
     try:
-        yield folder
+        with held(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if made:
