@@ -8,6 +8,7 @@ import time
 from contextlib import AbstractAsyncContextManager
 
 from trunkline.assembly import roles
+from trunkline.assembly.training import training
 from trunkline.core.errors import ConfigurationError
 from trunkline.serving.host import Host
 from trunkline.serving.logs import set_up_logs
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 async def run_role(role: str | None, settings: Settings, *, task: str | None = None) -> None:
-    """Serve "gateway", "backbone", "head" or, for None, all in one; return after SIGTERM or SIGINT and a drain.
+    """Serve "gateway", "backbone", "head", "training" or, for None, all in one, until SIGTERM or SIGINT and a drain.
 
     Raises ConfigurationError, NotFoundError or ModelInvalidError where it cannot start.
     """
@@ -50,4 +51,6 @@ def _role(role: str | None, settings: Settings, task: str | None) -> AbstractAsy
             return roles.heads(settings, task)
         case "gateway":
             return roles.gateway(settings)
-    raise ConfigurationError(f"there is no role {role!r}; known: gateway, backbone, head")
+        case "training":
+            return training(settings)
+    raise ConfigurationError(f"there is no role {role!r}; known: gateway, backbone, head, training")

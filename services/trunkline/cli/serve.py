@@ -13,6 +13,7 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     BACKBONE = "backbone"
     HEAD = "head"
+    TRAINING = "training"
 
 
 class LogLevel(StrEnum):
@@ -26,14 +27,15 @@ def serve(
     role: Annotated[
         Role | None,
         typer.Argument(
-            metavar="ROLE", help="gateway, backbone or head: that service alone.", show_default="all in one"
+            metavar="ROLE", help="gateway, backbone, head or training: that service alone.", show_default="all in one"
         ),
     ] = None,
     *,
     task: Annotated[str | None, typer.Option(metavar="TASK", help="With `head`: only heads of this task.")] = None,
     split: Annotated[bool, typer.Option("--split", help="All services as local processes, supervised.")] = False,
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where to listen.", show_default="127.0.0.1:8500")
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to listen.", show_default="127.0.0.1:8500 (training: 8504)"),
     ] = None,
     models: Models = None,
     backbone_address: Annotated[

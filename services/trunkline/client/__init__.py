@@ -1,5 +1,7 @@
 """Typed clients of the gateway: `Client` for plain code, `AsyncClient` for asyncio, the same methods on both.
 
+`TrainingClient` is that of the training service.
+
 with Client("127.0.0.1:8500") as client:
     answer = client.classify("photo.jpg")
     print(answer.result.labels[0])
@@ -9,6 +11,7 @@ from trunkline.client.aio import AsyncClient
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    Evaluation,
     HeadOutcome,
     ImageSize,
     RegressAnswer,
@@ -21,6 +24,10 @@ from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import ServiceError, UnreachableError
 from trunkline.client.messages import HeadAsk
 from trunkline.client.sync import Client
+from trunkline.client.training import TrainingClient
+from trunkline.core.jobs import Job, JobError, JobEvent, JobProgress, JobState, StateChange
+from trunkline.core.progress import Epoch
+from trunkline.core.train_request import FitOptions, TrainRequest
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -28,15 +35,26 @@ __all__ = [
     "AsyncClient",
     "ClassifyAnswer",
     "Client",
+    "Epoch",
+    "Evaluation",
+    "FitOptions",
     "HeadAsk",
     "HeadOutcome",
     "ImageLike",
     "ImageSize",
+    "Job",
+    "JobError",
+    "JobEvent",
+    "JobProgress",
+    "JobState",
     "RegressAnswer",
     "ServedHead",
     "ServiceError",
     "SingleAnswer",
+    "StateChange",
     "Timings",
+    "TrainRequest",
+    "TrainingClient",
     "UnreachableError",
     "encode_image",
 ]

@@ -1,5 +1,6 @@
 """What a client gets back: frozen values. Results themselves are those of trunkline.core.results."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -96,3 +97,14 @@ class ServedHead:
     mode: str
     ready: bool
     fault: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a head is worth on data, through the serving path. metrics: by name; shares are 0 to 1."""
+
+    head: str
+    version: str
+    data: str
+    count: int
+    metrics: Mapping[str, float]

@@ -6,9 +6,6 @@ from typing import Protocol
 
 WORKER_MODULE = "trunkline.training.worker"
 OWNER = "TRUNKLINE_WORKER_OWNER"
-DATABASE = "TRUNKLINE_TRAINING_DATABASE"
-WORK = "TRUNKLINE_TRAINING_WORK"
-CACHE = "TRUNKLINE_TRAINING_CACHE"
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from trunkline.core.cpu import available_cores
 from trunkline.jobs.launcher import Launch, Look
@@ -20,19 +21,11 @@ class LocalLauncher:
     """cores: how many a worker may use; 0 takes all that this process may use but one, at least one."""
 
     def __init__(self, cores: int = 0) -> None:
-        self._cpus = _cpus(cores)
+        self._cpus = cpus_for(cores)
         self._children: dict[str, asyncio.subprocess.Process] = {}
 
     async def start(self, launch: Launch) -> str:
-        # Started from the event loop's own thread: on Linux a child dies with the thread that made it.
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *launch.arguments,
-            env={**os.environ, **launch.environment, PARENT: str(os.getpid())},
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        _restrain(process.pid, self._cpus)
+        process = await start_process(launch.arguments, launch.environment, self._cpus)
         handle = f"local:{socket.gethostname()}:{process.pid}:{_started(process.pid)}"
         self._children[handle] = process
         return handle
@@ -58,8 +51,24 @@ class LocalLauncher:
                 os.kill(pid, number)
 
 
-def _cpus(cores: int) -> Sequence[int]:
-    """The last ones, since whatever else runs here is not bound to the first."""
+async def start_process(
+    arguments: Sequence[str], environment: Mapping[str, str], cpus: Sequence[int], **pipes: Any
+) -> asyncio.subprocess.Process:
+    """`python ARGUMENTS` on these processors, at a low priority, leader of a process group of its own."""
+    # Started from the event loop's own thread: on Linux a child dies with the thread that made it.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        env={**os.environ, **environment, PARENT: str(os.getpid())},
+        start_new_session=True,
+        **{"stdin": asyncio.subprocess.DEVNULL, **pipes},
+    )
+    _restrain(process.pid, cpus)
+    return process
+
+
+def cpus_for(cores: int) -> Sequence[int]:
+    """The last processors of this process: `cores` of them; for 0 all but one, at least one; () where unknown."""
     if not hasattr(os, "sched_getaffinity"):
         return ()
     own = sorted(os.sched_getaffinity(0))

@@ -1,6 +1,7 @@
 """Starts waiting jobs, stops cancelled ones, and takes care of those whose worker died."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from trunkline.core.errors import TrunklineError
 from trunkline.jobs.launcher import OWNER, WORKER_MODULE, Launch, Launcher, Look
-from trunkline.jobs.leases import Claim, Leases
+from trunkline.jobs.leases import Claim, LeaseLostError, Leases
 from trunkline.jobs.sweep import sweep
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Scheduler:
     def __post_init__(self) -> None:
         self._own: dict[str, _Own] = {}
         self._wake = asyncio.Event()
+        self._stopping = False
         self._swept_at = 0.0
         self._sweep_soon = False
 
@@ -59,30 +61,37 @@ class Scheduler:
         """Something changed: look now."""
         self._wake.set()
 
+    def stop(self) -> None:
+        """Let run() end."""
+        self._stopping = True
+        self._wake.set()
+
     async def run(self) -> None:
-        """Until it is cancelled; then stop() ends what still runs."""
-        while True:
+        """Until stop(); then end the workers, whose jobs wait for the next scheduler to go on with them."""
+        while not self._stopping:
             self._wake.clear()
             try:
                 await self._tick()
             except (TrunklineError, OSError) as error:
                 _log.warning("jobs have to wait: %s", error)
-            try:
-                await asyncio.wait_for(self._wake.wait(), self.pace.poll_s)
-            except TimeoutError:
-                continue
+            except Exception:
+                _log.exception("bug in the scheduler")
+            if not self._stopping:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self.pace.poll_s)
+        await self._end_all()
 
-    async def stop(self) -> None:
-        """Stop the workers of this scheduler; their jobs wait for the next one and go on from their checkpoints."""
+    async def _end_all(self) -> None:
+        for force in (False, True):
+            for own in self._own.values():
+                await self.launcher.stop(own.handle, force=force)
+            ends_at = _now() + self.pace.grace_s
+            while await self._alive() and _now() < ends_at:  # noqa: ASYNC110 - workers tell nobody when they end
+                await asyncio.sleep(0.05)
         for own in self._own.values():
-            await self.launcher.stop(own.handle, force=False)
-        ends_at = _now() + self.pace.grace_s
-        while await self._alive() and _now() < ends_at:
-            await asyncio.sleep(0.05)
-        for own in self._own.values():
-            await self.launcher.stop(own.handle, force=True)
-        while await self._alive():
-            await asyncio.sleep(0.02)
+            # One that had hardly begun could not say so itself.
+            with contextlib.suppress(LeaseLostError, TrunklineError):
+                await asyncio.to_thread(self.leases.stopped, own.claim)
 
     async def _alive(self) -> bool:
         looks = [await self.launcher.look(own.handle) for own in self._own.values()]
@@ -94,7 +103,7 @@ class Scheduler:
         for claim in running:
             if claim.job not in self._own:
                 await self._settle_foreign(claim)
-        while len(self._own) < self.slots and await self._start_next():
+        while not self._stopping and len(self._own) < self.slots and await self._start_next():
             pass
         await self._sweep()
 

@@ -84,16 +84,19 @@ class JobStore:
             rows = session.scalars(query).all()
             return [job_of(row) for row in rows[:wanted]], str(rows[wanted - 1].number) if len(rows) > wanted else ""
 
-    def events(self, job: str, after: int) -> list[JobEvent]:
-        """The next events after a sequence number, at most some hundred. Raises NotFoundError."""
+    def events(self, job: str, after: int) -> tuple[list[JobEvent], bool]:
+        """The next events after a sequence number, and whether the job has ended and these are its last.
+
+        Raises NotFoundError.
+        """
         with self._database.read() as session:
-            number = session.scalar(select(JobRow.number).where(JobRow.id == job))
-            if number is None:
+            row = session.scalar(select(JobRow).where(JobRow.id == job))
+            if row is None:
                 raise no_such_job(job)
-            query = select(EventRow).where(EventRow.job == number, EventRow.sequence > after)
-            return [
-                event_of(row) for row in session.scalars(query.order_by(EventRow.sequence).limit(_EVENTS_AT_ONCE))
-            ]
+            # Read after the row: what has ended by then has all of its events.
+            later = select(EventRow).where(EventRow.job == row.number, EventRow.sequence > after)
+            found = session.scalars(later.order_by(EventRow.sequence).limit(_EVENTS_AT_ONCE)).all()
+            return [event_of(each) for each in found], JobState(row.state).final and len(found) < _EVENTS_AT_ONCE
 
     def cancel(self, job: str) -> Job:
         """End a job that waits, mark one that runs; one that has ended stays as it is. Raises NotFoundError."""
