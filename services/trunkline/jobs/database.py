@@ -32,6 +32,9 @@ class Database:
         try:
             with self.write() as session:
                 bring_up_to_date(session.connection())
+        except ConfigurationError:
+            self.close()
+            raise
         except ServiceUnavailableError as error:
             self.close()
             shown = parsed.render_as_string(hide_password=True)

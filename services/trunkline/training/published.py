@@ -9,7 +9,7 @@ from trunkline.jobs.leases import Work
 
 
 def find_published(work: Work) -> Bundle[HeadManifest] | None:
-    """The version of the head that this job made: newer than it, of no other job, with a card that repeats its request."""
+    """The version of the head that this job made: newer than it, of no other job, its card repeating its request."""
     name, command = work.job.request.name, work.job.request.command()
     repository = Repository(Path(work.models))
     for version in reversed(repository.versions("head", name)):

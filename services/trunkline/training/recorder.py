@@ -56,5 +56,5 @@ class Recorder:
         same = (JobProgress, progress.stage)
         self._waiting = [each for each in self._waiting if (type(each), getattr(each, "stage", "")) != same]
         self._waiting.append(self._now)
-        if new or now - self._written_at >= _EVERY_S:
+        if new or not left or now - self._written_at >= _EVERY_S:
             self.flush()

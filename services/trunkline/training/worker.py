@@ -39,6 +39,8 @@ def main() -> int:
     settings = read_settings()
     job, owner = sys.argv[1], os.environ.get(OWNER, "")
     set_up_logs(settings.log_level, f"worker {job}")
+    for talkative in ("onnx_ir", "onnxscript"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     unwind_on_sigterm()
     leases, claim = Leases(Database(settings.training_database)), Claim(job, owner)
     try:
