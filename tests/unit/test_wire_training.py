@@ -46,7 +46,7 @@ def test_a_request_comes_back_as_it_went(request_):
     ids=["request", "options"],
 )
 def test_the_message_has_the_fields_of_the_request(model, message):
-    assert {field.name for field in message.DESCRIPTOR.fields} == set(model.model_fields)
+    assert set(model.model_fields) <= {field.name for field in message.DESCRIPTOR.fields}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,33 @@
-"""The one place that knows how run.py is called for a job."""
+"""The one place that knows how the run, the data check and the evaluation are called for a job."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from trunkline.core.progress import Epoch, Watcher
 from trunkline.core.train_request import TrainRequest
+
+
+def check_data(request: TrainRequest, progress: Callable[[int, int], None]) -> None:
+    """Look at every picture, before torch is imported. Raises DataInvalidError with the file and the reason."""
+    from trunkline.core.errors import DataInvalidError
+    from trunkline.training.data.check import check_dataset
+    from trunkline.training.data.read import read_dataset
+
+    target = request.target[0] if len(request.target) == 1 else None
+    problems = check_dataset(read_dataset(Path(request.data), target=target), progress=progress).problems
+    if problems:
+        more = len(problems) - 1
+        rest = f"; and {more} more: trunkline data check {request.data} shows all" if more else ""
+        raise DataInvalidError(problems[0] + rest, data=request.data, problems=len(problems))
+
+
+def evaluate(models: Path, head: str, data: Path, split: str | None) -> dict[str, Any]:
+    """head, version, data, count and metrics. Raises TrunklineError."""
+    from trunkline.training.data.read import read_dataset
+    from trunkline.training.evaluation import evaluate_head
+
+    return evaluate_head(models, head, read_dataset(data), split, lambda done, total: None)
 
 
 def train(request: TrainRequest, models: Path, cache: Path, work: Path, watcher: Watcher) -> Path:

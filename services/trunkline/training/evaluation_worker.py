@@ -4,11 +4,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from trunkline.core.errors import TrunklineError
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.status import to_status
+from trunkline.training.adapter import evaluate
 from trunkline.training.process import die_with_parent
 
 
@@ -21,20 +21,11 @@ def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)
     try:
-        answer = _evaluate(question)
+        answer = evaluate(Path(question["models"]), question["head"], Path(question["data"]), question["split"])
     except TrunklineError as error:
         answer = {"error": to_status(error).SerializeToString().hex()}
     with os.fdopen(out, "w") as stream:
         json.dump(answer, stream)
-
-
-def _evaluate(question: dict[str, Any]) -> dict[str, Any]:
-    from trunkline.training.data.read import read_dataset
-    from trunkline.training.evaluation import evaluate_head
-
-    dataset = read_dataset(Path(question["data"]))
-    models = Path(question["models"])
-    return evaluate_head(models, question["head"], dataset, question["split"], lambda done, total: None)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from trunkline.core.bundle import Bundle, HeadManifest, read_bundle
-from trunkline.core.errors import DataInvalidError, ServiceUnavailableError, TrunklineError
+from trunkline.core.errors import ServiceUnavailableError, TrunklineError
 from trunkline.core.jobs import JobError
-from trunkline.core.train_request import TrainRequest
 from trunkline.jobs.database import Database
 from trunkline.jobs.launcher import OWNER
 from trunkline.jobs.leases import Claim, LeaseLostError, Leases, Work
@@ -23,6 +23,7 @@ from trunkline.jobs.sweep import job_folder
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import Settings, read_settings
 from trunkline.serving.status import error_info, to_status
+from trunkline.training.adapter import check_data, train
 from trunkline.training.heartbeat import LEASE_S, Heartbeat
 from trunkline.training.process import die_with_parent, ignore_sigterm, unwind_on_sigterm
 from trunkline.training.published import find_published
@@ -76,34 +77,17 @@ def _work(leases: Leases, claim: Claim, work: Work, settings: Settings) -> Calla
 
 
 def _train(leases: Leases, claim: Claim, work: Work, settings: Settings, folder: Path) -> Bundle[HeadManifest]:
-    from trunkline.training.adapter import train
-
     recorder = Recorder(leases, claim)
-    _check_data(work.job.request, folder, recorder)
-    checkpoints = folder / "run"
+    checkpoints, checked = folder / "run", folder / _CHECKED
     checkpoints.mkdir(parents=True, exist_ok=True)
+    if not checked.exists():
+        check_data(work.job.request, partial(recorder.stage, "data"))
+        checked.touch()
     path = train(work.job.request, Path(work.models), settings.training_cache, checkpoints, recorder.watcher)
     recorder.flush()
     bundle = read_bundle(path)
     assert isinstance(bundle.manifest, HeadManifest)
     return Bundle(bundle.path, bundle.manifest)
-
-
-def _check_data(request: TrainRequest, folder: Path, recorder: Recorder) -> None:
-    """Look at every picture, once in the life of a job. Raises DataInvalidError with the file and the reason."""
-    from trunkline.training.data.check import check_dataset
-    from trunkline.training.data.read import read_dataset
-
-    if (folder / _CHECKED).exists():
-        return
-    dataset = read_dataset(Path(request.data), target=request.target[0] if len(request.target) == 1 else None)
-    report = check_dataset(dataset, progress=lambda done, total: recorder.stage("data", done, total))
-    if report.problems:
-        first, more = report.problems[0], len(report.problems) - 1
-        rest = f"; and {more} more: trunkline data check {request.data} shows all" if more else ""
-        raise DataInvalidError(first + rest, data=request.data, problems=len(report.problems))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _CHECKED).touch()
 
 
 def _stopped(leases: Leases, claim: Claim, folder: Path) -> None:

@@ -63,6 +63,7 @@ class TrainingRequest(_message.Message):
     TEST_SPLIT_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     LICENCE_FIELD_NUMBER: _builtins.int
+    AUGMENTATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head: 1 to 63 of a-z 0-9 . _ - that start with a letter or digit."""
     data: _builtins.str
@@ -85,6 +86,8 @@ class TrainingRequest(_message.Message):
     """Split that the head is measured on."""
     licence: _builtins.str
     """Terms of the data, for the card."""
+    augmentation: _builtins.str
+    """What the other views of a picture are: none, mirror, flips or photo."""
     @_builtins.property
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns to learn, for regression; all columns of numbers where empty."""
@@ -134,11 +137,14 @@ class TrainingRequest(_message.Message):
         test_split: _builtins.str | None = ...,
         options: Global___FitOptions | None = ...,
         licence: _builtins.str | None = ...,
+        augmentation: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "backbone", b"backbone", "licence", b"licence", "net", b"net", "options", b"options", "spec", b"spec", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "augmentation", b"augmentation", "backbone", b"backbone", "licence", b"licence", "net", b"net", "options", b"options", "spec", b"spec", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "angle", b"angle", "backbone", b"backbone", "data", b"data", "features", b"features", "licence", b"licence", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "spec", b"spec", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "features", b"features", "licence", b"licence", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "spec", b"spec", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__augmentation: _TypeAlias = _typing.Literal["augmentation"]  # noqa: Y015
+    _WhichOneofArgType__augmentation: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation"]  # noqa: Y015
     _WhichOneofReturnType__backbone: _TypeAlias = _typing.Literal["backbone"]  # noqa: Y015
     _WhichOneofArgType__backbone: _TypeAlias = _typing.Literal["_backbone", b"_backbone"]  # noqa: Y015
     _WhichOneofReturnType__licence: _TypeAlias = _typing.Literal["licence"]  # noqa: Y015
@@ -153,6 +159,8 @@ class TrainingRequest(_message.Message):
     _WhichOneofArgType__validation_split: _TypeAlias = _typing.Literal["_validation_split", b"_validation_split"]  # noqa: Y015
     _WhichOneofReturnType__views: _TypeAlias = _typing.Literal["views"]  # noqa: Y015
     _WhichOneofArgType__views: _TypeAlias = _typing.Literal["_views", b"_views"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__augmentation) -> _WhichOneofReturnType__augmentation | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__backbone) -> _WhichOneofReturnType__backbone | None: ...
     @_typing.overload
