@@ -1,5 +1,6 @@
 """The job store on SQLite and on PostgreSQL: one owner at a time, one job for one wish, all events in order."""
 
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -120,6 +121,20 @@ def test_events_are_in_order_and_go_on_after_a_sequence_number(store, leases):
     assert (found.state, found.model_version, found.metrics) == (JobState.SUCCEEDED, "4", {"accuracy": 0.5})
     assert found.last_sequence == sequences[-1]
     assert found.created_at <= found.started_at <= found.ended_at
+
+
+def test_a_loss_that_is_no_number_any_more_does_no_harm(store, leases):
+    job = store.create("", REQUEST, MODELS).id
+    claim = leases.take(10)
+    epoch = Epoch(1, 2, math.nan, math.inf, None)
+    leases.report(claim, [epoch, JobProgress("epochs", 1, 2, epoch)])
+    leases.succeeded(claim, "1", {"r2": math.nan})
+    seen = [event.what for event in store.events(job, 0)[0] if isinstance(event.what, Epoch)]
+    assert math.isnan(seen[0].train_loss)
+    assert seen[0].validation_loss == math.inf
+    found = store.get(job)
+    assert math.isnan(found.metrics["r2"])
+    assert math.isnan(found.progress.epoch.train_loss)
 
 
 def test_who_has_lost_the_lease_changes_nothing(store, leases):

@@ -1,5 +1,6 @@
 """`trunkline jobs`: what the training service works on; and `train --watch`, which gives it a new job."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -108,6 +109,8 @@ def job_json(job: "Job") -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, datetime):
             return value.astimezone(UTC).isoformat(timespec="milliseconds")
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
         if isinstance(value, Mapping):
             return {key: plain(each) for key, each in value.items()}
         return value

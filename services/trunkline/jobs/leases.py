@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from trunkline.core.jobs import Job, JobError, JobProgress, JobState
 from trunkline.core.progress import Epoch
 from trunkline.jobs.database import Database, clock
-from trunkline.jobs.rows import add_event, fail, job_of, locked, set_state
+from trunkline.jobs.rows import add_event, fail, job_of, locked, set_state, storable
 from trunkline.jobs.schema import JobRow
 
 CRASHES_AT_MOST = 3
@@ -142,7 +142,7 @@ class Leases:
         """The head is published. Raises LeaseLostError."""
         with self._database.write() as session:
             row = _owned(session, claim)
-            row.model_version, row.metrics = version, dict(metrics)
+            row.model_version, row.metrics = version, storable(metrics)
             set_state(session, row, JobState.SUCCEEDED)
 
     def failed(self, claim: Claim, error: JobError) -> None:

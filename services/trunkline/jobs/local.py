@@ -32,8 +32,13 @@ class LocalLauncher:
 
     async def look(self, handle: str) -> Look:
         child = self._children.get(handle)
+        if child is not None and child.returncode is None:
+            return Look(alive=True)
         if child is not None:
-            return Look(alive=True) if child.returncode is None else Look(alive=False, fate=_fate(child.returncode))
+            del self._children[handle]
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)  # helpers that it could not end itself
+            return Look(alive=False, fate=_fate(child.returncode or 0))
         pid = _pid_here(handle)
         return Look(alive=None) if pid is None else Look(alive=_is_same(pid, handle))
 
@@ -79,6 +84,7 @@ def _restrain(pid: int, cpus: Sequence[int]) -> None:
     """Before the worker has a second thread; its threads and processes inherit both."""
     with suppress(ProcessLookupError, PermissionError):
         os.setpriority(os.PRIO_PROCESS, pid, _NICE)
+    with suppress(ProcessLookupError, PermissionError):
         if cpus:
             os.sched_setaffinity(pid, cpus)
 

@@ -1,5 +1,6 @@
 """Rows of the job store as values, and the two changes that every part of it makes: an event, and a new state."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from trunkline.core.train_request import TrainRequest
 from trunkline.jobs.database import clock
 from trunkline.jobs.schema import EventRow, JobRow
 
+_LONGEST_STAGE = 64
+
 
 def job_of(row: JobRow) -> Job:
     return Job(
@@ -23,7 +26,7 @@ def job_of(row: JobRow) -> Job:
         state=JobState(row.state),
         progress=_progress(row.progress) if row.progress else None,
         attempt=row.attempt,
-        metrics=row.metrics,
+        metrics={name: float(value) for name, value in row.metrics.items()},
         model_version=row.model_version,
         error=JobError(**row.error) if row.error else None,
         created_at=_time(row.created_at),
@@ -42,7 +45,7 @@ def event_of(row: EventRow) -> JobEvent:
         case "progress":
             what = _progress(row.payload)
         case _:
-            what = Epoch(**row.payload)
+            what = _epoch(row.payload)
     return JobEvent(row.sequence, _time(row.at), what)
 
 
@@ -65,9 +68,9 @@ def add_event(session: Session, row: JobRow, what: StateChange | JobProgress | E
     if kind == "progress":
         older = (EventRow.job == row.number) & (EventRow.kind == kind) & (EventRow.stage == stage)
         session.execute(delete(EventRow).where(older))
-        row.progress = asdict(what)
+        row.progress = storable(asdict(what))
     event = EventRow(job=row.number, sequence=row.last_sequence, at=clock(session), kind=kind, stage=stage)
-    event.payload = asdict(what)
+    event.payload = storable(asdict(what))
     session.add(event)
 
 
@@ -90,15 +93,31 @@ def fail(session: Session, row: JobRow, error: JobError) -> None:
     set_state(session, row, JobState.FAILED, error.message)
 
 
+def storable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as JSON that every database takes: numbers that are not finite, of which JSON has none, as text."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return storable(value)
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+    return {name: plain(value) for name, value in fields.items()}
+
+
 def _kind(what: StateChange | JobProgress | Epoch) -> tuple[str, str]:
     if isinstance(what, JobProgress):
-        return "progress", what.stage
+        return "progress", what.stage[:_LONGEST_STAGE]
     return ("state", "") if isinstance(what, StateChange) else ("epoch", "")
 
 
 def _progress(fields: Mapping[str, Any]) -> JobProgress:
     epoch = fields["epoch"]
-    return JobProgress(**{**fields, "epoch": Epoch(**epoch) if epoch else None})
+    return JobProgress(**{**fields, "epoch": _epoch(epoch) if epoch else None})
+
+
+def _epoch(fields: Mapping[str, Any]) -> Epoch:
+    numbers = ("train_loss", "validation_loss", "validation_metric")
+    return Epoch(**{**fields, **{name: float(fields[name]) for name in numbers if fields[name] is not None}})
 
 
 def _time(seconds: float) -> datetime:

@@ -11,7 +11,8 @@ import grpc
 from trunkline.api.training.v1 import training_service_pb2 as pb
 from trunkline.api.training.v1 import training_service_pb2_grpc as pb_grpc
 from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
-from trunkline.core.jobs import JobEvent
+from trunkline.core.jobs import Job, JobEvent
+from trunkline.core.train_request import TrainRequest
 from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
 from trunkline.jobs.store import JobStore
@@ -43,8 +44,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         if len(request.request_id) > _LONGEST_ID:
             raise InvalidRequestError(f"request_id has {len(request.request_id)} characters; at most {_LONGEST_ID}")
         wanted = placed(request_from_pb(request.request))
-        await asyncio.to_thread(check_request, wanted, self._models)
-        job = await asyncio.to_thread(self._store.create, request.request_id, wanted, self._models)
+        job = await asyncio.to_thread(self._create, request.request_id, wanted)
         self._changed()
         return pb.CreateTrainingJobResponse(job=job_to_pb(job))
 
@@ -82,6 +82,14 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         split = request.split if request.HasField("split") else None
         found = await self._evaluator.evaluate(request.head, request.data, split)
         return pb.EvaluateHeadResponse(**found)
+
+    def _create(self, request_id: str, wanted: TrainRequest) -> Job:
+        # A call that is repeated gets its job even where the data has gone since.
+        found = self._store.find(request_id, wanted) if request_id else None
+        if found is not None:
+            return found
+        check_request(wanted, self._models)
+        return self._store.create(request_id, wanted, self._models)
 
     async def _watch(self, job: str, after: int) -> AsyncIterator[JobEvent]:
         while True:

@@ -24,6 +24,12 @@ class JobStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def find(self, request_id: str, request: TrainRequest) -> Job | None:
+        """The job of this request_id. Raises InvalidRequestError where that one has another request."""
+        with self._database.read() as session:
+            row = session.scalar(select(JobRow).where(JobRow.request_id == request_id))
+            return None if row is None else _same(row, request.model_dump(mode="json"))
+
     def create(self, request_id: str, request: TrainRequest, models: Path) -> Job:
         """Queue a job that publishes into `models`; the job of this request_id where there is one already.
 
