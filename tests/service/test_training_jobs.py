@@ -32,6 +32,7 @@ from tests.service.jobs import (
 )
 from trunkline.client import (
     AsyncClient,
+    AsyncTrainingClient,
     Client,
     Epoch,
     JobEvent,
@@ -185,9 +186,22 @@ def test_the_same_request_id_makes_one_job(client, data, tmp_path):
     (tmp_path / "empty").mkdir()
     first = client.create(request(tmp_path / "empty"), request_id="mine")
     assert client.create(request(tmp_path / "empty"), request_id="mine").id == first.id
+    (tmp_path / "empty").rmdir()
+    assert client.create(request(tmp_path / "empty"), request_id="mine").id == first.id
     with pytest.raises(ServiceError, match=first.id) as caught:
         client.create(request(data), request_id="mine")
     assert (caught.value.code, caught.value.metadata["job"]) == ("INVALID_ARGUMENT", first.id)
+
+
+async def test_the_client_for_asyncio_does_the_same(job, client, server, data):
+    async with AsyncTrainingClient(server.address) as asking:
+        assert [event async for event in asking.watch(job.id)] == list(client.watch(job.id))
+        assert await asking.get(job.id) == await asking.wait(job.id) == job
+        assert [found.id async for found in asking.list([JobState.SUCCEEDED])] == [job.id]
+        assert (await asking.cancel(job.id)).state is JobState.SUCCEEDED
+        assert (await asking.evaluate("photos", str(data))).metrics == dict(job.metrics)
+        with pytest.raises(ServiceError, match="cannot be learned"):
+            await asking.create(request(data, task="cooking"))
 
 
 def test_bad_data_fails_at_once_with_file_and_reason(client, server, tmp_path, samples, shared):

@@ -1,6 +1,6 @@
 """Typed clients of the gateway: `Client` for plain code, `AsyncClient` for asyncio, the same methods on both.
 
-`TrainingClient` is that of the training service.
+`TrainingClient` and `AsyncTrainingClient` are those of the training service.
 
 with Client("127.0.0.1:8500") as client:
     answer = client.classify("photo.jpg")
@@ -25,6 +25,7 @@ from trunkline.client.errors import ServiceError, UnreachableError
 from trunkline.client.messages import HeadAsk
 from trunkline.client.sync import Client
 from trunkline.client.training import TrainingClient
+from trunkline.client.training_aio import AsyncTrainingClient
 from trunkline.core.jobs import Job, JobError, JobEvent, JobProgress, JobState, StateChange
 from trunkline.core.progress import Epoch
 from trunkline.core.train_request import FitOptions, TrainRequest
@@ -33,6 +34,7 @@ __all__ = [
     "DEFAULT_TARGET",
     "AnalyzeAnswer",
     "AsyncClient",
+    "AsyncTrainingClient",
     "ClassifyAnswer",
     "Client",
     "Epoch",

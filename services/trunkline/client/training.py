@@ -1,6 +1,5 @@
 """The client of the training service, for plain code."""
 
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -12,13 +11,11 @@ from trunkline.api.training.v1 import training_service_pb2 as pb
 from trunkline.api.training.v1.training_service_pb2_grpc import TrainingServiceStub
 from trunkline.client.answers import Evaluation
 from trunkline.client.connection import DEFAULT_TARGET, options_for
-from trunkline.client.errors import ServiceError, from_rpc_error
+from trunkline.client.training_calls import PAUSE_S, Patience, create_request, evaluation, explained
 from trunkline.core.jobs import Job, JobEvent, JobState
 from trunkline.core.train_request import TrainRequest
-from trunkline.serving.wire_training import event_from_pb, job_from_pb, request_to_pb, state_to_pb
+from trunkline.serving.wire_training import event_from_pb, job_from_pb, state_to_pb
 
-_PAUSE_S = 0.5
-_STOOD_S = 5.0
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -48,9 +45,7 @@ class TrainingClient:
 
     def create(self, request: TrainRequest, request_id: str = "", timeout_s: float = 30.0) -> Job:
         """Queue a job. The same `request_id` with the same request gives the same job, however often it is sent."""
-        wanted = pb.CreateTrainingJobRequest(
-            request_id=request_id or secrets.token_hex(16), request=request_to_pb(request)
-        )
+        wanted = create_request(request, request_id)
         return job_from_pb(self._call(self._training.CreateTrainingJob, wanted, timeout_s).job)
 
     def get(self, job: str, timeout_s: float = 30.0) -> Job:
@@ -79,27 +74,24 @@ class TrainingClient:
 
         Goes on by itself where the service restarts, and raises UnreachableError where it is away for `patience_s`.
         """
-        away_since: float | None = None
+        patience = Patience(self.target, patience_s)
         while True:
-            called_at = time.monotonic()
-            wanted = pb.WatchTrainingJobRequest(job=job, after_sequence=after)
+            patience.calls()
+            stream = self._training.WatchTrainingJob(pb.WatchTrainingJobRequest(job=job, after_sequence=after))
             try:
-                for message in self._training.WatchTrainingJob(wanted):
-                    away_since, after = None, message.sequence
+                for message in stream:
+                    patience.heard()
+                    after = message.sequence
                     event = event_from_pb(message)
                     if event is not None:
                         yield event
             except grpc.RpcError as error:
-                now = time.monotonic()
-                # A quiet stream that stood for a while shows that the service was there.
-                away_since = called_at if away_since is None else away_since
-                away_since = now if now - called_at > _STOOD_S else away_since
-                found = self._explained(error, patience_s)
-                if found.code != "UNAVAILABLE" or now - away_since > patience_s:
-                    raise found from error
-                time.sleep(_PAUSE_S)
+                patience.broke(error)
+                time.sleep(PAUSE_S)
             else:
                 return
+            finally:
+                stream.cancel()
 
     def wait(self, job: str, patience_s: float = 60.0) -> Job:
         """The job when it has ended, well or not."""
@@ -111,7 +103,7 @@ class TrainingClient:
         """Measure the newest version of a head, on data that the service sees at this path."""
         wanted = pb.EvaluateHeadRequest(head=head, data=data, split=split)
         found = self._call(self._training.EvaluateHead, wanted, timeout_s)
-        return Evaluation(found.head, found.version, found.data, found.count, dict(found.metrics))
+        return evaluation(found)
 
     def _call(
         self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout_s: float
@@ -119,14 +111,4 @@ class TrainingClient:
         try:
             return method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise self._explained(error, timeout_s) from error
-
-    def _explained(self, error: grpc.RpcError, timeout_s: float) -> ServiceError:
-        found = from_rpc_error(error, self.target, timeout_s)
-        if found.code != "UNIMPLEMENTED":
-            return found
-        text = (
-            f"{self.target} trains nothing: name the training service, or start one where the train extra is "
-            "installed (pip install 'trunkline[cpu,train]') with: trunkline serve training"
-        )
-        return ServiceError(found.code, "NO_TRAINING", text, {"target": self.target})
+            raise explained(error, self.target, timeout_s) from error

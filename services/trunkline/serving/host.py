@@ -32,6 +32,8 @@ class Host:
                 *message_limits(settings.max_message_bytes),
                 # Otherwise a second server could take the same port unseen, and half of the calls.
                 ("grpc.so_reuseport", 0),
+                # Clients ask every 20 s whether a quiet stream still stands; by default that is taken for abuse.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ],
         )
         self._health = health.aio.HealthServicer()
