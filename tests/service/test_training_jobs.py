@@ -182,6 +182,14 @@ def test_a_request_that_cannot_be_done_is_refused_before_it_is_queued(client, da
     assert caught.value.reason == reason
 
 
+@pytest.mark.parametrize("job", ["job-none", "job\0", "../etc"])
+def test_an_unknown_job_is_not_found(client, job):
+    for ask in (client.get, client.cancel, client.wait):
+        with pytest.raises(ServiceError) as caught:
+            ask(job)
+        assert caught.value.code == "NOT_FOUND"
+
+
 def test_the_same_request_id_makes_one_job(client, data, tmp_path):
     (tmp_path / "empty").mkdir()
     first = client.create(request(tmp_path / "empty"), request_id="mine")

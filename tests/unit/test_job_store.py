@@ -78,7 +78,7 @@ def test_jobs_are_listed_by_pages_the_newest_first_and_by_state(store, leases):
     assert store.page([JobState.FAILED], 0, "") == ([], "")
 
 
-@pytest.mark.parametrize(("size", "token"), [(-1, ""), (0, "nonsense")])
+@pytest.mark.parametrize(("size", "token"), [(-1, ""), (0, "nonsense"), (0, "9" * 30)])
 def test_a_wrong_page_is_refused(store, size, token):
     with pytest.raises(InvalidRequestError):
         store.page([], size, token)

@@ -17,12 +17,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds. start_s: lease of a worker that has not spoken yet. grace_s: between asking and forcing to stop."""
+    """Seconds. start_s: lease of a worker that has not spoken yet. grace_s: between asking and forcing to stop.
+
+    rest_s: after a worker could not be started.
+    """
 
     poll_s: float = 0.5
     start_s: float = 120.0
     grace_s: float = 5.0
     sweep_s: float = 10.0
+    rest_s: float = 15.0
 
 
 @dataclass
@@ -54,6 +58,7 @@ class Scheduler:
         self._own: dict[str, _Own] = {}
         self._wake = asyncio.Event()
         self._stopping = False
+        self._rest_until = 0.0
         self._swept_at = 0.0
         self._sweep_soon = False
 
@@ -103,9 +108,12 @@ class Scheduler:
         for claim in running:
             if claim.job not in self._own:
                 await self._settle_foreign(claim)
-        while not self._stopping and len(self._own) < self.slots and await self._start_next():
+        while self._has_room() and await self._start_next():
             pass
         await self._sweep()
+
+    def _has_room(self) -> bool:
+        return not self._stopping and len(self._own) < self.slots and _now() >= self._rest_until
 
     async def _settle_own(self, running: list[Claim]) -> None:
         claims = {claim.owner: claim for claim in running}
@@ -153,8 +161,9 @@ class Scheduler:
             handle = await self.launcher.start(launch)
         except (TrunklineError, OSError) as error:
             _log.error("no worker could be started for %s: %s", claim.job, error)
-            await asyncio.to_thread(self.leases.lost, claim, "could not be started")
-            raise
+            self._rest_until = _now() + self.pace.rest_s
+            await asyncio.to_thread(self.leases.stopped, claim)
+            return False
         self._own[claim.job] = _Own(claim, handle)
         await asyncio.to_thread(self.leases.started, claim, handle)
         return True

@@ -15,6 +15,7 @@ from trunkline.core.jobs import Job, JobEvent
 from trunkline.core.train_request import TrainRequest
 from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
+from trunkline.jobs.rows import no_such_job
 from trunkline.jobs.store import JobStore
 from trunkline.serving.wire_training import event_to_pb, job_to_pb, request_from_pb, state_from_pb
 
@@ -41,8 +42,8 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
     async def CreateTrainingJob(
         self, request: pb.CreateTrainingJobRequest, context: Context
     ) -> pb.CreateTrainingJobResponse:
-        if len(request.request_id) > _LONGEST_ID:
-            raise InvalidRequestError(f"request_id has {len(request.request_id)} characters; at most {_LONGEST_ID}")
+        if len(request.request_id) > _LONGEST_ID or not request.request_id.isprintable():
+            raise InvalidRequestError(f"request_id must be at most {_LONGEST_ID} characters that can be printed")
         wanted = placed(request_from_pb(request.request))
         job = await asyncio.to_thread(self._create, request.request_id, wanted)
         self._changed()
@@ -110,4 +111,6 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
 def _named(job: str) -> str:
     if not job:
         raise InvalidRequestError("name a job; ListTrainingJobs says which there are")
+    if not job.isprintable():
+        raise no_such_job(job)
     return job

@@ -16,6 +16,7 @@ from trunkline.jobs.schema import EventRow, JobRow
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
 _EVENTS_AT_ONCE = 500
+_LONGEST_TOKEN = 18
 
 
 class JobStore:
@@ -78,7 +79,7 @@ class JobStore:
         """
         if size < 0:
             raise InvalidRequestError(f"page_size is {size}; it must not be negative")
-        if token and not token.isdecimal():
+        if token and not (token.isascii() and token.isdecimal() and len(token) <= _LONGEST_TOKEN):
             raise InvalidRequestError("page_token is none that this service gave")
         wanted = min(size or DEFAULT_PAGE, LARGEST_PAGE)
         query = select(JobRow).order_by(JobRow.number.desc()).limit(wanted + 1)

@@ -31,17 +31,17 @@ def parent_lives() -> bool:
     return parent is None or os.getppid() == int(parent)
 
 
-def unwind_on_sigterm() -> None:
+class Sigterm:
     """The first SIGTERM raises SystemExit in the main thread; later ones must not break off what that cleans up."""
 
-    seen: list[int] = []
+    def __init__(self) -> None:
+        self.seen = False
+        signal.signal(signal.SIGTERM, self._handle)
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) == 1:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.seen:
+            self.seen = True
             sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, handle)
 
 
 def ignore_sigterm() -> None:

@@ -25,7 +25,7 @@ from trunkline.serving.settings import Settings, read_settings
 from trunkline.serving.status import error_info, to_status
 from trunkline.training.adapter import check_data, train
 from trunkline.training.heartbeat import LEASE_S, Heartbeat
-from trunkline.training.process import die_with_parent, ignore_sigterm, unwind_on_sigterm
+from trunkline.training.process import Sigterm, die_with_parent, ignore_sigterm
 from trunkline.training.published import find_published
 from trunkline.training.recorder import Recorder
 
@@ -42,24 +42,26 @@ def main() -> int:
     set_up_logs(settings.log_level, f"worker {job}")
     for talkative in ("onnx_ir", "onnxscript"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    unwind_on_sigterm()
+    sigterm = Sigterm()
     leases, claim = Leases(Database(settings.training_database)), Claim(job, owner)
     try:
         work = leases.begin(claim, LEASE_S)
         with Heartbeat(leases, claim):
-            _tell(_work(leases, claim, work, settings))
+            _tell(_work(leases, claim, work, settings, sigterm))
     except LeaseLostError as error:
         _log.warning("%s", error)
     return 0
 
 
-def _work(leases: Leases, claim: Claim, work: Work, settings: Settings) -> Callable[[], object]:
+def _work(leases: Leases, claim: Claim, work: Work, settings: Settings, sigterm: Sigterm) -> Callable[[], object]:
     """Do the job, and return what is to be written about it."""
     folder = job_folder(settings.training_work, claim.job)
     try:
         found = find_published(work) if work.job.attempt > 1 else None
         found = found or _train(leases, claim, work, settings, folder)
     except SystemExit:
+        if not sigterm.seen:
+            raise  # a library gave up: that is a death like any other
         ignore_sigterm()
         # Between the moment in which it is published and the end of the function that did it.
         found = find_published(work)
