@@ -29,7 +29,7 @@ class JobStore:
         """The job of this request_id. Raises InvalidRequestError where that one has another request."""
         with self._database.read() as session:
             row = session.scalar(select(JobRow).where(JobRow.request_id == request_id))
-            return None if row is None else _same(row, request.model_dump(mode="json"))
+            return None if row is None else _same(row, request)
 
     def create(self, request_id: str, request: TrainRequest, models: Path) -> Job:
         """Queue a job that publishes into `models`; the job of this request_id where there is one already.
@@ -37,17 +37,16 @@ class JobStore:
         Raises InvalidRequestError where that one has another request.
         """
         request_id = request_id or secrets.token_hex(16)
-        fields = request.model_dump(mode="json")
         try:
             with self._database.write() as session:
                 found = session.scalar(select(JobRow).where(JobRow.request_id == request_id))
                 if found is not None:
-                    return _same(found, fields)
+                    return _same(found, request)
                 row = JobRow(
                     id=f"job-{secrets.token_hex(6)}",
                     request_id=request_id,
                     name=request.name,
-                    request=fields,
+                    request=request.model_dump(mode="json"),
                     models=str(models),
                     attempt=0,
                     last_sequence=0,
@@ -62,7 +61,7 @@ class JobStore:
         except IntegrityError:
             # Another process took the same request_id between the look and the insert.
             with self._database.read() as session:
-                return _same(session.scalars(select(JobRow).where(JobRow.request_id == request_id)).one(), fields)
+                return _same(session.scalars(select(JobRow).where(JobRow.request_id == request_id)).one(), request)
 
     def get(self, job: str) -> Job:
         """Raises NotFoundError."""
@@ -117,12 +116,13 @@ class JobStore:
             return job_of(row)
 
 
-def _same(row: JobRow, fields: dict[str, object]) -> Job:
-    if row.request != fields:
+def _same(row: JobRow, request: TrainRequest) -> Job:
+    job = job_of(row)
+    if job.request != request:
         raise InvalidRequestError(
             f"request_id {row.request_id!r} belongs to {row.id}, whose request is another one: "
             "take a new request_id for a new job",
             job=row.id,
             request_id=row.request_id,
         )
-    return job_of(row)
+    return job
