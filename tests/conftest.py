@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgresql import PostgreSQL, private_postgresql
 from trunkline.client import Client
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +68,7 @@ def start_server(log: Path, *arguments: str, **environment: str) -> Iterator[Ser
             command,
             stderr=output,
             cwd=ROOT,
-            env={**os.environ, "TRUNKLINE_DRAIN_PAUSE_S": "0.2", **environment},
+            env={**os.environ, "TRUNKLINE_DRAIN_PAUSE_S": "0.2", "TRUNKLINE_TRAINING_JOBS": "0", **environment},
         )
     server = Server(process, address, log)
     try:
@@ -85,6 +86,22 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A private PostgreSQL, or a skip that says what is missing."""
+    with private_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new, empty database: the same test against both kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/jobs.db"
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.new_database()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,14 @@ ENTRY_POINTS = [
 
 @pytest.mark.parametrize("module", ENTRY_POINTS)
 def test_serving_imports_where_torch_is_absent(module):
-    code = f"import sys; sys.modules.update(torch=None, torchvision=None, timm=None, onnx=None); import {module}"
+    code = "import sys; sys.modules.update(torch=None, torchvision=None, timm=None, onnx=None, sqlalchemy=None)"
+    code += f"; import {module}"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("module", ["servicer", "scheduler", "local", "store", "evaluation"])
+def test_the_training_service_imports_where_torch_is_absent(module):
+    code = f"import sys; sys.modules.update(torch=None, lightning=None); import trunkline.jobs.{module}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -75,7 +75,7 @@ async def test_a_trained_head_is_published_whole_and_answers(bench, data):
         "model.onnx",
         "samples.jpg",
     ]
-    assert {"check", "features", "evaluation"} <= {stage for stage in bench.seen if isinstance(stage, str)}
+    assert {"data", "features", "evaluation"} <= {stage for stage in bench.seen if isinstance(stage, str)}
     head = Repository(bench.models).head("photos")
     assert head.labels == CLASSES
     assert head.manifest.metrics["accuracy"] >= 0.9
@@ -123,7 +123,7 @@ def test_a_broken_picture_fails_the_run_by_name_and_publishes_nothing(bench, dat
             bench.train()
     finally:
         broken.unlink()
-    assert set(bench.seen) == {"check"}, "it must fail before anything is learned"
+    assert set(bench.seen) == {"data"}, "it must fail before anything is learned"
     assert [path.name for path in bench.models.iterdir()] == ["backbones"]
 
 

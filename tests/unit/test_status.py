@@ -47,6 +47,13 @@ def test_a_full_queue_says_when_to_try_again():
     assert to_head_error(error).retry_after.ToMilliseconds() == 1500
 
 
+def test_a_name_that_is_no_text_does_no_harm():
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    status = to_status(errors.DataInvalidError.at(name, "x"))
+    assert status.message == "caf\\udce9.jpg: x"
+    assert dict(error_info(status).metadata) == {"file": "caf\\udce9.jpg"}
+
+
 def test_every_error_class_is_in_the_table():
     def leaves(cls: type) -> set[type]:
         return {cls}.union(*(leaves(sub) for sub in cls.__subclasses__()))

@@ -10,6 +10,7 @@ from trunkline.api.catalog.v1.catalog_service_pb2_grpc import add_CatalogService
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
+from trunkline.assembly.training import training_if_installed
 from trunkline.backbone import servicer as backbone_servicer
 from trunkline.backbone.engine import BackboneEngine
 from trunkline.catalog.catalog import Catalog
@@ -36,7 +37,10 @@ _log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
-    """Gateway, backbone, heads and catalog in one process; features pass by reference. Ready when it is entered."""
+    """Gateway, backbone, heads and catalog in one process; features pass by reference. Ready when it is entered.
+
+    With the train extra, the training service too; its jobs run in processes of their own.
+    """
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, workers)
         heads = _load_heads(settings, workers, backbone_digest=backbone.info.digest)
@@ -45,10 +49,11 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         host = Host(settings)
         _add_gateway(host, settings, directory)
         _add_catalog(host, settings)
-        await host.start()
-        await host.ready(*_health_names(heads))
-        async with _following(settings, heads, host, directory), _drained(host):
-            yield host
+        async with training_if_installed(host, settings):
+            await host.start()
+            await host.ready(*_health_names(heads))
+            async with _following(settings, heads, host, directory), _drained(host):
+                yield host
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ import time
 from contextlib import AbstractAsyncContextManager
 
 from trunkline.assembly import roles
+from trunkline.assembly.training import training
 from trunkline.core.errors import ConfigurationError
 from trunkline.serving.host import Host
 from trunkline.serving.logs import set_up_logs
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 async def run_role(role: str | None, settings: Settings, *, task: str | None = None) -> None:
-    """Serve one role ("gateway", "backbone", "head", "catalog") or, for None, all in one, until SIGTERM or SIGINT.
+    """Serve one role ("gateway", "backbone", "head", "catalog", "training") or, for None, all in one, until SIGTERM.
 
     Returns after a drain. Raises ConfigurationError, NotFoundError or ModelInvalidError where it cannot start.
     """
@@ -52,4 +53,6 @@ def _role(role: str | None, settings: Settings, task: str | None) -> AbstractAsy
             return roles.gateway(settings)
         case "catalog":
             return roles.catalog(settings)
-    raise ConfigurationError(f"there is no role {role!r}; known: gateway, backbone, head, catalog")
+        case "training":
+            return training(settings)
+    raise ConfigurationError(f"there is no role {role!r}; known: gateway, backbone, head, catalog, training")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trunkline.assembly.training import missing_packages
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.repository import Repository
 from trunkline.heads.discovery import add_folders
@@ -103,7 +104,8 @@ async def run_split(settings: Settings) -> None:
 
 
 def split_plans(settings: Settings) -> list[Plan]:
-    """One plan each for the backbone, every task that the repository has heads of, the catalog, and the gateway.
+    """One plan each for the backbone, every task that the repository has heads of, the catalog, training where its
+    packages are installed, and the gateway.
 
     The backbone gets the cores; a head service of small heads gets one thread.
     """
@@ -123,6 +125,7 @@ def split_plans(settings: Settings) -> list[Plan]:
             for task, address in zip(tasks, heads, strict=True)
         ),
         Plan("catalog", ("catalog", "--address", catalog), models),
+        *_training_plans(settings, models),
         Plan(
             "gateway",
             ("gateway", "--address", settings.address),
@@ -144,6 +147,12 @@ def _tasks(settings: Settings) -> list[str]:
             with contextlib.suppress(ModelInvalidError):
                 found.add(repository.head(name, version).manifest.task)
     return sorted(found)
+
+
+def _training_plans(settings: Settings, environment: Mapping[str, str]) -> list[Plan]:
+    if not settings.training_jobs or missing_packages():
+        return []
+    return [Plan("training", ("training", "--address", settings.training_address), environment)]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,5 +1,6 @@
 """A `trunkline serve` of one's own: started as a process, waited for, and always stopped."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from trunkline.core.errors import ConfigurationError
 
 _LAST_LINES = 8
 _STOP_WITHIN_S = 30.0
+_ENVIRONMENT = {**os.environ, "TRUNKLINE_TRAINING_JOBS": "0"}  # it shall touch no jobs of others
 
 
 class LocalService:
@@ -36,7 +38,9 @@ class LocalService:
         started_at = time.monotonic()
         command = [sys.executable, "-m", "trunkline.cli.main", "serve", "--address", self.target]
         command += ["--models", str(self._models)]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=_ENVIRONMENT
+        )
         try:
             self._wait_until_ready(self._process, started_at + self._ready_within_s)
         except BaseException:

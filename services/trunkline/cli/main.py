@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from trunkline import __version__
-from trunkline.cli import analyze, backbone, catalog, classify, data, demo, models, regress, serve, train
+from trunkline.cli import analyze, backbone, catalog, classify, data, demo, jobs, models, regress, serve, train
 from trunkline.cli.output import complain
 from trunkline.core.errors import TrunklineError
 
@@ -27,6 +27,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.add_typer(jobs.app, name="jobs")
 app.command("evaluate")(train.evaluate)
 app.command("demo")(demo.demo)
 

@@ -14,6 +14,7 @@ class Role(StrEnum):
     BACKBONE = "backbone"
     HEAD = "head"
     CATALOG = "catalog"
+    TRAINING = "training"
 
 
 class LogLevel(StrEnum):
@@ -27,14 +28,17 @@ def serve(
     role: Annotated[
         Role | None,
         typer.Argument(
-            metavar="ROLE", help="gateway, backbone, head or catalog: that service alone.", show_default="all in one"
+            metavar="ROLE",
+            help="gateway, backbone, head, catalog or training: that service alone.",
+            show_default="all in one",
         ),
     ] = None,
     *,
     task: Annotated[str | None, typer.Option(metavar="TASK", help="With `head`: only heads of this task.")] = None,
     split: Annotated[bool, typer.Option("--split", help="All services as local processes, supervised.")] = False,
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where to listen.", show_default="127.0.0.1:8500")
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to listen.", show_default="127.0.0.1:8500 (training: 8504)"),
     ] = None,
     models: Models = None,
     backbone_address: Annotated[

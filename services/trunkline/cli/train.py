@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from trunkline.cli.extras import train_extra
-from trunkline.cli.options import Json, Models
+from trunkline.cli.options import DEFAULT_TARGET, Json, Models
 from trunkline.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -88,6 +88,13 @@ def train(
     backbone: Annotated[str, typer.Option("--backbone", help="Backbone to learn on.")] = "efficientnet-lite0",
     cache: Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where features are kept.")] = _CACHE,
     models: Models = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="As a job of a running training service, watched from here.")
+    ] = False,
+    service: Annotated[
+        str, typer.Option("--service", metavar="HOST:PORT", help="With --watch: where that service is.")
+    ] = DEFAULT_TARGET,
+    json: Json = False,
 ) -> None:
     """Learn a head from pictures, measure it, and publish it as the next version.
 
@@ -127,17 +134,22 @@ def train(
             "backbone": backbone,
         }
     )
-    _train_here(request, cache, models)
+    if watch:
+        from trunkline.cli.jobs import submit_and_watch
+
+        submit_and_watch(request, service, json=json)
+    else:
+        _train_here(request, cache, models, json=json)
 
 
-def _train_here(request: "TrainRequest", cache: Path, models: Path | None) -> None:
+def _train_here(request: "TrainRequest", cache: Path, models: Path | None, *, json: bool) -> None:
     with train_extra("training"):
         from trunkline.training.run import Places, train_head
     from trunkline.serving.settings import read_settings
 
     with TemporaryDirectory(prefix="trunkline-train-") as work, _watcher() as watcher:
         folder = train_head(request, Places(read_settings(models=models).models, cache, Path(work)), watcher)
-    _report(folder)
+    _report(folder, json=json)
 
 
 def _spec(width: int | None, height: int | None, resize: str, colour: str) -> dict[str, object] | None:
@@ -222,13 +234,23 @@ def _metric(line: "Epoch") -> str:
     return f", validation {line.metric} {value}"
 
 
-def _report(folder: Path) -> None:
+def _report(folder: Path, *, json: bool) -> None:
     from trunkline.core.bundle import HeadManifest, read_bundle
 
     manifest = read_bundle(folder).manifest
+    assert isinstance(manifest, HeadManifest)
+    if json:
+        print_json(
+            {
+                "head": manifest.name,
+                "version": str(manifest.version),
+                "path": str(folder),
+                "metrics": manifest.metrics,
+            }
+        )
+        return
     print(f"head {manifest.name} version {manifest.version}: {folder}")
-    if isinstance(manifest, HeadManifest):
-        _print_metrics(manifest.metrics)
+    _print_metrics(manifest.metrics)
 
 
 def _print_metrics(metrics: Mapping[str, float]) -> None:

@@ -1,6 +1,8 @@
 """Typed clients of the gateway: `Client` for plain code, `AsyncClient` for asyncio, the same methods on both;
 `CatalogClient` and `AsyncCatalogClient` for versions, promotions and canaries.
 
+`TrainingClient` and `AsyncTrainingClient` are those of the training service.
+
 with Client("127.0.0.1:8500") as client:
     answer = client.classify("photo.jpg")
     print(answer.result.labels[0])
@@ -10,6 +12,7 @@ from trunkline.client.aio import AsyncClient
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    Evaluation,
     HeadOutcome,
     ImageSize,
     RegressAnswer,
@@ -24,24 +27,41 @@ from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import ServiceError, UnreachableError
 from trunkline.client.messages import HeadAsk
 from trunkline.client.sync import Client
+from trunkline.client.training import TrainingClient
+from trunkline.client.training_aio import AsyncTrainingClient
+from trunkline.core.jobs import Job, JobError, JobEvent, JobProgress, JobState, StateChange
+from trunkline.core.progress import Epoch
+from trunkline.core.train_request import FitOptions, TrainRequest
 
 __all__ = [
     "DEFAULT_TARGET",
     "AnalyzeAnswer",
     "AsyncCatalogClient",
     "AsyncClient",
+    "AsyncTrainingClient",
     "CatalogClient",
     "ClassifyAnswer",
     "Client",
+    "Epoch",
+    "Evaluation",
+    "FitOptions",
     "HeadAsk",
     "HeadOutcome",
     "ImageLike",
     "ImageSize",
+    "Job",
+    "JobError",
+    "JobEvent",
+    "JobProgress",
+    "JobState",
     "RegressAnswer",
     "ServedHead",
     "ServiceError",
     "SingleAnswer",
+    "StateChange",
     "Timings",
+    "TrainRequest",
+    "TrainingClient",
     "UnreachableError",
     "encode_image",
 ]

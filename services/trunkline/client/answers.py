@@ -107,3 +107,14 @@ class ServedHead:
     canary_version: str = ""
     canary_share: float = 0.0
     warning: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a head is worth on data, through the serving path. metrics: by name; shares are 0 to 1."""
+
+    head: str
+    version: str
+    data: str
+    count: int
+    metrics: Mapping[str, float]

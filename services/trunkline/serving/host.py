@@ -32,11 +32,14 @@ class Host:
                 *message_limits(settings.max_message_bytes),
                 # Otherwise a second server could take the same port unseen, and half of the calls.
                 ("grpc.so_reuseport", 0),
+                # Clients ask every 20 s whether a quiet stream still stands; by default that is taken for abuse.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ],
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services: list[str] = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        self._before_drain: list[Callable[[], None]] = []
         self.address = settings.address
 
     def add(self, service: str, register: Callable[[grpc.aio.Server], None]) -> None:
@@ -69,9 +72,15 @@ class Host:
         """The process, its services and these further names serve from now on."""
         await self.set_ready([*self._services[2:], *further, OVERALL], ready=True)
 
+    def before_drain(self, act: Callable[[], None]) -> None:
+        """Call this when the drain begins: what would hold calls open, or goes on by itself, is told to end."""
+        self._before_drain.append(act)
+
     async def drain(self) -> None:
         """Say NOT_SERVING, wait until it was seen, refuse new calls, finish those in flight within bounds."""
         _log.info("draining: NOT_SERVING for %.1f s, then calls in flight", self._settings.drain_pause_s)
+        for act in self._before_drain:
+            act()
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_pause_s)
         await self._server.stop(self._settings.drain_s)

@@ -28,6 +28,18 @@ class Settings(BaseSettings):
         ("127.0.0.1:8502",), description="where the gateway finds head services, one address each"
     )
     catalog_address: str = Field("127.0.0.1:8503", description="where the gateway finds the catalog service")
+    training_address: str = Field(
+        "127.0.0.1:8504", description="where the training service listens, if TRUNKLINE_ADDRESS is not set"
+    )
+    training_database: str = Field(
+        "sqlite:///out/training/jobs.db",
+        repr=False,
+        description="where jobs are kept: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE",
+    )
+    training_work: Path = Field(Path("out/training"), description="folder of the checkpoints of jobs")
+    training_cache: Path = Field(Path("out/features"), description="folder of stored features")
+    training_jobs: int = Field(1, ge=0, description="jobs that run at once; 0 leaves training out of all in one")
+    training_cores: int = Field(0, ge=0, description="cores that a job may use; 0 takes all but one")
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
     max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
@@ -58,7 +70,7 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("address", "backbone_address", "catalog_address")
+    @field_validator("address", "backbone_address", "catalog_address", "training_address")
     @classmethod
     def _has_port(cls, value: str) -> str:
         if ":" not in value:

@@ -57,17 +57,22 @@ def to_status(error: Exception) -> status_pb2.Status:
     code = code_of(error)
     known = isinstance(error, errors.TrunklineError) and code is not grpc.StatusCode.INTERNAL
     message = error.message if known and isinstance(error, errors.TrunklineError) else "internal error"
-    status = status_pb2.Status(code=code.value[0], message=message)
+    status = status_pb2.Status(code=code.value[0], message=_sendable(message))
     info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN)
     if known and isinstance(error, errors.TrunklineError):
         info.reason = error.reason
-        info.metadata.update(error.metadata)
+        info.metadata.update({key: _sendable(value) for key, value in error.metadata.items()})
     status.details.add().Pack(info)
     if isinstance(error, errors.QueueFullError):
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_after_s * 1e9))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return status
+
+
+def _sendable(text: str) -> str:
+    """Names of files may hold bytes that are no UTF-8, which a message cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def to_head_error(error: Exception) -> vision_service_pb2.HeadError:
@@ -123,6 +128,11 @@ def retry_delay_s(status: status_pb2.Status) -> float | None:
         if detail.Unpack(retry):
             return float(retry.retry_delay.ToMilliseconds()) / 1000
     return None
+
+
+def from_status(status: status_pb2.Status) -> Exception:
+    """The error that to_status() was made from; one that is not meant for callers becomes a RuntimeError."""
+    return _rebuild(status, error_info(status) or error_details_pb2.ErrorInfo())
 
 
 def code_name(code: int) -> str:

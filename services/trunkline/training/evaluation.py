@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.core.bundle import BackboneManifest, Bundle, HeadManifest
+from trunkline.core.catalog import current_catalog
 from trunkline.core.cpu import available_cores
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.exchange import IMAGE
@@ -64,15 +65,15 @@ def evaluate_head(
     data: Path,
     split: str | None,
     progress: Callable[[int, int], None],
-    version: int | None = None,
 ) -> dict[str, Any]:
-    """A version of a head (the newest where none is named) on one split of the data.
+    """A head, NAME for its default version or NAME/VERSION, on one split of the data.
 
     The split is "test" by default, and all there is where the data has one split or none. Returns head, version,
     data, count and metrics. Raises NotFoundError for the head, InvalidRequestError where its classes or targets
     are not those of the data, DataInvalidError, OSError.
     """
     repository = Repository(models)
+    name, version = _version(models, name)
     head = repository.head(name, version)
     backbone = repository.backbone(head.manifest.backbone.name, head.manifest.backbone.version)
     dataset, learner = _as_learned(head, data)
@@ -96,6 +97,15 @@ def scored(
 ) -> Scores:
     """The scores of a head on these samples."""
     return learner.scores(answers(head, backbone, samples, progress), samples)
+
+
+def _version(models: Path, head: str) -> tuple[str, int | None]:
+    name, slash, version = head.partition("/")
+    if not slash:
+        return name, current_catalog(models, name).default or None
+    if not version.isdecimal():
+        raise InvalidRequestError(f"{version!r} is no version: write NAME or NAME/VERSION")
+    return name, int(version)
 
 
 def _as_learned(head: Bundle[HeadManifest], data: Path) -> tuple[Dataset, TaskLearner]:

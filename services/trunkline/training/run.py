@@ -9,17 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, Origin, model_digest
-from trunkline.core.errors import DataInvalidError, InvalidRequestError
+from trunkline.core.errors import InvalidRequestError
 from trunkline.core.evaluation import Evaluation, evaluation_digest
 from trunkline.core.exchange import IMAGE
 from trunkline.core.progress import Watcher
 from trunkline.core.repository import Repository
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.session import OnnxSession
-from trunkline.training.data.check import check_dataset
+from trunkline.training.data.accept import accept_data
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.data.holdout import held_out
-from trunkline.training.data.read import read_dataset
 from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
 from trunkline.training.features import FeatureStore, Recipe, pixels_of
@@ -55,11 +53,10 @@ def train_head(request: TrainRequest, places: Places, watcher: Watcher) -> Path:
     """
     started_at = time.monotonic()
     learn = learner_class(request.task)
-    dataset = held_out(read_dataset(Path(request.data), targets=request.target))
+    dataset = accept_data(request, places.work, partial(watcher.stage, "data"))
     splits = _splits(request, dataset)
     learner = learn(dataset.classes, dataset.target_names, request)
     backbone = Repository(places.models).backbone(request.backbone)
-    _check_data(dataset, watcher)
     seed(request.options.seed)
     learner.prepare(splits.train)
     store = FeatureStore(backbone, places.cache)
@@ -83,13 +80,6 @@ class _Made:
     model: bytes
     golden: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
     parity: float
-
-
-def _check_data(dataset: Dataset, watcher: Watcher) -> None:
-    report = check_dataset(dataset, progress=partial(watcher.stage, "check"))
-    if report.problems:
-        more = f" (and {len(report.problems) - 1} more: trunkline data check)" if len(report.problems) > 1 else ""
-        raise DataInvalidError(report.problems[0] + more)
 
 
 def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:

@@ -22,6 +22,7 @@ from trunkline.core.bundle import (
 )
 from trunkline.core.catalog import note_published, pin_default
 from trunkline.core.errors import ConfigurationError, InvalidRequestError, StorageError
+from trunkline.core.staging import STAGING_PREFIX, held
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ def staging(models: Path) -> Iterator[Path]:
     made = not models.exists()
     try:
         models.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=models))
+        folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=models))
     except OSError as error:
         raise ConfigurationError(f"the model folder {models} cannot be written: {error.strerror}") from error
     try:
-        yield folder
+        with held(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if made:

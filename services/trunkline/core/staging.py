@@ -1,0 +1,56 @@
+"""Folders in which models are built aside: held by the process that builds, swept once that process is gone."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+STAGING_PREFIX = ".export-"
+_LOCK_FILE = ".lock"
+_NEW_S = 10.0  # a folder is made before it is held
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a staging folder from being swept. The kernel lets go when this process ends, however it ends."""
+    lock = os.open(folder / _LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def sweep_staging(models: Path, min_age_s: float = _NEW_S) -> list[Path]:
+    """Remove the staging folders in a model folder that no process holds any more. Returns them."""
+    return [
+        folder for folder in models.glob(f"{STAGING_PREFIX}*") if _abandoned(folder, min_age_s) and _remove(folder)
+    ]
+
+
+def _abandoned(folder: Path, min_age_s: float) -> bool:
+    try:
+        if time.time() - folder.stat().st_mtime < min_age_s:
+            return False
+        lock = os.open(folder / _LOCK_FILE, os.O_RDWR)
+    except FileNotFoundError:
+        return folder.is_dir()  # made, but its process died before it was held
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _remove(folder: Path) -> bool:
+    with suppress(OSError):
+        shutil.rmtree(folder)
+        return True
+    return False

@@ -1,0 +1,39 @@
+"""What can be said of a request before it is queued."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from trunkline.core.errors import InvalidRequestError, NotFoundError
+from trunkline.core.repository import Repository
+from trunkline.core.train_request import TrainRequest
+from trunkline.heads.discovery import tasks
+
+
+def placed(request: TrainRequest) -> TrainRequest:
+    """The request with the whole path of its data, so that it means the same to a worker started elsewhere."""
+    return request.model_copy(update={"data": str(Path(request.data).absolute())})
+
+
+def check_request(request: TrainRequest, models: Path) -> None:
+    """Raises InvalidRequestError for data that is not there or a task that cannot be learned, NotFoundError for a
+    backbone that is not in the model folder."""
+    known = learnable_tasks()
+    if request.task not in known:
+        raise InvalidRequestError(f"task {request.task!r} cannot be learned; known: {', '.join(known)}")
+    check_data(request.data)
+    if request.mode != "scratch" and not Repository(models).versions("backbone", request.backbone):
+        raise NotFoundError(f"there is no backbone {request.backbone!r} to learn on", name=request.backbone)
+
+
+def check_data(data: str) -> None:
+    """Raises InvalidRequestError where there is neither such a folder nor such a CSV file."""
+    path = Path(data)
+    if not path.is_dir() and not (path.suffix == ".csv" and path.is_file()):
+        raise InvalidRequestError(
+            f"data: there is no folder or CSV file {data} on the machine of the training service", data=data
+        )
+
+
+def learnable_tasks() -> list[str]:
+    """Tasks with a learn.py, which is not imported."""
+    return [task for task in tasks() if find_spec(f"trunkline.heads.{task}.learn") is not None]

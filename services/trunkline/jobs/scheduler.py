@@ -1,0 +1,179 @@
+"""Starts waiting jobs, stops cancelled ones, and takes care of those whose worker died."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trunkline.core.errors import TrunklineError
+from trunkline.jobs.launcher import OWNER, WORKER_MODULE, Launch, Launcher, Look
+from trunkline.jobs.leases import Claim, LeaseLostError, Leases
+from trunkline.jobs.sweep import sweep
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds. start_s: lease of a worker that has not spoken yet. grace_s: between asking and forcing to stop.
+
+    rest_s: after a worker could not be started.
+    """
+
+    poll_s: float = 0.5
+    start_s: float = 120.0
+    grace_s: float = 5.0
+    sweep_s: float = 10.0
+    rest_s: float = 15.0
+
+
+@dataclass
+class _Own:
+    """A worker of this scheduler. stop_at: when it was asked to stop."""
+
+    claim: Claim
+    handle: str
+    stop_at: float | None = None
+    forced: bool = False
+
+
+@dataclass
+class Scheduler:
+    """Runs at most `slots` workers at a time. Several schedulers may share one database.
+
+    environment: what workers need to know, see launcher.py. work: folder of the jobs' checkpoints.
+    """
+
+    leases: Leases
+    launcher: Launcher
+    slots: int
+    environment: Mapping[str, str]
+    work: Path
+    models: Path
+    pace: Pace = field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        self._own: dict[str, _Own] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._rest_until = 0.0
+        self._swept_at = 0.0
+        self._sweep_soon = False
+
+    def wake(self) -> None:
+        """Something changed: look now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Let run() end."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until stop(); then end the workers, whose jobs wait for the next scheduler to go on with them."""
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                await self._tick()
+            except (TrunklineError, OSError) as error:
+                _log.warning("jobs have to wait: %s", error)
+            except Exception:
+                _log.exception("bug in the scheduler")
+            if not self._stopping:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self.pace.poll_s)
+        await self._end_all()
+
+    async def _end_all(self) -> None:
+        for force in (False, True):
+            for own in self._own.values():
+                await self.launcher.stop(own.handle, force=force)
+            ends_at = _now() + self.pace.grace_s
+            while await self._alive() and _now() < ends_at:  # noqa: ASYNC110 - workers tell nobody when they end
+                await asyncio.sleep(0.05)
+        for own in self._own.values():
+            # One that had hardly begun could not say so itself.
+            with contextlib.suppress(LeaseLostError, TrunklineError):
+                await asyncio.to_thread(self.leases.stopped, own.claim)
+
+    async def _alive(self) -> bool:
+        looks = [await self.launcher.look(own.handle) for own in self._own.values()]
+        return any(look.alive for look in looks)
+
+    async def _tick(self) -> None:
+        running = await asyncio.to_thread(self.leases.running)
+        await self._settle_own(running)
+        for claim in running:
+            if claim.job not in self._own:
+                await self._settle_foreign(claim)
+        while self._has_room() and await self._start_next():
+            pass
+        await self._sweep()
+
+    def _has_room(self) -> bool:
+        return not self._stopping and len(self._own) < self.slots and _now() >= self._rest_until
+
+    async def _settle_own(self, running: list[Claim]) -> None:
+        claims = {claim.owner: claim for claim in running}
+        for job, own in list(self._own.items()):
+            look = await self.launcher.look(own.handle)
+            claim = claims.get(own.claim.owner)
+            if look.alive is False:
+                await asyncio.to_thread(self.leases.lost, own.claim, look.fate)
+                del self._own[job]
+                self._sweep_soon = True
+            elif claim is None or claim.cancelled or claim.expired:
+                # Ended, to be ended, or silent for so long that another one may take the job.
+                await self._end(own)
+
+    async def _end(self, own: _Own) -> None:
+        now = _now()
+        if own.stop_at is None:
+            own.stop_at = now
+            await self.launcher.stop(own.handle, force=False)
+        elif now - own.stop_at > self.pace.grace_s:
+            if not own.forced:
+                _log.warning("%s did not stop in %.0f s: killed", own.claim.job, self.pace.grace_s)
+            own.forced = True
+            await self.launcher.stop(own.handle, force=True)
+
+    async def _settle_foreign(self, claim: Claim) -> None:
+        """A job of a scheduler that may be gone: its worker died with it, or has not renewed its lease."""
+        look = await self.launcher.look(claim.handle) if claim.handle else Look(alive=None)
+        if look.alive is False:
+            await asyncio.to_thread(self.leases.lost, claim, "died with the training service")
+        elif claim.expired:
+            await self.launcher.stop(claim.handle, force=True)
+            await asyncio.to_thread(self.leases.lost, claim, "was not heard of for too long")
+
+    async def _start_next(self) -> bool:
+        claim = await asyncio.to_thread(self.leases.take, self.pace.start_s)
+        if claim is None:
+            return False
+        launch = Launch(
+            name=f"{claim.job}-{claim.owner[:8]}",
+            arguments=("-m", WORKER_MODULE, claim.job),
+            environment={**self.environment, OWNER: claim.owner},
+        )
+        try:
+            handle = await self.launcher.start(launch)
+        except (TrunklineError, OSError) as error:
+            _log.error("no worker could be started for %s: %s", claim.job, error)
+            self._rest_until = _now() + self.pace.rest_s
+            await asyncio.to_thread(self.leases.stopped, claim)
+            return False
+        self._own[claim.job] = _Own(claim, handle)
+        await asyncio.to_thread(self.leases.started, claim, handle)
+        return True
+
+    async def _sweep(self) -> None:
+        if not self._sweep_soon and _now() - self._swept_at < self.pace.sweep_s:
+            return
+        await asyncio.to_thread(sweep, self.leases, self.work, self.models, frozenset(self._own))
+        self._swept_at, self._sweep_soon = _now(), False
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

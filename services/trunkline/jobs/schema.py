@@ -1,0 +1,115 @@
+"""Tables of the job store, and the steps that bring an older database up to date."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    String,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from trunkline.core.errors import ConfigurationError
+
+_LOCK = 7_217_304_461  # the advisory lock of PostgreSQL under which a schema is changed
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {dict[str, Any]: JSON, float: Double, str: String}  # noqa: RUF012 - SQLAlchemy reads it
+
+
+class SchemaRow(Base):
+    """One row: the number of steps that were made."""
+
+    __tablename__ = "trunkline_schema"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    version: Mapped[int]
+
+
+class JobRow(Base):
+    """A job. Times are seconds since 1970, by the clock of the database.
+
+    number: in order of creation. owner: token of the worker that may write, "" where none is; lease_until: when it is
+    taken for dead. handle: what the launcher knows the worker by. crashes: workers that died on it.
+    models: folder of the model repository to publish into. swept: nothing of it is left in the work folder.
+    """
+
+    __tablename__ = "jobs"
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(64), unique=True)
+    request_id: Mapped[str] = mapped_column(String(128), unique=True)
+    name: Mapped[str] = mapped_column(String(63), index=True)
+    request: Mapped[dict[str, Any]]
+    models: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str] = mapped_column(String(64), default="")
+    handle: Mapped[str] = mapped_column(String(255), default="")
+    lease_until: Mapped[float] = mapped_column(default=0.0)
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    model_version: Mapped[str] = mapped_column(String(32), default="")
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    last_sequence: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    ended_at: Mapped[float | None]
+    swept: Mapped[bool] = mapped_column(Boolean, default=False)
+
+    __table_args__ = (Index("jobs_by_state", "state", "number"),)
+
+
+class EventRow(Base):
+    """An event of a job. kind: "state", "progress" or "epoch"; stage: of progress, whose older events go."""
+
+    __tablename__ = "job_events"
+
+    job: Mapped[int] = mapped_column(Integer, primary_key=True)
+    sequence: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[float]
+    kind: Mapped[str] = mapped_column(String(16))
+    stage: Mapped[str] = mapped_column(String(64), default="")
+    payload: Mapped[dict[str, Any]]
+
+
+def _first(connection: Connection) -> None:
+    Base.metadata.create_all(connection)
+
+
+# Each is run once on a database, in order; what was released is never changed, a new step is added behind it.
+_STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """Make or change the tables, inside a transaction that writes. Others that start meanwhile wait for it.
+
+    Raises ConfigurationError for a database of a newer version.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    made = inspect(connection).has_table(SchemaRow.__tablename__)
+    version = connection.scalar(select(SchemaRow.version)) if made else None
+    if version is not None and version > len(_STEPS):
+        raise ConfigurationError(
+            f"the job database is of a newer trunkline (schema {version}, here {len(_STEPS)}): update trunkline"
+        )
+    for step in _STEPS[version or 0 :]:
+        step(connection)
+    if version is None:
+        connection.execute(insert(SchemaRow).values(id=1, version=len(_STEPS)))
+    elif version < len(_STEPS):
+        connection.execute(update(SchemaRow).values(version=len(_STEPS)))

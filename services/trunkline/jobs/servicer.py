@@ -1,0 +1,116 @@
+"""TrainingService: convert, call, convert."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc
+
+from trunkline.api.training.v1 import training_service_pb2 as pb
+from trunkline.api.training.v1 import training_service_pb2_grpc as pb_grpc
+from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
+from trunkline.core.jobs import Job, JobEvent
+from trunkline.core.train_request import TrainRequest
+from trunkline.jobs.check import check_data, check_request, placed
+from trunkline.jobs.evaluation import Evaluator
+from trunkline.jobs.rows import no_such_job
+from trunkline.jobs.store import JobStore
+from trunkline.serving.wire_training import event_to_pb, job_to_pb, request_from_pb, state_from_pb
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["TrainingService"].full_name
+_LONGEST_ID = 128
+_POLL_S = 0.25
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class TrainingServicer(pb_grpc.TrainingServiceServicer):
+    """models: folder that jobs publish into. changed: called when there is something for the scheduler to do."""
+
+    def __init__(self, store: JobStore, evaluator: Evaluator, models: Path, changed: Callable[[], None]) -> None:
+        self._store = store
+        self._evaluator = evaluator
+        self._models = models
+        self._changed = changed
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End all streams, so that who watches goes on with another process of this service."""
+        self._stopping.set()
+
+    async def CreateTrainingJob(
+        self, request: pb.CreateTrainingJobRequest, context: Context
+    ) -> pb.CreateTrainingJobResponse:
+        if len(request.request_id) > _LONGEST_ID or not request.request_id.isprintable():
+            raise InvalidRequestError(f"request_id must be at most {_LONGEST_ID} characters that can be printed")
+        wanted = placed(request_from_pb(request.request))
+        job = await asyncio.to_thread(self._create, request.request_id, wanted)
+        self._changed()
+        return pb.CreateTrainingJobResponse(job=job_to_pb(job))
+
+    async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.GetTrainingJobResponse:
+        job = await asyncio.to_thread(self._store.get, _named(request.job))
+        return pb.GetTrainingJobResponse(job=job_to_pb(job))
+
+    async def ListTrainingJobs(
+        self, request: pb.ListTrainingJobsRequest, context: Context
+    ) -> pb.ListTrainingJobsResponse:
+        states = [state_from_pb(state) for state in request.states]
+        jobs, token = await asyncio.to_thread(self._store.page, states, request.page_size, request.page_token)
+        return pb.ListTrainingJobsResponse(jobs=map(job_to_pb, jobs), next_page_token=token)
+
+    async def CancelTrainingJob(
+        self, request: pb.CancelTrainingJobRequest, context: Context
+    ) -> pb.CancelTrainingJobResponse:
+        job = await asyncio.to_thread(self._store.cancel, _named(request.job))
+        self._changed()
+        return pb.CancelTrainingJobResponse(job=job_to_pb(job))
+
+    async def WatchTrainingJob(
+        self, request: pb.WatchTrainingJobRequest, context: Context
+    ) -> AsyncIterator[pb.WatchTrainingJobResponse]:
+        job = _named(request.job)
+        if request.after_sequence < 0:
+            raise InvalidRequestError(f"after_sequence is {request.after_sequence}; it must not be negative")
+        async for event in self._watch(job, request.after_sequence):
+            yield event_to_pb(event)
+
+    async def EvaluateHead(self, request: pb.EvaluateHeadRequest, context: Context) -> pb.EvaluateHeadResponse:
+        if not request.head:
+            raise InvalidRequestError("name a head to evaluate")
+        check_data(request.data)
+        split = request.split if request.HasField("split") else None
+        found = await self._evaluator.evaluate(request.head, request.data, split)
+        return pb.EvaluateHeadResponse(**found)
+
+    def _create(self, request_id: str, wanted: TrainRequest) -> Job:
+        # A call that is repeated gets its job even where the data has gone since.
+        found = self._store.find(request_id, wanted) if request_id else None
+        if found is not None:
+            return found
+        check_request(wanted, self._models)
+        return self._store.create(request_id, wanted, self._models)
+
+    async def _watch(self, job: str, after: int) -> AsyncIterator[JobEvent]:
+        while True:
+            events, ended = await asyncio.to_thread(self._store.events, job, after)
+            for event in events:
+                yield event
+                after = event.sequence
+            if ended:
+                return
+            if self._stopping.is_set():
+                raise ServiceUnavailableError(
+                    f"the training service stops: watch again with after_sequence {after}", after_sequence=after
+                )
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _POLL_S)
+
+
+def _named(job: str) -> str:
+    if not job:
+        raise InvalidRequestError("name a job; ListTrainingJobs says which there are")
+    if not job.isprintable():
+        raise no_such_job(job)
+    return job

@@ -1,0 +1,128 @@
+"""The job store as the service sees it: jobs come in, are looked at, listed, watched and cancelled."""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.jobs import Job, JobEvent, JobState
+from trunkline.core.train_request import TrainRequest
+from trunkline.jobs.database import Database, clock
+from trunkline.jobs.rows import event_of, job_of, locked, no_such_job, set_state
+from trunkline.jobs.schema import EventRow, JobRow
+
+DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
+_EVENTS_AT_ONCE = 500
+_LONGEST_TOKEN = 18
+
+
+class JobStore:
+    """Every method is one transaction and raises ServiceUnavailableError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, request_id: str, request: TrainRequest) -> Job | None:
+        """The job of this request_id. Raises InvalidRequestError where that one has another request."""
+        with self._database.read() as session:
+            row = session.scalar(select(JobRow).where(JobRow.request_id == request_id))
+            return None if row is None else _same(row, request)
+
+    def create(self, request_id: str, request: TrainRequest, models: Path) -> Job:
+        """Queue a job that publishes into `models`; the job of this request_id where there is one already.
+
+        Raises InvalidRequestError where that one has another request.
+        """
+        request_id = request_id or secrets.token_hex(16)
+        try:
+            with self._database.write() as session:
+                found = session.scalar(select(JobRow).where(JobRow.request_id == request_id))
+                if found is not None:
+                    return _same(found, request)
+                row = JobRow(
+                    id=f"job-{secrets.token_hex(6)}",
+                    request_id=request_id,
+                    name=request.name,
+                    request=request.model_dump(mode="json"),
+                    models=str(models),
+                    attempt=0,
+                    last_sequence=0,
+                    created_at=clock(session),
+                )
+                row.state = JobState.QUEUED.value
+                session.add(row)
+                session.flush()
+                set_state(session, row, JobState.QUEUED)
+                session.flush()
+                return job_of(row)
+        except IntegrityError:
+            # Another process took the same request_id between the look and the insert.
+            with self._database.read() as session:
+                return _same(session.scalars(select(JobRow).where(JobRow.request_id == request_id)).one(), request)
+
+    def get(self, job: str) -> Job:
+        """Raises NotFoundError."""
+        with self._database.read() as session:
+            row = session.scalar(select(JobRow).where(JobRow.id == job))
+            if row is None:
+                raise no_such_job(job)
+            return job_of(row)
+
+    def page(self, states: Sequence[JobState], size: int, token: str) -> tuple[list[Job], str]:
+        """The newest first, and the token of the next page, "" for none.
+
+        Raises InvalidRequestError for a negative size or a token that is none.
+        """
+        if size < 0:
+            raise InvalidRequestError(f"page_size is {size}; it must not be negative")
+        if token and not (token.isascii() and token.isdecimal() and len(token) <= _LONGEST_TOKEN):
+            raise InvalidRequestError("page_token is none that this service gave")
+        wanted = min(size or DEFAULT_PAGE, LARGEST_PAGE)
+        query = select(JobRow).order_by(JobRow.number.desc()).limit(wanted + 1)
+        if states:
+            query = query.where(JobRow.state.in_([state.value for state in states]))
+        if token:
+            query = query.where(JobRow.number < int(token))
+        with self._database.read() as session:
+            rows = session.scalars(query).all()
+            return [job_of(row) for row in rows[:wanted]], str(rows[wanted - 1].number) if len(rows) > wanted else ""
+
+    def events(self, job: str, after: int) -> tuple[list[JobEvent], bool]:
+        """The next events after a sequence number, and whether the job has ended and these are its last.
+
+        Raises NotFoundError.
+        """
+        with self._database.read() as session:
+            row = session.scalar(select(JobRow).where(JobRow.id == job))
+            if row is None:
+                raise no_such_job(job)
+            # Read after the row: what has ended by then has all of its events.
+            later = select(EventRow).where(EventRow.job == row.number, EventRow.sequence > after)
+            found = session.scalars(later.order_by(EventRow.sequence).limit(_EVENTS_AT_ONCE)).all()
+            return [event_of(each) for each in found], JobState(row.state).final and len(found) < _EVENTS_AT_ONCE
+
+    def cancel(self, job: str) -> Job:
+        """End a job that waits, mark one that runs; one that has ended stays as it is. Raises NotFoundError."""
+        with self._database.write() as session:
+            row = locked(session, job)
+            if not JobState(row.state).final:
+                row.cancel_requested = True
+            if row.state == JobState.QUEUED:
+                set_state(session, row, JobState.CANCELLED)
+            session.flush()
+            return job_of(row)
+
+
+def _same(row: JobRow, request: TrainRequest) -> Job:
+    job = job_of(row)
+    if job.request != request:
+        raise InvalidRequestError(
+            f"request_id {row.request_id!r} belongs to {row.id}, whose request is another one: "
+            "take a new request_id for a new job",
+            job=row.id,
+            request_id=row.request_id,
+        )
+    return job

@@ -1,0 +1,27 @@
+"""What jobs leave behind: work folders of those that ended, staging folders of workers that were killed."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from trunkline.core.staging import sweep_staging
+from trunkline.jobs.leases import Leases
+
+_log = logging.getLogger(__name__)
+
+
+def job_folder(work: Path, job: str) -> Path:
+    """The folder of a job: its checkpoints, for as long as it has not ended."""
+    return work / job
+
+
+def sweep(leases: Leases, work: Path, models: Path, busy: frozenset[str]) -> None:
+    """Remove what is left of all jobs but the busy ones, whose worker is not gone yet."""
+    for job in leases.unswept():
+        if job in busy:
+            continue
+        shutil.rmtree(job_folder(work, job), ignore_errors=True)
+        if not job_folder(work, job).exists():
+            leases.swept(job)
+    for folder in sweep_staging(models):
+        _log.info("removed %s, which a process that is gone had left", folder)

@@ -1,0 +1,31 @@
+"""The data of a run: read, split, and looked at whole before anything is learned from it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from trunkline.core.errors import DataInvalidError
+from trunkline.core.train_request import TrainRequest
+from trunkline.training.data.check import check_dataset
+from trunkline.training.data.dataset import Dataset
+from trunkline.training.data.holdout import held_out
+from trunkline.training.data.read import read_dataset
+
+_CHECKED = "data-is-checked"
+
+
+def accept_data(request: TrainRequest, work: Path, progress: Callable[[int, int], None]) -> Dataset:
+    """The data set of a request. A note in `work` saves the second look where a run goes on.
+
+    Raises DataInvalidError with the file and the reason; OSError.
+    """
+    dataset = held_out(read_dataset(Path(request.data), targets=request.target))
+    checked = work / _CHECKED
+    if not checked.exists():
+        problems = check_dataset(dataset, progress=progress).problems
+        if problems:
+            more = len(problems) - 1
+            rest = f"; and {more} more: trunkline data check {request.data} shows all" if more else ""
+            raise DataInvalidError(problems[0] + rest, data=request.data, problems=len(problems))
+        work.mkdir(parents=True, exist_ok=True)
+        checked.touch()
+    return dataset

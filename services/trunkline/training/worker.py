@@ -1,0 +1,123 @@
+"""The program of one job: `python -m trunkline.training.worker JOB`, with the token in TRUNKLINE_WORKER_OWNER.
+
+It knows the job from the database alone, so it may run on any machine that reaches the database, the data and the
+model folder.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from trunkline.core.bundle import Bundle, HeadManifest, read_bundle
+from trunkline.core.errors import ServiceUnavailableError, TrunklineError
+from trunkline.core.jobs import JobError
+from trunkline.jobs.database import Database
+from trunkline.jobs.launcher import OWNER
+from trunkline.jobs.leases import Claim, LeaseLostError, Leases, Work
+from trunkline.jobs.sweep import job_folder
+from trunkline.serving.logs import set_up_logs
+from trunkline.serving.settings import Settings, read_settings
+from trunkline.serving.status import error_info, to_status
+from trunkline.training.data.accept import accept_data
+from trunkline.training.heartbeat import LEASE_S, Heartbeat
+from trunkline.training.process import Sigterm, die_with_parent, ignore_sigterm
+from trunkline.training.published import find_published
+from trunkline.training.recorder import Recorder
+
+_TELL_FOR_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Status 0 where the job has another state by now, which may be FAILED."""
+    die_with_parent()
+    settings = read_settings()
+    job, owner = sys.argv[1], os.environ.get(OWNER, "")
+    set_up_logs(settings.log_level, f"worker {job}")
+    for talkative in ("onnx_ir", "onnxscript"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    sigterm = Sigterm()
+    leases, claim = Leases(Database(settings.training_database)), Claim(job, owner)
+    try:
+        work = leases.begin(claim, LEASE_S)
+        with Heartbeat(leases, claim):
+            _tell(_work(leases, claim, work, settings, sigterm))
+    except LeaseLostError as error:
+        _log.warning("%s", error)
+    return 0
+
+
+def _work(leases: Leases, claim: Claim, work: Work, settings: Settings, sigterm: Sigterm) -> Callable[[], object]:
+    """Do the job, and return what is to be written about it."""
+    folder = job_folder(settings.training_work, claim.job)
+    try:
+        found = find_published(work) if work.job.attempt > 1 else None
+        found = found or _train(leases, claim, work, settings, folder)
+    except SystemExit:
+        if not sigterm.seen:
+            raise  # a library gave up: that is a death like any other
+        ignore_sigterm()
+        # Between the moment in which it is published and the end of the function that did it.
+        found = find_published(work)
+        if found is None:
+            return lambda: _stopped(leases, claim, folder)
+    except Exception as error:
+        ignore_sigterm()
+        failure = _failure(error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return lambda: leases.failed(claim, failure)
+    ignore_sigterm()
+    shutil.rmtree(folder, ignore_errors=True)
+    manifest = found.manifest
+    return lambda: leases.succeeded(claim, str(manifest.version), manifest.metrics)
+
+
+def _train(leases: Leases, claim: Claim, work: Work, settings: Settings, folder: Path) -> Bundle[HeadManifest]:
+    recorder = Recorder(leases, claim)
+    accept_data(work.job.request, folder, partial(recorder.stage, "data"))  # bad data fails before torch is there
+    from trunkline.training.run import Places, train_head
+
+    path = train_head(work.job.request, Places(Path(work.models), settings.training_cache, folder), recorder.watcher)
+    recorder.flush()
+    bundle = read_bundle(path)
+    assert isinstance(bundle.manifest, HeadManifest)
+    return Bundle(bundle.path, bundle.manifest)
+
+
+def _stopped(leases: Leases, claim: Claim, folder: Path) -> None:
+    if leases.stopped(claim).final:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _failure(error: Exception) -> JobError:
+    if not isinstance(error, TrunklineError):
+        _log.error("bug in a job", exc_info=error)
+    else:
+        _log.error("%s", error)
+    status = to_status(error)
+    info = error_info(status)
+    assert info is not None
+    return JobError(status.code, info.reason, status.message, dict(info.metadata))
+
+
+def _tell(write: Callable[[], object]) -> None:
+    """The outcome must not be lost because the database is away for a moment."""
+    ends_at = time.monotonic() + _TELL_FOR_S
+    while True:
+        try:
+            write()
+        except ServiceUnavailableError:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
