@@ -142,6 +142,7 @@ def test_validation_data_picks_the_best_epoch(bench, tmp_path, samples):
     epochs = [epoch for epoch in bench.seen if isinstance(epoch, Epoch)]
     assert epochs
     assert all(epoch.validation_metric is not None for epoch in epochs)
+    assert 0.1 <= Repository(bench.models).head("photos").manifest.settings["temperature"] <= 10
     assert Repository(bench.models).head("photos").manifest.metrics["accuracy"] >= 0.9
 
 

@@ -11,6 +11,7 @@ pytest.importorskip("lightning", reason="needs the train extra: pip install -e '
 
 from tests.service.crops import CLASSES, class_folders, crop, linked
 from trunkline.client import AsyncClient
+from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch, Watcher
 from trunkline.core.repository import Repository
@@ -31,7 +32,10 @@ def data(tmp_path_factory, samples):
 def places(tmp_path_factory, models):
     """One model folder for all: names differ."""
     folder = tmp_path_factory.mktemp("places")
-    return Places(linked(folder / "models", models), folder / "cache", folder / "work")
+    repository = linked(folder / "models", models)
+    (repository / "heads").mkdir()
+    (repository / "heads/imagenet").symlink_to(models / "heads/imagenet")
+    return Places(repository, folder / "cache", folder / "work")
 
 
 class StoppedError(Exception):
@@ -58,6 +62,26 @@ async def answers_right(models: Path, head: str, data: Path) -> None:
         for name in CLASSES:
             answer = await client.classify(data / "test" / name / "0.jpg", head=head)
             assert answer.result.labels[0].label == name
+
+
+async def test_a_pretrained_classifier_answers_with_the_classes_of_the_data(places, data, tmp_path, models):
+    names = {"camera": "tripod", "chelsea": "tabby", "coffee": "espresso"}
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for name, label in names.items():
+            (tmp_path / split / label).symlink_to(data / split / name)
+    assert train(places, tmp_path, "as-it-is", mode="pretrained", spec=None) == []
+    head = Repository(places.models).head("as-it-is")
+    assert head.labels == ("espresso", "tabby", "tripod")
+    assert head.manifest.mode == "pretrained"
+    assert head.manifest.preprocess == Repository(models).head("imagenet").manifest.preprocess
+    assert head.manifest.metrics["accuracy"] >= 0.9
+    assert "Nothing was learned" in (head.path / "CARD.md").read_text()
+
+
+def test_a_class_that_the_pretrained_classifier_does_not_know_is_named(places, data):
+    with pytest.raises(InvalidRequestError, match="does not know the class 'camera' and 2 more"):
+        train(places, data, "unknown", mode="pretrained", spec=None)
 
 
 async def test_transfer_learns_from_augmented_views(places, data):

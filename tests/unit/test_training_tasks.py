@@ -115,6 +115,15 @@ def test_balance_weighs_rare_classes_up():
     assert weighed > 1.5 * float(plain.loss(answers, torch.tensor([0, 1])))
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_calibration_finds_the_temperature(temperature):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4000, 3, generator=generator) * 2
+    truth = torch.multinomial(torch.softmax(logits, dim=1), 1, generator=generator)[:, 0]
+    found = Classifier(("a", "b", "c"), (), ASKED).calibrate(logits * temperature, truth)
+    assert found["temperature"] == pytest.approx(temperature, rel=0.1)
+
+
 def test_scores_of_a_classification(tmp_path):
     learner = Classifier(("a", "b", "c"), (), ASKED)
 

@@ -26,6 +26,7 @@ _BY_MODE = "by the mode"
 
 
 class Mode(StrEnum):
+    PRETRAINED = "pretrained"
     FEATURES = "features"
     TRANSFER = "transfer"
     FINETUNE = "finetune"
@@ -43,8 +44,8 @@ def train(
         Mode,
         typer.Option(
             "--mode",
-            help="features: a small net on stored features. transfer: that, on augmented views. finetune: the last "
-            "stages of the backbone too. scratch: an own small net on the pixels.",
+            help="pretrained: a classifier as it is. features: a small net on stored features. transfer: that, "
+            "on augmented views. finetune: the last stages of the backbone too. scratch: an own net on the pixels.",
         ),
     ] = Mode.FEATURES,
     target: Annotated[
@@ -60,6 +61,7 @@ def train(
         Words, typer.Option("--feature", help="Feature, repeatable.", show_default="c4 c5 pooled")
     ] = None,
     tail: Annotated[str, typer.Option("--tail", help="With finetune: feature at which the own tail begins.")] = "c4",
+    source: Annotated[str, typer.Option("--source", help="With pretrained: the classifier.")] = "imagenet",
     net: Annotated[Literal["cnn", "lenet5"], typer.Option("--net", help="With scratch.")] = "cnn",
     width: Annotated[
         int | None, typer.Option("--width", help="Pixels that the net sees.", show_default=_BY_MODE)
@@ -117,6 +119,7 @@ def train(
             "features": tuple(feature) if feature else None,
             "tail": tail,
             "net": net,
+            "source": source,
             "spec": _spec(width, height, resize, colour),
             "views": views,
             "augmentation": augmentation,

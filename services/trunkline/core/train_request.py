@@ -14,7 +14,7 @@ from trunkline.core.bundle import NAME_PATTERN, Name
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 
-Mode = Literal["features", "transfer", "finetune", "scratch"]
+Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
 
 
 class FitOptions(BaseModel):
@@ -45,6 +45,7 @@ class TrainRequest(BaseModel):
     features, spec, views: None takes the default of the mode. views: how many times each picture is seen, the
     first as it is, the others augmented.
     augmentation: what the other views are; None takes what keeps the truth of the task true.
+    source: of mode `pretrained`, the classifier that is used as it is.
     net: of mode `scratch`, "lenet5" or "cnn". tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
     best epoch; evaluation is on test_split.
@@ -65,6 +66,7 @@ class TrainRequest(BaseModel):
     spec: PreprocessSpec | None = None
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Literal["none", "mirror", "flips", "photo"] | None = None
+    source: Name = "imagenet"
     net: Literal["lenet5", "cnn"] = "cnn"
     tail: Name = "c4"
     train_splits: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
@@ -86,6 +88,7 @@ class TrainRequest(BaseModel):
             words += ["--resize", self.spec.resize, "--colour", self.spec.colour]
         words += ["--views", str(self.views)] if self.views is not None else []
         words += ["--augmentation", self.augmentation] if self.augmentation is not None else []
+        words += ["--source", self.source] if self.mode == "pretrained" else []
         words += ["--net", self.net] if self.mode == "scratch" else []
         words += ["--tail", self.tail] if self.mode == "finetune" else []
         words += _options(self.options)

@@ -23,6 +23,7 @@ from trunkline.training.learner import TaskLearner
 # Accuracy on a small validation set is often perfect from the first epoch on, and would keep that one.
 _JUDGE = "validation_loss"
 _WARM_UP = 0.05  # of all steps, while the rate rises
+_AT_ONCE = 64
 _LAST = "last.ckpt"
 _PAUSE_S = 0.5  # between two words on the steps of an epoch
 
@@ -91,6 +92,13 @@ def fit(
         module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
     net.eval()
     return curve.epochs
+
+
+def answers_to(net: nn.Module, data: Dataset[Any]) -> tuple[Tensor, Tensor]:
+    """(answers, truth) of all samples, in order."""
+    with torch.inference_mode():
+        parts = [(net.learn(inputs), truth) for inputs, truth in _loader(data, _AT_ONCE, shuffle=False)]  # type: ignore[operator]
+    return torch.cat([answers for answers, _ in parts]), torch.cat([truth for _, truth in parts])
 
 
 class _Module(lightning.LightningModule):

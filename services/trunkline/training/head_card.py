@@ -38,7 +38,7 @@ Task {manifest.task}, mode `{manifest.mode}`, on {", ".join(f"`{name}`" for name
 
 ## Data and terms
 
-{facts.data}: {counts} pictures{classes}. Trained on {" + ".join(facts.trained_on)}. \
+{facts.data}: {counts} pictures{classes}. {_learned_from(facts)}\
 Terms: {manifest.origin.licence}
 
 ## Quality
@@ -60,8 +60,17 @@ Torch and ONNX Runtime differ by {facts.parity:.1e} at most in the outputs.
 
     {facts.command}
 
-Epochs {facts.epochs}, the best was {facts.best_epoch}; {facts.seconds:.0f} s, evaluation left out.
+{_length(facts)}
 """
+
+
+def _learned_from(facts: Facts) -> str:
+    return f"Trained on {' + '.join(facts.trained_on)}. " if facts.epochs else "Nothing was learned from it. "
+
+
+def _length(facts: Facts) -> str:
+    taken = f"{facts.seconds:.0f} s, evaluation left out."
+    return f"Epochs {facts.epochs}, the best was {facts.best_epoch}; {taken}" if facts.epochs else taken
 
 
 def metric_text(name: str, value: float) -> str:

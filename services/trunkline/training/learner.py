@@ -92,6 +92,10 @@ class TaskLearner(Protocol):
         """`settings` of the manifest."""
         ...
 
+    def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
+        """Further `settings`, fitted on answers to validation samples; {} where there is nothing to fit."""
+        ...
+
     def scores(self, answers: Sequence[Result], samples: Sequence[Truth]) -> Scores: ...
 
 

@@ -21,13 +21,14 @@ from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
 from trunkline.training.features import FeatureStore, Recipe, pixels_of
-from trunkline.training.fit import best_epoch, seed
+from trunkline.training.fit import answers_to, best_epoch, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, export_head
 from trunkline.training.learner import Scores, learner_class
 from trunkline.training.modes.finetune import train_tailed
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.pooled import train_pooled
+from trunkline.training.modes.pretrained import use_pretrained
 from trunkline.training.modes.scratch import train_scratch
 from trunkline.training.pictures import draw_curves, draw_samples
 
@@ -61,7 +62,11 @@ def train_head(request: TrainRequest, places: Places, watcher: Watcher) -> Path:
     learner.prepare(splits.train)
     store = FeatureStore(backbone, places.cache)
     job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work)
-    fitted = _MODES[request.mode](job)
+    if request.mode == "pretrained":
+        fitted = use_pretrained(job, places.models, dataset.classes)
+    else:
+        fitted = _MODES[request.mode](job)
+    fitted = _calibrated(job, fitted)
     made = _export(job, fitted, splits.test[:_EXAMPLES])
     return _publish(job, fitted, made, dataset, splits.test, places.models, started_at)
 
@@ -104,6 +109,13 @@ def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
     return found
 
 
+def _calibrated(job: Job, fitted: Fitted) -> Fitted:
+    if fitted.validation is None:
+        return fitted
+    settings = job.learner.calibrate(*answers_to(fitted.net, fitted.validation))
+    return replace(fitted, settings={**fitted.settings, **settings})
+
+
 def _export(job: Job, fitted: Fitted, samples: Sequence[Sample]) -> _Made:
     if fitted.features == (IMAGE,):
         example = {IMAGE: np.concatenate([pixels_of(sample, fitted.spec) for sample in samples])}
@@ -142,10 +154,12 @@ def _publish(
 def _illustrate(
     folder: Path, manifest: HeadManifest, fitted: Fitted, facts: Facts, scores: Scores, test: Sequence[Sample]
 ) -> None:
-    draw_curves(fitted.epochs, folder / "curves.png")
     drawn = scores.draw(folder)
+    if fitted.epochs:
+        draw_curves(fitted.epochs, folder / "curves.png")
+        drawn = ["curves.png", *drawn]
     draw_samples(test, scores, folder / "samples.jpg")
-    card = write_card(manifest, facts, scores, ["curves.png", *drawn, "samples.jpg"])
+    card = write_card(manifest, facts, scores, [*drawn, "samples.jpg"])
     (folder / "CARD.md").write_text(card, encoding="utf-8")
 
 
@@ -189,7 +203,7 @@ def _facts(job: Job, fitted: Fitted, made: _Made, dataset: Dataset, tested: int,
         evaluated_on=job.request.test_split,
         evaluated=tested,
         epochs=len(fitted.epochs),
-        best_epoch=best_epoch(fitted.epochs).number,
+        best_epoch=best_epoch(fitted.epochs).number if fitted.epochs else 0,
         seconds=time.monotonic() - started_at,
         parity=made.parity,
         command=job.request.command(),

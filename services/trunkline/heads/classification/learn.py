@@ -52,6 +52,12 @@ class Learner:
     def settings(self) -> dict[str, Any]:
         return {}
 
+    def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
+        """The temperature of least cross-entropy. answers: logits (N, classes). See `head.Head` for the source."""
+        temperatures = torch.logspace(-1, 1, 201)  # 0.1 to 10
+        losses = [nn.functional.cross_entropy(answers / temperature, truth) for temperature in temperatures]
+        return {"temperature": round(float(temperatures[int(torch.stack(losses).argmin())]), 4)}
+
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> ClassificationScores:
         return ClassificationScores.of(answers_of(answers), self.truth(samples), self._classes)
 

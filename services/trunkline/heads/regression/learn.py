@@ -93,6 +93,9 @@ class Learner:
             ]
         }
 
+    def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
+        return {}
+
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> RegressionScores:
         values = [[value.value for value in answer.values] for answer in answers if isinstance(answer, Regression)]
         found = np.array(values, np.float64)  # (N, targets)

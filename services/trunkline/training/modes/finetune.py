@@ -33,19 +33,18 @@ def train_tailed(job: Job) -> Fitted:
     start, options = job.request.tail, job.request.options
     after = _levels_after(start, tuple(feature.name for feature in job.backbone.manifest.features))
     recipe = recipe_of(job, (start, *after), maps=(start,))
-    views = views_of(job)
     tail = Tail(job.backbone.read_model(), start, after)
-    stored = views_stored(job, job.train, recipe, views)
+    stored = views_stored(job, job.train, recipe, views_of(job))
     _check(tail, start, stored[0][0])
-    small, first, validation_stored = fit_pooled(job, recipe, views, stored)
-    net = TailedNet(tail, small)
+    small = fit_pooled(job, recipe, stored)
+    net = TailedNet(tail, small.net)
     truth, validation_truth = truths(job)
     train = MapBatches(stored, start, truth)
-    validation = MapBatches(validation_stored, start, validation_truth) if validation_truth is not None else None
+    validation = MapBatches(small.stored, start, validation_truth) if validation_truth is not None else None
     decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     groups = [
         {"params": list(tail.parameters()), "lr": options.rate or _RATE, "weight_decay": decay},
-        {"params": list(small.parameters()), "lr": _SMALL_RATE, "weight_decay": _SMALL_DECAY},
+        {"params": list(small.net.parameters()), "lr": _SMALL_RATE, "weight_decay": _SMALL_DECAY},
     ]
     plan = Plan(options.epochs or _EPOCHS, options.batch or _BATCH, groups, "tail")
     net.to(memory_format=torch.channels_last)  # half as fast again on CPU
@@ -53,7 +52,15 @@ def train_tailed(job: Job) -> Fitted:
     net.to(memory_format=torch.contiguous_format)
     share = share_before(job.backbone.read_model(), start, after, recipe.spec.height, recipe.spec.width)
     shared = {"start": start, "parameters": tail.parameter_count, "shared_compute": round(share, 4)}
-    return Fitted(net, (start,), recipe.spec, _joined(first, epochs), {"tail": shared}, _note(start, share, tail))
+    return Fitted(
+        net,
+        (start,),
+        recipe.spec,
+        _joined(small.epochs, epochs),
+        {"tail": shared},
+        _note(start, share, tail),
+        validation,
+    )
 
 
 def _levels_after(start: str, known: tuple[str, ...]) -> tuple[str, ...]:

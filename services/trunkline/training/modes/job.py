@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.utils.data import Dataset
 
 from trunkline.core.bundle import BackboneManifest, Bundle
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch, Watcher
 from trunkline.core.train_request import TrainRequest
+from trunkline.training.batches import Batch
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import FeatureStore
 from trunkline.training.learner import TaskLearner
@@ -35,7 +37,7 @@ class Job:
 class Fitted:
     """A net that takes `features`, in that order, of pictures preprocessed by `spec`.
 
-    settings: further ones for the manifest.
+    settings: further ones for the manifest. validation: the data that the best epoch was picked by.
     """
 
     net: nn.Module
@@ -44,6 +46,7 @@ class Fitted:
     epochs: list[Epoch]
     settings: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
+    validation: Dataset[Batch] | None = None
 
 
 def truths(job: Job) -> tuple[np.ndarray, np.ndarray | None]:

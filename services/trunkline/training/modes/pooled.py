@@ -6,6 +6,7 @@ get their features through ONNX Runtime, once for each view.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch
@@ -26,13 +27,21 @@ _VIEWS = {"features": 2, "transfer": 10, "finetune": 10}
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 128
 
 
+@dataclass(frozen=True)
+class Small:
+    """The small net as it was fitted. stored: the validation samples, in the one view that they have."""
+
+    net: PooledNet
+    epochs: list[Epoch]
+    validation: VectorBatches | None
+    stored: list[list[Stored]]
+
+
 def train_pooled(job: Job) -> Fitted:
     """Raises InvalidRequestError for a feature that the backbone has not, DataInvalidError for a broken picture."""
-    request = job.request
-    recipe = recipe_of(job, tuple(job.store.widths(request.features or FEATURES)))
-    views = views_of(job)
-    net, epochs, _ = fit_pooled(job, recipe, views, views_stored(job, job.train, recipe, views))
-    return Fitted(net, recipe.features, recipe.spec, epochs)
+    recipe = recipe_of(job, tuple(job.store.widths(job.request.features or FEATURES)))
+    small = fit_pooled(job, recipe, views_stored(job, job.train, recipe, views_of(job)))
+    return Fitted(small.net, recipe.features, recipe.spec, small.epochs, validation=small.validation)
 
 
 def recipe_of(job: Job, features: tuple[str, ...], maps: tuple[str, ...] = ()) -> Recipe:
@@ -61,10 +70,8 @@ def views_stored(job: Job, samples: Sequence[Sample], recipe: Recipe, views: int
     return job.store.stored(samples, recipe, views, lambda done, total: job.watcher.stage("features", done, total))
 
 
-def fit_pooled(
-    job: Job, recipe: Recipe, views: int, stored: list[list[Stored]]
-) -> tuple[PooledNet, list[Epoch], list[list[Stored]]]:
-    """The small net on vectors. Returns it with its learning curve and the stored validation samples."""
+def fit_pooled(job: Job, recipe: Recipe, stored: list[list[Stored]]) -> Small:
+    """Fit the small net on the vectors of stored views."""
     options = job.request.options
     truth, validation_truth = truths(job)
     train = VectorBatches(stored, truth)
@@ -79,7 +86,8 @@ def fit_pooled(
     groups = [{"params": list(net.parameters()), "lr": options.rate or _RATE, "weight_decay": decay}]
     batch, epochs = length(len(truth), _STEPS.get(job.request.mode, 4000), options.batch, options.epochs)
     plan = Plan(epochs, batch, groups, "small")
-    return net, fit(net, job.learner, train, validation, plan, job.watcher, job.work), seen
+    curve = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
+    return Small(net, curve, validation, seen)
 
 
 def length(samples: int, steps: int, batch: int | None, epochs: int | None) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from trunkline.training.modes.pooled import augmentation_of
 from trunkline.training.nets.small import LENET_SIDE, PixelNet, lenet5, plain_cnn
 
 _SPEC = PreprocessSpec(resize="squash", width=128, height=128)
-_EPOCHS, _BATCH = 40, 64
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS, _BATCH = 6000, 8, 60, 64
 _RATE, _WEIGHT_DECAY, _DROPOUT = 2e-3, 0.05, 0.3
 _LARGEST_BYTES = 4 * 1024**3
 
@@ -37,9 +37,11 @@ def train_scratch(job: Job) -> Fitted:
         validation = PixelBatches(_pixels(job, job.validation, spec), validation_truth, "none")
     decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     groups = [{"params": list(net.parameters()), "lr": options.rate or _RATE, "weight_decay": decay}]
-    plan = Plan(options.epochs or _EPOCHS, options.batch or _BATCH, groups, "scratch")
-    epochs = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
-    return Fitted(net, (IMAGE,), spec, epochs, {"net": job.request.net})
+    batch = options.batch or _BATCH
+    epochs = options.epochs or min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, _STEPS * batch // len(truth)))
+    plan = Plan(epochs, batch, groups, "scratch")
+    curve = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
+    return Fitted(net, (IMAGE,), spec, curve, {"net": job.request.net}, validation=validation)
 
 
 def _body(net: str, spec: PreprocessSpec, dropout: float) -> tuple[nn.Module, int]:

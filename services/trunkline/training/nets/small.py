@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 _WIDTHS = (32, 64, 128, 256, 256)
+_SMALL_WIDTHS = (16, 32, 64, 128)
 _SMALL = 64  # pixels; larger pictures are halved by the first convolution
 LENET_SIDE = 32
 
@@ -55,14 +56,15 @@ def plain_cnn(channels: int, height: int, width: int, dropout: float) -> tuple[n
     """
     side = min(height, width)
     steps = max(1, int(math.log2(side / 4)))
+    widths = _WIDTHS if side > _SMALL else _SMALL_WIDTHS
     layers: list[nn.Module] = []
     before = channels
     if side > _SMALL:
-        layers += _stage(before, _WIDTHS[0], stride=2)[:3]
-        before, steps = _WIDTHS[0], steps - 1
-    for number in range(min(steps, len(_WIDTHS))):
-        layers += [*_stage(before, _WIDTHS[number]), *_stage(_WIDTHS[number], _WIDTHS[number]), nn.MaxPool2d(2)]
-        before = _WIDTHS[number]
+        layers += _stage(before, widths[0], stride=2)
+        before, steps = widths[0], steps - 1
+    for after in widths[:steps]:
+        layers += [*_stage(before, after), *_stage(after, after), nn.MaxPool2d(2)]
+        before = after
     positions = 4 if side <= _SMALL and height == width else 1
     layers += [nn.AdaptiveAvgPool2d(positions), nn.Flatten(), nn.Dropout(dropout)]
     return nn.Sequential(*layers), before * positions**2

@@ -64,6 +64,7 @@ class TrainingRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     LICENCE_FIELD_NUMBER: _builtins.int
     AUGMENTATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head: 1 to 63 of a-z 0-9 . _ - that start with a letter or digit."""
     data: _builtins.str
@@ -71,7 +72,7 @@ class TrainingRequest(_message.Message):
     task: _builtins.str
     """What to learn: classification (the default), regression, or another task that can be learned."""
     mode: _builtins.str
-    """How: features (the default), transfer, finetune or scratch."""
+    """How: pretrained, features (the default), transfer, finetune or scratch."""
     backbone: _builtins.str
     """Backbone to learn on, by name."""
     views: _builtins.int
@@ -88,6 +89,8 @@ class TrainingRequest(_message.Message):
     """Terms of the data, for the card."""
     augmentation: _builtins.str
     """What the other views of a picture are: none, mirror, flips or photo."""
+    source: _builtins.str
+    """Classifier that mode pretrained uses as it is."""
     @_builtins.property
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns to learn, for regression; all columns of numbers where empty."""
@@ -138,10 +141,11 @@ class TrainingRequest(_message.Message):
         options: Global___FitOptions | None = ...,
         licence: _builtins.str | None = ...,
         augmentation: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "augmentation", b"augmentation", "backbone", b"backbone", "licence", b"licence", "net", b"net", "options", b"options", "spec", b"spec", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "augmentation", b"augmentation", "backbone", b"backbone", "licence", b"licence", "net", b"net", "options", b"options", "source", b"source", "spec", b"spec", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "features", b"features", "licence", b"licence", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "spec", b"spec", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "features", b"features", "licence", b"licence", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "source", b"source", "spec", b"spec", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__augmentation: _TypeAlias = _typing.Literal["augmentation"]  # noqa: Y015
     _WhichOneofArgType__augmentation: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation"]  # noqa: Y015
@@ -151,6 +155,8 @@ class TrainingRequest(_message.Message):
     _WhichOneofArgType__licence: _TypeAlias = _typing.Literal["_licence", b"_licence"]  # noqa: Y015
     _WhichOneofReturnType__net: _TypeAlias = _typing.Literal["net"]  # noqa: Y015
     _WhichOneofArgType__net: _TypeAlias = _typing.Literal["_net", b"_net"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
     _WhichOneofReturnType__test_split: _TypeAlias = _typing.Literal["test_split"]  # noqa: Y015
@@ -167,6 +173,8 @@ class TrainingRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__licence) -> _WhichOneofReturnType__licence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__net) -> _WhichOneofReturnType__net | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tail) -> _WhichOneofReturnType__tail | None: ...
     @_typing.overload
