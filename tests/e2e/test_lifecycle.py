@@ -122,7 +122,7 @@ def test_a_gateway_without_services_behind_it_is_not_ready(tmp_path):
         try:
             with Client(address) as client:
                 with pytest.raises(ServiceError, match="ready"):
-                    client.wait_ready(timeout_s=3)
+                    client.wait_ready(timeout_s=8)
                 with pytest.raises(ServiceError) as caught:
                     client.classify(b"x", head="imagenet")
             assert caught.value.code == "UNAVAILABLE"

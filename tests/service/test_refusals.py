@@ -66,11 +66,18 @@ async def test_a_head_whose_golden_answer_does_not_hold_costs_itself_alone(form,
 
 async def test_several_heads_of_a_task_ask_for_a_name(form, photos, models, tmp_path):
     repository = repository_with_head(models, tmp_path, "second")
-    async with form(models=repository) as host, AsyncClient(host.address) as client:
+    async with form(models=repository, default_heads=()) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)
         error = await refused(client, image=photos[0])
     assert error.code == "NOT_FOUND"
     assert "imagenet, second" in error.message
+
+
+async def test_of_several_heads_the_default_one_answers(form, photos, models, tmp_path):
+    repository = repository_with_head(models, tmp_path, "second")
+    async with form(models=repository, default_heads=("second",)) as host, AsyncClient(host.address) as client:
+        await client.wait_ready(timeout_s=30)
+        assert (await client.classify(photos[0])).head == "second"
 
 
 async def test_a_full_queue_says_when_to_try_again(photos):

@@ -44,7 +44,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, workers)
         heads = _load_heads(settings, workers, backbone_digest=backbone.info.digest)
-        directory = Directory(backbone, [heads])
+        directory = Directory(backbone, [heads], settings.default_heads)
         await directory.refresh()
         host = Host(settings)
         _add_gateway(host, settings, directory)
@@ -109,7 +109,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
             for address in addresses
         ]
         (to_catalog, _), backbone, *heads = zip(channels, addresses, strict=True)
-        directory = Directory(RemoteBackbone(*backbone), [RemoteHeads(*each) for each in heads])
+        runners = [RemoteHeads(*each) for each in heads]
+        directory = Directory(RemoteBackbone(*backbone), runners, settings.default_heads)
         host = Host(settings)
         _add_gateway(host, settings, directory)
         passed_on = forward(

@@ -50,7 +50,7 @@ class Client:
         """The `top_k` (5 by default) most probable classes, best first.
 
         `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may
-        be left out where just one classification head is served. Raises as encode_image does, too.
+        be left out where just one classification head is served, or one is the default. Raises as encode_image does, too.
         """
         request = messages.classify_request(encode_image(image), head, top_k)
         return messages.classify_answer(self._call(self._vision.Classify, request, timeout_s))
@@ -58,7 +58,7 @@ class Client:
     def regress(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> RegressAnswer:
         """One estimate with its unit for each target of a regression head, in their order.
 
-        `image` is as for classify. `head` may be left out where just one regression head is served. An estimate
+        `image` is as for classify. `head` may be left out as for classify. An estimate
         may lie outside of the range that the head was trained on. Raises as encode_image does, too.
         """
         request = messages.regress_request(encode_image(image), head)

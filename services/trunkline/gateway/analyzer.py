@@ -79,11 +79,11 @@ class Analyzer:
     async def ask_one(
         self, image: bytes, task: str, head: str, params: Mapping[str, Any], timeout_s: float
     ) -> Analysis:
-        """One required question to a head of a task; the only one of the task where `head` is empty.
+        """One required question to a head of a task; the default one of the task where `head` is empty.
 
         Raises NotFoundError, WrongTaskError, and what the backbone and the head raise.
         """
-        entry = self._directory.resolve(head) if head else self._directory.only_head_of(task)
+        entry = self._directory.resolve(head) if head else self._directory.default_head_of(task)
         if entry.info.task != task:
             raise _wrong_task(entry.info, task)
         ask = Ask(head or entry.info.name, params, required=True)

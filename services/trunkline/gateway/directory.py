@@ -27,9 +27,13 @@ class Directory:
     A service that is down keeps its entry, so that its heads are UNAVAILABLE rather than unknown.
     """
 
-    def __init__(self, backbone: FeatureSource, runners: Sequence[HeadRunner]) -> None:
+    def __init__(
+        self, backbone: FeatureSource, runners: Sequence[HeadRunner], default_heads: Sequence[str] = ()
+    ) -> None:
+        """default_heads: those that answer where none is named and several of the task are served."""
         self.source = backbone
         self._runners = tuple(runners)
+        self._defaults = frozenset(default_heads)
         self._backbone: BackboneInfo | None = None
         self._heads_by_runner: dict[int, Sequence[HeadInfo]] = {}
         self._silent: set[int] = set()
@@ -109,11 +113,12 @@ class Directory:
         known = ", ".join(sorted(self._entries)) or "none"
         raise NotFoundError(f"there is no head {name!r}; heads served: {known}", head=name)
 
-    def only_head_of(self, task: str) -> HeadEntry:
-        """The one head of a task. Raises NotFoundError where there is none or more than one."""
+    def default_head_of(self, task: str) -> HeadEntry:
+        """The one head of a task, or of several the one among the default heads. Raises NotFoundError."""
         found = [info.name for info in self.heads() if info.task == task]
-        if len(found) == 1:
-            return self.resolve(found[0])
+        preferred = found if len(found) == 1 else [name for name in found if name in self._defaults]
+        if len(preferred) == 1:
+            return self.resolve(preferred[0])
         if not found and not self.complete:
             raise ServiceUnavailableError(f"no {task} head is known yet, as not every head service has answered")
         if not found:

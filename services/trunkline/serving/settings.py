@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of the model repository")
     backbone: str = Field("efficientnet-lite0", description="the backbone to serve, NAME or NAME/VERSION")
     heads: CommaList = Field((), description="heads to load; all in the repository where empty")
+    default_heads: CommaList = Field(
+        ("imagenet",), description="heads that answer where none is named and several of the task are served"
+    )
     heads_path: CommaList = Field((), description="further folders in which tasks (head.py) are looked for")
     backbone_address: str = Field("127.0.0.1:8501", description="where the gateway finds the backbone service")
     head_addresses: CommaList = Field(
@@ -65,7 +68,7 @@ class Settings(BaseSettings):
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
 
-    @field_validator("heads", "heads_path", "head_addresses", mode="before")
+    @field_validator("heads", "default_heads", "heads_path", "head_addresses", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.progress import Epoch
+from trunkline.core.train_request import FitOptions
 from trunkline.training.batches import MapBatches
 from trunkline.training.compute import share_before
 from trunkline.training.features import Stored
@@ -36,7 +37,8 @@ def train_tailed(job: Job) -> Fitted:
     tail = Tail(job.backbone.read_model(), start, after)
     stored = views_stored(job, job.train, recipe, views_of(job))
     _check(tail, start, stored[0][0])
-    small = fit_pooled(job, recipe, stored)
+    # What is asked for is for the tail; the small net before it has its own defaults.
+    small = fit_pooled(job, recipe, stored, FitOptions(dropout=options.dropout, seed=options.seed))
     net = TailedNet(tail, small.net)
     truth, validation_truth = truths(job)
     train = MapBatches(stored, start, truth)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch
+from trunkline.core.train_request import FitOptions
 from trunkline.training.augment import Kind
 from trunkline.training.batches import VectorBatches
 from trunkline.training.data.dataset import Sample
@@ -40,7 +41,7 @@ class Small:
 def train_pooled(job: Job) -> Fitted:
     """Raises InvalidRequestError for a feature that the backbone has not, DataInvalidError for a broken picture."""
     recipe = recipe_of(job, tuple(job.store.widths(job.request.features or FEATURES)))
-    small = fit_pooled(job, recipe, views_stored(job, job.train, recipe, views_of(job)))
+    small = fit_pooled(job, recipe, views_stored(job, job.train, recipe, views_of(job)), job.request.options)
     return Fitted(small.net, recipe.features, recipe.spec, small.epochs, validation=small.validation)
 
 
@@ -70,9 +71,8 @@ def views_stored(job: Job, samples: Sequence[Sample], recipe: Recipe, views: int
     return job.store.stored(samples, recipe, views, lambda done, total: job.watcher.stage("features", done, total))
 
 
-def fit_pooled(job: Job, recipe: Recipe, stored: list[list[Stored]]) -> Small:
+def fit_pooled(job: Job, recipe: Recipe, stored: list[list[Stored]], options: FitOptions) -> Small:
     """Fit the small net on the vectors of stored views."""
-    options = job.request.options
     truth, validation_truth = truths(job)
     train = VectorBatches(stored, truth)
     validation, seen = None, views_stored(job, job.validation, recipe, 1)

@@ -32,7 +32,7 @@ class ClassifyRequest(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
     head: _builtins.str
-    """A classification head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served."""
+    """A classification head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served, or one is a default."""
     top_k: _builtins.int
     """How many classes to answer, 1 to 1000; 5 where it is not set."""
     @_builtins.property
@@ -101,7 +101,7 @@ class RegressRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     head: _builtins.str
-    """A regression head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served."""
+    """A regression head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served, or one is a default."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The picture."""
