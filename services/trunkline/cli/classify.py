@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def classify(
     images: Images,
     head: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Classification head; not needed where just one is served, or for the default.")
+        str | None, typer.Option(metavar="NAME", help="Classification head; may be left out for the default one.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, max=1000, metavar="K", help="How many classes to answer.")] = 5,
     json: Json = False,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def regress(
     images: Images,
     head: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Regression head; not needed where just one is served, or for the default.")
+        str | None, typer.Option(metavar="NAME", help="Regression head; may be left out for the default one.")
     ] = None,
     json: Json = False,
     draw: Draw = None,

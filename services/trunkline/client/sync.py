@@ -50,7 +50,8 @@ class Client:
         """The `top_k` (5 by default) most probable classes, best first.
 
         `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may
-        be left out where just one classification head is served, or one is the default. Raises as encode_image does, too.
+        be left out where just one classification head is served, or one is the default. Raises as encode_image
+        does, too.
         """
         request = messages.classify_request(encode_image(image), head, top_k)
         return messages.classify_answer(self._call(self._vision.Classify, request, timeout_s))
