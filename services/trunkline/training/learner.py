@@ -56,13 +56,14 @@ class TaskLearner(Protocol):
     """One task on one data set.
 
     output: name of the head's output. metric: name of what `measure` measures. rising: whether more is better.
-    augmentation: kind that keeps the truth of a sample true.
+    augmentation: kind that keeps the truth of a sample true. dropout: share in nets that are trained from scratch.
     """
 
     output: ClassVar[str]
     metric: ClassVar[str]
     rising: ClassVar[bool]
     augmentation: ClassVar[str]
+    dropout: ClassVar[float]
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: "Any") -> None:
         """options: the TrainRequest. Raises InvalidRequestError where the data has nothing to learn for this task."""

@@ -20,6 +20,7 @@ class Learner:
     metric: ClassVar[str] = "accuracy"
     rising: ClassVar[bool] = True
     augmentation: ClassVar[str] = "photo"
+    dropout: ClassVar[float] = 0.3
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if len(classes) < 2:

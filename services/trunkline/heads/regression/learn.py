@@ -26,6 +26,7 @@ class Learner:
     metric: ClassVar[str] = "rmse"
     rising: ClassVar[bool] = False
     augmentation: ClassVar[str] = "none"
+    dropout: ClassVar[float] = 0.0  # it blurs what is measured exactly
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if not targets:

@@ -20,14 +20,14 @@ from trunkline.training.nets.small import LENET_SIDE, PixelNet, lenet5, plain_cn
 
 _SPEC = PreprocessSpec(resize="squash", width=128, height=128)
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS, _BATCH = 6000, 8, 60, 64
-_RATE, _WEIGHT_DECAY, _DROPOUT = 2e-3, 0.05, 0.3
+_RATE, _WEIGHT_DECAY = 2e-3, 0.05
 _LARGEST_BYTES = 4 * 1024**3
 
 
 def train_scratch(job: Job) -> Fitted:
     """Raises InvalidRequestError where the pictures do not fit the net or the memory."""
     options, spec = job.request.options, job.request.spec or _SPEC
-    dropout = _DROPOUT if options.dropout is None else options.dropout
+    dropout = job.learner.dropout if options.dropout is None else options.dropout
     body, width = _body(job.request.net, spec, dropout)
     net = PixelNet(body, job.learner.answer_layer(width))
     truth, validation_truth = truths(job)

@@ -9,6 +9,7 @@ _WIDTHS = (32, 64, 128, 256, 256)
 _SMALL_WIDTHS = (16, 32, 64, 128)
 _SMALL = 64  # pixels; larger pictures are halved by the first convolution
 LENET_SIDE = 32
+_PLACES, _HIDDEN = 4, 128
 
 
 class PixelNet(nn.Module):
@@ -52,7 +53,7 @@ def lenet5(channels: int, dropout: float) -> tuple[nn.Module, int]:
 def plain_cnn(channels: int, height: int, width: int, dropout: float) -> tuple[nn.Module, int]:
     """Stages of two 3x3 convolutions with batch norm, halved until 4 pixels are left; and its width.
 
-    Small pictures keep the 4x4 positions of the last stage, large ones are averaged over them.
+    Small pictures keep the 4x4 places of the last stage, which a further layer joins; large ones are averaged.
     """
     side = min(height, width)
     steps = max(1, int(math.log2(side / 4)))
@@ -65,9 +66,10 @@ def plain_cnn(channels: int, height: int, width: int, dropout: float) -> tuple[n
     for after in widths[:steps]:
         layers += [*_stage(before, after), *_stage(after, after), nn.MaxPool2d(2)]
         before = after
-    positions = 4 if side <= _SMALL and height == width else 1
-    layers += [nn.AdaptiveAvgPool2d(positions), nn.Flatten(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers), before * positions**2
+    if side <= _SMALL and height == width:
+        places = [nn.AdaptiveAvgPool2d(_PLACES), nn.Flatten(), nn.Linear(before * _PLACES**2, _HIDDEN), nn.ReLU()]
+        return nn.Sequential(*layers, *places, nn.Dropout(dropout)), _HIDDEN
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)), before
 
 
 def _stage(before: int, after: int, stride: int = 1) -> list[nn.Module]:

@@ -1,0 +1,43 @@
+"""The heads that ship, on real pictures they were never trained on, through a real service."""
+
+import numpy as np
+import pytest
+
+from trunkline.client import Client
+from trunkline.core.repository import Repository
+
+pytest.importorskip("lightning", reason="needs the train extra: pip install -e '.[train]'")
+
+from trunkline.training.data.read import read_dataset
+
+EVERY = 40  # one of so many test pictures
+
+
+def test_flowers102_names_flowers(datasets, target, models):
+    labels = Repository(models).head("flowers102").labels
+    dataset = read_dataset(datasets / "flowers102")
+    assert dataset.classes == labels
+    samples = dataset.of_split("test")[::EVERY]
+    with Client(target) as client:
+        answers = [client.classify(sample.read(), head="flowers102", top_k=1) for sample in samples]
+    right = [answer.result.labels[0].label == labels[s.label] for answer, s in zip(answers, samples, strict=True)]
+    assert len(samples) > 100
+    assert np.mean(right) >= 0.88  # its card says more; 125 pictures vary by some percent
+
+
+def test_digit_angle_measures_angles(datasets, target):
+    samples = read_dataset(datasets / "mnist", targets=("angle",)).of_split("test")[::EVERY]
+    with Client(target) as client:
+        values = [client.regress(sample.read(), head="digit-angle").result.values for sample in samples]
+    assert {(value.name, value.unit) for each in values for value in each} == {("angle", "deg")}
+    off = np.array([each[0].value - sample.targets[0] for each, sample in zip(values, samples, strict=True)])
+    assert len(samples) == 250
+    assert np.sqrt((off**2).mean()) < 9  # answering the mean is off by 26
+
+
+@pytest.mark.parametrize("head", ["flowers102", "digit-angle"])
+def test_cards_name_data_terms_and_command(models, head):
+    card = (Repository(models).head(head).path / "CARD.md").read_text()
+    assert "Terms:" in card
+    assert "trunkline train" in card
+    assert "not stated" not in card.partition("Terms:")[2].partition("\n")[0]
