@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.versions import known_answer, repository, write_version
+from tests.service.bundles import linked_repository
+from tests.service.versions import known_answer, write_version
 from trunkline.client import AsyncCatalogClient, AsyncClient
 from trunkline.core.catalog import pin_default
 from trunkline.testing import serve, serve_split
@@ -33,7 +34,7 @@ class Seen:
 @pytest.mark.parametrize(("form", "swaps"), [(serve, 100), (serve_split, 100)])
 async def test_swaps_under_load_lose_and_spoil_no_answer(form, swaps, models, tmp_path, photos, capsys, caplog):
     caplog.set_level(logging.INFO, "trunkline.serving.session")
-    store = repository(models, tmp_path)
+    store = linked_repository(models, tmp_path)
     for version in range(1, VERSIONS + 1):
         write_version(store, "dots", version)
         pin_default(store, "dots")
@@ -92,7 +93,7 @@ async def call(
 
 def test_the_versions_differ_by_more_than_rounding(models, tmp_path, photos: list[Path]):
     """Otherwise a wrong answer would not be seen."""
-    store = repository(models, tmp_path)
+    store = linked_repository(models, tmp_path)
     answers = {}
     for version in range(1, VERSIONS + 1):
         write_version(store, "dots", version)

@@ -165,7 +165,9 @@ def test_without_any_answer_no_picture_is_written(target, bad, tmp_path):
 def test_an_unknown_head_is_one_line_that_names_those_there_are(target, coffee):
     done = run("classify", coffee, "--head", "nope", "--target", target)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"trunkline: {coffee}: there is no head 'nope'; heads served: imagenet\n"
+    assert done.stderr.startswith(f"trunkline: {coffee}: there is no head 'nope'; heads served: ")
+    assert "imagenet" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", [["classify"], ["regress"], ["analyze", "--head", "imagenet"]])
@@ -342,7 +344,7 @@ def test_an_unknown_model_is_one_line_that_names_those_there_are(models, name):
 
 def test_models_of_a_running_service(target):
     rows = json.loads(run("models", "list", "--target", target, "--json").stdout)
-    assert [(row["kind"], row["name"]) for row in rows] == [("head", "imagenet")]
+    assert ("head", "imagenet") in {(row["kind"], row["name"]) for row in rows}
     shown = json.loads(run("models", "show", "imagenet", "--target", target, "--json").stdout)
     assert len(shown["labels"]) == 1000
     assert "imagenet" in run("models", "show", "imagenet", "--target", target).stdout

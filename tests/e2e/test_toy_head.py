@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.service.bundles import linked_repository
 from trunkline.client import AsyncClient
 from trunkline.core.bundle import write_golden
 from trunkline.core.repository import Repository
@@ -63,11 +64,7 @@ def toy(tmp_path, models) -> dict[str, object]:
     task.mkdir(parents=True)
     (task / "__init__.py").touch()
     (task / "head.py").write_text(HEAD_PY)
-    repository = tmp_path / "models"
-    for kind in ("backbones", "heads"):
-        (repository / kind).mkdir(parents=True)
-        for model in (models / kind).iterdir():
-            (repository / kind / model.name).symlink_to(model)
+    repository = linked_repository(models, tmp_path)
     write_toy_bundle(repository / "heads/toy/1", Repository(models).backbone("efficientnet-lite0").manifest)
     return {"models": repository, "heads_path": (str(tmp_path / "heads"),)}
 

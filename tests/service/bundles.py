@@ -34,12 +34,12 @@ def repository_with_head(
 
 
 def linked_repository(models: Path, folder: Path) -> Path:
-    """A repository in `folder` that holds the shipped models as links."""
+    """A repository in `folder` that holds the shipped backbone and the head imagenet as links."""
     repository = folder / "models"
-    for kind in ("backbones", "heads"):
-        (repository / kind).mkdir(parents=True)
-        for model in (models / kind).iterdir():
-            (repository / kind / model.name).symlink_to(model)
+    for model in ("backbones/efficientnet-lite0", "heads/imagenet"):
+        link = repository / model
+        link.parent.mkdir(parents=True)
+        link.symlink_to((models / model).resolve())
     return repository
 
 

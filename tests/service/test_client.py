@@ -123,7 +123,10 @@ async def test_a_required_head_fails_the_call(call, address, coffee):
 
 
 async def test_heads_are_listed_by_task_and_described(call, address):
-    (head,) = await call(address, "list_heads", task="classification")
+    heads = await call(address, "list_heads", task="classification")
+    assert [each.name for each in heads] == sorted(each.name for each in heads)
+    assert {each.task for each in heads} == {"classification"}
+    (head,) = (each for each in heads if each.name == "imagenet")
     assert (head.name, head.ready, head.features, len(head.labels)) == ("imagenet", True, ("pooled",), 1000)
     assert await call(address, "list_heads", task="juggling") == []
     assert await call(address, "get_head", "imagenet") == head

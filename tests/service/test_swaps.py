@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.service.versions import known_answer, repository, write_version
+from tests.service.bundles import linked_repository
+from tests.service.versions import known_answer, write_version
 from trunkline.client import AsyncClient, ServiceError
 from trunkline.core.catalog import change_catalog, pin_default
 from trunkline.core.errors import NotFoundError
@@ -38,7 +39,7 @@ def form(request):
 @pytest.fixture
 def store(models, tmp_path):
     """A repository in which the head `dots` has version 1."""
-    made = repository(models, tmp_path)
+    made = linked_repository(models, tmp_path)
     write_version(made, "dots", 1)
     return made
 

@@ -24,16 +24,6 @@ PIXELS = PreprocessSpec(resize="squash", width=64, height=64)
 CLASSES = 3
 
 
-def repository(models: Path, folder: Path) -> Path:
-    """A repository with links to the shipped models; what is written into it stays in `folder`."""
-    made = folder / "models"
-    for kind in ("backbones", "heads"):
-        (made / kind).mkdir(parents=True)
-        for model in (models / kind).iterdir():
-            (made / kind / model.name).symlink_to(model.resolve())
-    return made
-
-
 def write_version(models: Path, name: str, version: int, *, seed: int | None = None, **changes: object) -> Path:
     """Put a version in place, whole at once; `changes` are fields of its manifest. Returns its folder."""
     backbone = Repository(models).backbone(BACKBONE).manifest

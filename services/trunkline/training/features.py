@@ -117,7 +117,8 @@ class FeatureStore:
     def _path(self, data: bytes, recipe: Recipe, view: int) -> Path:
         digest = hashlib.sha256(data)
         # All pictures as they are share one entry, whatever augmentation the others get.
-        seen = f"{VERSION}|{recipe.augmentation}|{recipe.seed}|{view}" if view else ""
+        seed = recipe.seed if recipe.augmentation != "mirror" else 0
+        seen = f"{VERSION}|{recipe.augmentation}|{seed}|{view}" if view else ""
         text = f"{recipe.spec.fingerprint}|{recipe.features}|{seen}|{self._digest}"
         digest.update(text.encode())
         name = digest.hexdigest()
