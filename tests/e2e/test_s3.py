@@ -1,21 +1,21 @@
 """Models in an object store: real processes against a real server that speaks S3, on loopback."""
 
 import json
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from tests.conftest import ROOT, start_server
+from tests.conftest import start_server
 from tests.e2e.test_lifecycle import wait_until
 from tests.service.crops import CLASSES, class_folders
 from tests.service.versions import BACKBONE, write_version
 from tests.unit.test_publishing import built
 from trunkline.catalog.catalog import Catalog
+from trunkline.cli.main import app
 from trunkline.client import Client
 from trunkline.core.catalog import current_catalog
 from trunkline.core.repository import Repository
@@ -40,18 +40,10 @@ class Bucket:
     def environment(self, machine: str) -> dict[str, str]:
         return {**self.s3.environment, **QUICK, "TRUNKLINE_MODELS_CACHE": str(self.folder / machine)}
 
-    def run(self, *arguments: str) -> dict:
-        """A command on a machine of its own, without the mirror of the service."""
-        done = subprocess.run(
-            [sys.executable, "-m", "trunkline.cli.main", *arguments, "--models", self.url, "--json"],
-            env={**os.environ, **self.environment("desk")},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
+    def command(self, *arguments: str) -> Any:
+        """What a command of this machine prints, in this process: torch takes long to import."""
+        done = CliRunner().invoke(app, [*arguments, "--models", self.url, "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
     def upload(self, folder: Path, path: str, leave_out: str = "") -> None:
@@ -79,32 +71,41 @@ def here(s3, monkeypatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_head_is_trained_into_the_store_served_from_it_and_changed_there(bucket, models, samples, tmp_path):
+def test_a_head_is_trained_into_the_store_served_from_it_and_changed_there(
+    bucket, here, samples, tmp_path, monkeypatch
+):
     pytest.importorskip("lightning", reason="needs the train extra: pip install -e '.[train]'")
-    data = class_folders(tmp_path / "data", samples, {"train": 6, "test": 3})
+    monkeypatch.setenv("TRUNKLINE_MODELS_CACHE", str(tmp_path / "desk"))
+    data = class_folders(tmp_path / "data", samples, {"train": 4, "test": 2})
     photo = data / "test/coffee/0.jpg"
-    learn = ("train", "--data", str(data), "--name", "photos", "--width", "64", "--epochs", "4")
-    with start_server(tmp_path / "log", "--models", bucket.url, **bucket.environment("server")) as server:
-        made = bucket.run(*learn, "--cache", str(tmp_path / "cache"))
+
+    def learn() -> dict:
+        options = ("--width", "64", "--epochs", "2", "--cache", str(tmp_path / "cache"))
+        return bucket.command("train", "--data", str(data), "--name", "photos", *options)
+
+    with (
+        start_server(tmp_path / "log", "--models", bucket.url, **bucket.environment("server")) as server,
+        Client(server.address) as client,
+    ):
+        made = learn()
         assert (made["head"], made["version"]) == ("photos", "1")
-        with Client(server.address) as client:
-            wait_until(lambda: "photos" in {head.name for head in client.list_heads()})
-            assert client.classify(photo, head="photos").result.labels[0].label in CLASSES
-            assert bucket.run(*learn, "--cache", str(tmp_path / "cache"))["version"] == "2"
-            # A version that is being uploaded: without its manifest it is none.
-            desk = next((tmp_path / "desk").iterdir())
-            bucket.upload(desk / "heads/photos/2", "heads/photos/7", leave_out="manifest.json")
-            rows = {row["name"]: row for row in bucket.run("models", "list")}
-            assert rows["photos"]["versions"] == ["1", "2"]
-            assert rows["photos"]["default"] == "1"
-            assert client.classify(photo, head="photos").version == "1"
-            assert bucket.run("models", "promote", "photos", "2", "--margin", "1")["default"] == 2
-            wait_until(lambda: client.classify(photo, head="photos").version == "2")
-            assert bucket.run("models", "rollback", "photos")["default"] == 1
-            wait_until(lambda: client.classify(photo, head="photos").version == "1")
-            found = bucket.run("evaluate", "--head", "photos", "--data", str(data))
-            assert (found["version"], found["count"]) == ("1", 9)
-        assert "/7" not in server.log
+        wait_until(lambda: "photos" in {head.name for head in client.list_heads()})
+        assert client.classify(photo, head="photos").result.labels[0].label in CLASSES
+        assert learn()["version"] == "2"
+        # One that is being uploaded: without its manifest it is no version.
+        bucket.upload(next((tmp_path / "desk").glob("*/heads/photos/2")), "heads/photos/7", leave_out="manifest.json")
+        wait_until(lambda: "photos/2 came from" in server.log)
+        rows = {row["name"]: row for row in bucket.command("models", "list")}
+        assert rows["photos"]["versions"] == ["1", "2"]
+        assert rows["photos"]["default"] == "1"
+        assert client.classify(photo, head="photos").version == "1"
+        assert bucket.command("models", "promote", "photos", "2", "--margin", "1")["default"] == 2
+        wait_until(lambda: client.classify(photo, head="photos").version == "2")
+        assert bucket.command("models", "rollback", "photos")["default"] == 1
+        wait_until(lambda: client.classify(photo, head="photos").version == "1")
+        found = bucket.command("evaluate", "--head", "photos", "--data", str(data))
+        assert (found["version"], found["count"]) == ("1", 6)
+    assert "photos/7" not in server.log
 
 
 def test_serving_outlives_the_store_and_follows_it_again(bucket, models, photos, tmp_path, s3, here):
@@ -121,11 +122,10 @@ def test_serving_outlives_the_store_and_follows_it_again(bucket, models, photos,
             wait_until(lambda: "going on with what was there" in server.log)
             for photo in photos * 3:
                 assert client.classify(photo, "dots", timeout_s=30).version == "1"
-        wait_until(lambda: "answers again" in server.log)
         folder = write_version(made, "dots", 2)
         store.publish([(folder, Repository(made).head("dots", 2).manifest)])
         store.change_catalog("dots", lambda state: state.promoted(2))
-        wait_until(lambda: client.classify(photos[0], "dots").version == "2")
+        wait_until(lambda: client.classify(photos[0], "dots").version == "2", timeout_s=60)
 
 
 def test_those_who_publish_at_the_same_moment_get_versions_of_their_own(empty, tmp_path, here):
