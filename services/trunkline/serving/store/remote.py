@@ -22,6 +22,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 _CONDITION_FAILED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # what S3 says
 _log = logging.getLogger(__name__)
+for _talkative in ("aiobotocore", "botocore"):  # which credentials they found, each time
+    logging.getLogger(_talkative).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
