@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgresql import PostgreSQL, private_postgresql
+from tests.s3 import S3, private_s3
 from trunkline.client import Client
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +93,13 @@ def free_port() -> int:
 def postgresql() -> Iterator[PostgreSQL]:
     """A private PostgreSQL, or a skip that says what is missing."""
     with private_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A private S3 server, or a skip that says what is missing."""
+    with private_s3(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 

@@ -26,6 +26,7 @@ from trunkline.core.errors import (
 )
 from trunkline.core.evaluation import Evaluation, deciding_metric, evaluation_digest
 from trunkline.core.models import Canary, HeadCatalog
+from trunkline.core.publishing import move_into_place
 
 SAMPLES = {"data": "flowers", "split": "test", "count": 10, "digest": "a" * 64}
 
@@ -75,9 +76,6 @@ def test_of_two_first_versions_the_one_that_was_there_is_the_default(tmp_path):
 
 
 def test_publishing_pins_the_default(tmp_path):
-    pytest.importorskip("torch")
-    from trunkline.training.export.folders import move_into_place
-
     for version in (1, 2):
         folder = write_bundle(tmp_path / f"aside-{version}", head_manifest("dots", version))
         move_into_place(tmp_path, [(folder, HeadManifest.model_validate(head_manifest("dots", version)))])

@@ -4,7 +4,6 @@ import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,7 @@ from trunkline.jobs.leases import CRASHES_AT_MOST, LeaseLostError, Leases
 from trunkline.jobs.schema import SchemaRow
 from trunkline.jobs.store import JobStore
 
-MODELS = Path("/models")
+MODELS = "/models"
 REQUEST = TrainRequest(name="photos", data="/data", unit={"angle": "degrees"}, options=FitOptions(rate=1e-3))
 
 

@@ -17,6 +17,7 @@ from trunkline.catalog.catalog import Catalog
 from trunkline.catalog.servicer import CatalogServicer
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.repository import Repository
+from trunkline.core.store import ModelStore
 from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
@@ -29,6 +30,7 @@ from trunkline.heads.stock import Choice
 from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
+from trunkline.serving.store.opening import following, open_store
 from trunkline.serving.workers import WorkerPool
 
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
@@ -41,26 +43,29 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 
     With the train extra, the training service too; its jobs run in processes of their own.
     """
+    store = open_store(settings)
     with _workers(settings) as workers:
-        backbone = _load_backbone(settings, workers)
-        heads = _load_heads(settings, workers, backbone_digest=backbone.info.digest)
+        backbone = _load_backbone(settings, store, workers)
+        heads = _load_heads(settings, store, workers, backbone_digest=backbone.info.digest)
         directory = Directory(backbone, [heads], settings.default_heads)
         await directory.refresh()
         host = Host(settings)
         _add_gateway(host, settings, directory)
-        _add_catalog(host, settings)
-        async with training_if_installed(host, settings):
+        _add_catalog(host, store)
+        async with training_if_installed(host, settings, store):
             await host.start()
             await host.ready(*_health_names(heads))
-            async with _following(settings, heads, host, directory), _drained(host):
-                yield host
+            with following(store, settings.catalog_poll_s):
+                async with _following(settings, heads, host, directory), _drained(host):
+                    yield host
 
 
 @contextlib.asynccontextmanager
 async def backbone(settings: Settings) -> AsyncIterator[Host]:
     """The backbone service. Ready when it is entered."""
+    store = open_store(settings)
     with _workers(settings) as workers:
-        engine = _load_backbone(settings, workers)
+        engine = _load_backbone(settings, store, workers)
         host = Host(settings)
         host.add(
             backbone_servicer.SERVICE_NAME,
@@ -75,8 +80,9 @@ async def backbone(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Host]:
     """A head service with the heads of one task, or of all. Ready when it is entered."""
+    store = open_store(settings)
     with _workers(settings) as workers:
-        engine = _load_heads(settings, workers, task=task)
+        engine = _load_heads(settings, store, workers, task=task)
         host = Host(settings)
         host.add(
             head_servicer.SERVICE_NAME,
@@ -84,19 +90,22 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
         )
         await host.start()
         await host.ready(*_health_names(engine))
-        async with _following(settings, engine, host), _drained(host):
-            yield host
+        with following(store, settings.catalog_poll_s):
+            async with _following(settings, engine, host), _drained(host):
+                yield host
 
 
 @contextlib.asynccontextmanager
 async def catalog(settings: Settings) -> AsyncIterator[Host]:
     """The catalog service. Ready when it is entered."""
+    store = open_store(settings)
     host = Host(settings)
-    _add_catalog(host, settings)
+    _add_catalog(host, store)
     await host.start()
     await host.ready()
-    async with _drained(host):
-        yield host
+    with following(store, settings.catalog_poll_s):
+        async with _drained(host):
+            yield host
 
 
 @contextlib.asynccontextmanager
@@ -195,22 +204,27 @@ async def _drained(host: Host) -> AsyncIterator[None]:
         await host.drain()
 
 
-def _load_backbone(settings: Settings, workers: WorkerPool) -> BackboneEngine:
+def _load_backbone(settings: Settings, store: ModelStore, workers: WorkerPool) -> BackboneEngine:
     name, _, version = settings.backbone.partition("/")
     if version and not version.isdigit():
         raise ConfigurationError(f"setting TRUNKLINE_BACKBONE: {settings.backbone!r} is not NAME or NAME/VERSION")
-    bundle = Repository(settings.models).backbone(name, int(version) if version else None)
+    bundle = Repository(store.root).backbone(name, int(version) if version else None)
     return BackboneEngine.load(bundle, workers, settings.image_limits)
 
 
 def _load_heads(
-    settings: Settings, workers: WorkerPool, *, task: str | None = None, backbone_digest: str | None = None
+    settings: Settings,
+    store: ModelStore,
+    workers: WorkerPool,
+    *,
+    task: str | None = None,
+    backbone_digest: str | None = None,
 ) -> HeadEngine:
     add_folders(settings.heads_path)
     if task is not None and task not in tasks():
         raise ConfigurationError(f"there is no task {task!r}; known: {', '.join(tasks())}")
     engine = HeadEngine.load(
-        Repository(settings.models),
+        Repository(store.root),
         workers,
         Choice(settings.heads, task, backbone_digest),
         # A gateway may have sent a call on its way just before it heard of a change.
@@ -227,8 +241,8 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
 
 
-def _add_catalog(host: Host, settings: Settings) -> None:
-    servicer = CatalogServicer(Catalog(settings.models))
+def _add_catalog(host: Host, store: ModelStore) -> None:
+    servicer = CatalogServicer(Catalog(store.root, store.change_catalog))
     host.add(CATALOG.full_name, lambda server: add_CatalogServiceServicer_to_server(servicer, server))
 
 

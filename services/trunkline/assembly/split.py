@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from trunkline.assembly.training import missing_packages
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.repository import Repository
+from trunkline.core.store import ModelStore
 from trunkline.heads.discovery import add_folders
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import Settings
+from trunkline.serving.store.opening import open_store
 
 _RESTART_FIRST_S, _RESTART_LONGEST_S = 0.2, 10.0
 _HEALTHY_AFTER_S = 30.0
@@ -110,10 +112,11 @@ def split_plans(settings: Settings) -> list[Plan]:
     The backbone gets the cores; a head service of small heads gets one thread.
     """
     add_folders(settings.heads_path)
-    tasks = _tasks(settings)
+    store = open_store(settings)
+    tasks = _tasks(settings, store)
     ports = _free_ports(2 + len(tasks))
     backbone, catalog, *heads = (f"127.0.0.1:{port}" for port in ports)
-    models = {"TRUNKLINE_MODELS": str(settings.models.resolve())}
+    models = {"TRUNKLINE_MODELS": store.where, "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute())}
     return [
         Plan("backbone", ("backbone", "--address", backbone), models),
         *(
@@ -138,9 +141,9 @@ def split_plans(settings: Settings) -> list[Plan]:
     ]
 
 
-def _tasks(settings: Settings) -> list[str]:
+def _tasks(settings: Settings, store: ModelStore) -> list[str]:
     """Tasks of the heads to serve, in order. A version that cannot be read costs no other."""
-    repository = Repository(settings.models)
+    repository = Repository(store.root)
     found = set()
     for name in settings.heads or repository.names("head"):
         for version in repository.versions("head", name):

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from importlib.util import find_spec
 
 from trunkline.core.errors import ConfigurationError
+from trunkline.core.store import ModelStore
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
+from trunkline.serving.store.opening import following, open_store
 
 _NEEDS = ("sqlalchemy", "torch")  # the first for the service, the second for its workers
 _log = logging.getLogger(__name__)
@@ -29,30 +31,32 @@ async def training(settings: Settings) -> AsyncIterator[Host]:
         )
     if "address" not in settings.model_fields_set:
         settings = settings.model_copy(update={"address": settings.training_address})
+    store = open_store(settings)
     host = Host(settings)
-    async with training_within(host, settings):
+    async with training_within(host, settings, store):
         await host.start()
         await host.ready()
-        try:
-            yield host
-        finally:
-            await host.drain()
+        with following(store, settings.catalog_poll_s):
+            try:
+                yield host
+            finally:
+                await host.drain()
 
 
 @contextlib.asynccontextmanager
-async def training_if_installed(host: Host, settings: Settings) -> AsyncIterator[None]:
+async def training_if_installed(host: Host, settings: Settings, store: ModelStore) -> AsyncIterator[None]:
     """Add the training service to a host, or leave it out where it cannot be had: serving goes before it."""
     async with contextlib.AsyncExitStack() as stack:
         if settings.training_jobs and not missing_packages():
             try:
-                await stack.enter_async_context(training_within(host, settings))
+                await stack.enter_async_context(training_within(host, settings, store))
             except ConfigurationError as error:
                 _log.warning("no training here: %s", error)
         yield
 
 
 @contextlib.asynccontextmanager
-async def training_within(host: Host, settings: Settings) -> AsyncIterator[None]:
+async def training_within(host: Host, settings: Settings, store: ModelStore) -> AsyncIterator[None]:
     """Add the training service to a host that has not started yet; its workers end before this is left."""
     from trunkline.api.training.v1.training_service_pb2_grpc import add_TrainingServiceServicer_to_server
     from trunkline.jobs.database import Database
@@ -63,7 +67,6 @@ async def training_within(host: Host, settings: Settings) -> AsyncIterator[None]
     from trunkline.jobs.servicer import SERVICE_NAME, TrainingServicer
     from trunkline.jobs.store import JobStore
 
-    models = settings.models.absolute()
     database = Database(settings.training_database)
     scheduler = Scheduler(
         Leases(database),
@@ -71,10 +74,10 @@ async def training_within(host: Host, settings: Settings) -> AsyncIterator[None]
         max(1, settings.training_jobs),
         _environment(settings),
         settings.training_work,
-        models,
+        store.root.absolute(),
     )
-    evaluator = Evaluator(models, cpus_for(settings.training_cores))
-    servicer = TrainingServicer(JobStore(database), evaluator, models, scheduler.wake)
+    evaluator = Evaluator(store.where, cpus_for(settings.training_cores), _environment(settings))
+    servicer = TrainingServicer(JobStore(database), evaluator, store, scheduler.wake)
     host.add(SERVICE_NAME, lambda server: add_TrainingServiceServicer_to_server(servicer, server))
     # Streams end at once and workers end beside the drain, not after it.
     host.before_drain(servicer.stop)
@@ -91,6 +94,7 @@ async def training_within(host: Host, settings: Settings) -> AsyncIterator[None]
 def _environment(settings: Settings) -> dict[str, str]:
     return {
         "TRUNKLINE_TRAINING_DATABASE": settings.training_database,
+        "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute()),
         "TRUNKLINE_TRAINING_WORK": str(settings.training_work.absolute()),
         "TRUNKLINE_TRAINING_CACHE": str(settings.training_cache.absolute()),
         "TRUNKLINE_LOG_LEVEL": settings.log_level,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trunkline.catalog.gate import check_gate, check_margin
 from trunkline.core.bundle import CARD_FILE, NAME_PATTERN, Bundle, HeadManifest
-from trunkline.core.catalog import change_catalog, current_catalog
+from trunkline.core.catalog import current_catalog
 from trunkline.core.errors import (
     GateFailedError,
     InvalidRequestError,
@@ -17,6 +17,7 @@ from trunkline.core.errors import (
 )
 from trunkline.core.models import DEFAULT_MARGIN, Canary, HeadCatalog, Model, ModelVersion
 from trunkline.core.repository import Repository
+from trunkline.core.store import ChangeCatalog, FolderStore
 
 
 class Catalog:
@@ -26,9 +27,13 @@ class Catalog:
     is damaged, and StorageError where the folder cannot be written.
     """
 
-    def __init__(self, models: Path) -> None:
-        """Raises ConfigurationError where there is no such folder."""
+    def __init__(self, models: Path, change: ChangeCatalog | None = None) -> None:
+        """change: that of a store whose folder `models` is; of the folder itself where none is given.
+
+        Raises ConfigurationError where there is no such folder.
+        """
         self._repository = Repository(models)
+        self._change_catalog = change or FolderStore(models).change_catalog
 
     def models(self) -> list[Model]:
         """All heads, in order of name; what is broken has its fault."""
@@ -140,7 +145,7 @@ class Catalog:
         return self._change(name, change)
 
     def _change(self, name: str, change: Callable[[HeadCatalog], HeadCatalog]) -> Model:
-        state = change_catalog(self._repository.root, name, change)
+        state = self._change_catalog(name, change)
         versions = tuple(self._repository.versions("head", name))
         return Model(name, self._task(name, state.default), versions, state)
 

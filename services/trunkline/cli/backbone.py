@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from trunkline.cli.extras import train_extra
+from trunkline.cli.options import Models
 
 if TYPE_CHECKING:
     from trunkline.training.export import ExportReport, ExportRequest
@@ -47,9 +48,7 @@ def export(
         list[Path] | None,
         typer.Option(help="A photograph to check with, can be repeated; generated pictures otherwise."),
     ] = None,
-    models: Annotated[Path, typer.Option(envvar="TRUNKLINE_MODELS", help="The model folder to write into.")] = Path(
-        "models"
-    ),
+    models: Models = None,
 ) -> None:
     """Convert a network to a backbone bundle: ONNX file, manifest, golden vectors, card."""
     request = _request(
@@ -76,9 +75,12 @@ def _request(**fields: object) -> "ExportRequest":
     return ExportRequest(**fields)  # type: ignore[arg-type]
 
 
-def _run(request: "ExportRequest", models: Path) -> "ExportReport":
+def _run(request: "ExportRequest", models: str | None) -> "ExportReport":
+    from trunkline.serving.settings import read_settings
+    from trunkline.serving.store.opening import open_store
     from trunkline.training.export import export_backbone
 
+    store = open_store(read_settings(models=models))
     console = Console(stderr=True)
     with console.status("starting") as status:
 
@@ -86,7 +88,7 @@ def _run(request: "ExportRequest", models: Path) -> "ExportReport":
             console.print(text, highlight=False, markup=False)
             status.update(text)
 
-        return export_backbone(request, models, progress)
+        return export_backbone(request, store.root, progress, store.publish)
 
 
 def _print(report: "ExportReport") -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,7 +108,7 @@ def alias(
 
 
 @contextmanager
-def _catalog(models: Path | None, target: str | None) -> "Iterator[Catalog | CatalogClient]":
+def _catalog(models: str | None, target: str | None) -> "Iterator[Catalog | CatalogClient]":
     if target is not None:
         from trunkline.client import CatalogClient
 
@@ -118,8 +117,10 @@ def _catalog(models: Path | None, target: str | None) -> "Iterator[Catalog | Cat
         return
     from trunkline.catalog.catalog import Catalog
     from trunkline.serving.settings import read_settings
+    from trunkline.serving.store.opening import open_store
 
-    yield Catalog(read_settings(models=models).models)
+    store = open_store(read_settings(models=models))
+    yield Catalog(store.root, store.change_catalog)
 
 
 def _show(model: "Model", json: bool) -> None:

@@ -64,12 +64,13 @@ def _find_samples() -> list[Path]:
     raise ConfigurationError(f"there are no photographs in {_SAMPLES}: name some with trunkline demo PHOTO…")
 
 
-def _find_models(named: Path | None) -> Path:
+def _find_models(named: str | None) -> str:
     from trunkline.serving.settings import read_settings
 
-    folder = read_settings(models=named).models
+    models = read_settings(models=named).models
     checkout = _CHECKOUT / "models"
-    return checkout if named is None and not folder.is_dir() and checkout.is_dir() else folder
+    missing = "://" not in models and not Path(models).is_dir()
+    return str(checkout) if named is None and missing and checkout.is_dir() else models
 
 
 def _ask(service: "LocalService", pictures: list[Path]) -> "list[Asked[ClassifyAnswer]]":

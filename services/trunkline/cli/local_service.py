@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,7 +25,7 @@ class LocalService:
     ConfigurationError with the last lines of its log where it does not start.
     """
 
-    def __init__(self, models: Path, ready_within_s: float = 60.0) -> None:
+    def __init__(self, models: str, ready_within_s: float = 60.0) -> None:
         self.target = f"127.0.0.1:{_free_port()}"
         self.started_s = 0.0
         self._models = models
@@ -37,7 +36,7 @@ class LocalService:
     def __enter__(self) -> Self:
         started_at = time.monotonic()
         command = [sys.executable, "-m", "trunkline.cli.main", "serve", "--address", self.target]
-        command += ["--models", str(self._models)]
+        command += ["--models", self._models]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=_ENVIRONMENT
         )

@@ -1,7 +1,6 @@
 """`trunkline models list` and `show`: what is in the model folder, or what a service offers."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,11 +86,12 @@ def show(
         _show_card(_card_text(bundle))
 
 
-def _repository(models: Path | None) -> "Repository":
+def _repository(models: str | None) -> "Repository":
     from trunkline.core.repository import Repository
     from trunkline.serving.settings import read_settings
+    from trunkline.serving.store.opening import open_store
 
-    return Repository(read_settings(models=models).models)
+    return Repository(open_store(read_settings(models=models)).root)
 
 
 def _stored_rows(repository: "Repository") -> list[Row]:

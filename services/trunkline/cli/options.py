@@ -23,8 +23,13 @@ Target = Annotated[
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds that one call may take.")]
 Models = Annotated[
-    Path | None,
-    typer.Option("--models", metavar="DIR", help="Model folder.", show_default="TRUNKLINE_MODELS, or models"),
+    str | None,
+    typer.Option(
+        "--models",
+        metavar="DIR|URL",
+        help="Model repository: a folder, or a URL such as s3://BUCKET/PREFIX.",
+        show_default="TRUNKLINE_MODELS, or models",
+    ),
 ]
 Draw = Annotated[
     Path | None,

@@ -145,13 +145,15 @@ def train(
         _train_here(request, cache, models, json=json)
 
 
-def _train_here(request: "TrainRequest", cache: Path, models: Path | None, *, json: bool) -> None:
+def _train_here(request: "TrainRequest", cache: Path, models: str | None, *, json: bool) -> None:
     with train_extra("training"):
         from trunkline.training.run import Places, train_head
     from trunkline.serving.settings import read_settings
+    from trunkline.serving.store.opening import open_store
 
+    store = open_store(read_settings(models=models))
     with TemporaryDirectory(prefix="trunkline-train-") as work, _watcher() as watcher:
-        folder = train_head(request, Places(read_settings(models=models).models, cache, Path(work)), watcher)
+        folder = train_head(request, Places(store.root, cache, Path(work)), watcher, store.publish)
     _report(folder, json=json)
 
 
@@ -187,10 +189,11 @@ def evaluate(
     with train_extra("evaluation"):
         from trunkline.training.evaluation import evaluate_head
     from trunkline.serving.settings import read_settings
+    from trunkline.serving.store.opening import open_store
 
     with _watcher() as watcher:
         found = evaluate_head(
-            read_settings(models=models).models,
+            open_store(read_settings(models=models)).root,
             head,
             data,
             split,

@@ -7,7 +7,7 @@ is published never becomes the default by being there: pin_default before, note_
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,6 +31,11 @@ def read_catalog(models: Path, name: str) -> HeadCatalog | None:
         return None
     except OSError as error:
         raise ModelInvalidError(f"{file} cannot be read: {error.strerror}") from error
+    return parse_catalog(text, file)
+
+
+def parse_catalog(text: bytes, file: object) -> HeadCatalog:
+    """The state that `file` holds. Raises ModelInvalidError where it is damaged."""
     try:
         return HeadCatalog.model_validate_json(text)
     except ValidationError as error:
@@ -55,13 +60,13 @@ def change_catalog(models: Path, name: str, change: Callable[[HeadCatalog], Head
     written.
     """
     _versions(models, name)
-    with _locked(models, name):
+    with locked(models, name):
         before = current_catalog(models, name)
         after = change(before)
         if after == before:
             return before
         after = after.model_copy(update={"revision": before.revision + 1})
-        _write(_folder(models, name), after)
+        _write(models, name, after)
         return after
 
 
@@ -69,17 +74,27 @@ def pin_default(models: Path, name: str) -> None:
     """Keep the default what it is, whatever is added; call it before a version is moved into place."""
     if not Repository(models).versions("head", name):
         return
-    with _locked(models, name):
+    with locked(models, name):
         if read_catalog(models, name) is None:
-            _write(_folder(models, name), HeadCatalog(default=_versions(models, name)[-1]))
+            _write(models, name, HeadCatalog(default=_versions(models, name)[-1]))
 
 
 def note_published(models: Path, name: str, version: int) -> None:
     """After a version was moved into place: the first of its name becomes the default, a later one does not."""
-    with _locked(models, name):
+    with locked(models, name):
         if read_catalog(models, name) is None:
-            earlier = [other for other in _versions(models, name) if other != version]
-            _write(_folder(models, name), HeadCatalog(default=max(earlier, default=version)))
+            _write(models, name, first_catalog(_versions(models, name), version))
+
+
+def first_catalog(versions: Sequence[int], published: int) -> HeadCatalog:
+    """The state after a version was published, where there was none: what was there before stays the default."""
+    earlier = [other for other in versions if other < published]
+    return HeadCatalog(default=max(earlier, default=published))
+
+
+def catalog_text(catalog: HeadCatalog) -> bytes:
+    """What catalog.json holds."""
+    return (catalog.model_dump_json(indent=2) + "\n").encode()
 
 
 def _folder(models: Path, name: str) -> Path:
@@ -96,8 +111,8 @@ def _versions(models: Path, name: str) -> list[int]:
 
 
 @contextmanager
-def _locked(models: Path, name: str) -> Iterator[None]:
-    """Held by one thread of one process; the file stays, as removing it would let two in."""
+def locked(models: Path, name: str) -> Iterator[None]:
+    """The lock of a head, held by one thread of one process. Its file stays, as removing it would let two in."""
     file = _folder(models, name) / LOCK_FILE
     try:
         number = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -110,12 +125,17 @@ def _locked(models: Path, name: str) -> Iterator[None]:
         os.close(number)
 
 
-def _write(folder: Path, catalog: HeadCatalog) -> None:
-    aside = None
+def _write(models: Path, name: str, catalog: HeadCatalog) -> None:
+    write_catalog(models, name, catalog_text(catalog))
+
+
+def write_catalog(models: Path, name: str, text: bytes) -> None:
+    """Replace catalog.json whole; for who holds the lock. Raises StorageError."""
+    folder, aside = _folder(models, name), None
     try:
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".catalog-", delete=False) as file:
+        with tempfile.NamedTemporaryFile("wb", dir=folder, prefix=".catalog-", delete=False) as file:
             aside = Path(file.name)
-            file.write(catalog.model_dump_json(indent=2) + "\n")
+            file.write(text)
             file.flush()
             os.fchmod(file.fileno(), 0o644)  # a temporary file is its owner's alone; other services read this one
             os.fsync(file.fileno())

@@ -3,14 +3,39 @@
 import fcntl
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from trunkline.core.errors import ConfigurationError
+
 STAGING_PREFIX = ".export-"
 _LOCK_FILE = ".lock"
 _NEW_S = 10.0  # a folder is made before it is held
+
+
+@contextmanager
+def staging(models: Path) -> Iterator[Path]:
+    """A folder inside `models`, on the same file system, gone afterwards with all that is still in it.
+
+    Raises ConfigurationError where `models` cannot be written.
+    """
+    made = not models.exists()
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=models))
+    except OSError as error:
+        raise ConfigurationError(f"the model folder {models} cannot be written: {error.strerror}") from error
+    try:
+        with held(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if made:
+            with suppress(OSError):
+                models.rmdir()
 
 
 @contextmanager

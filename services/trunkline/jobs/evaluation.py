@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from google.rpc import status_pb2
@@ -18,19 +17,20 @@ EVALUATION_MODULE = "trunkline.training.evaluation_worker"
 
 
 class Evaluator:
-    """cpus: those that an evaluation may use."""
+    """models: folder or URL. cpus: those that an evaluation may use. environment: as in launcher.py."""
 
-    def __init__(self, models: Path, cpus: Sequence[int]) -> None:
+    def __init__(self, models: str, cpus: Sequence[int], environment: Mapping[str, str]) -> None:
         self._models = models
         self._cpus = cpus
+        self._environment = environment
         self._turn = asyncio.Semaphore(1)
 
     async def evaluate(self, head: str, data: str, split: str | None) -> Mapping[str, Any]:
         """head, version, data, count and metrics. Raises what evaluate_head raises; ends the process if cancelled."""
-        question = {"models": str(self._models), "head": head, "data": data, "split": split}
+        question = {"models": self._models, "head": head, "data": data, "split": split}
         async with self._turn:
             pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-            process = await start_process(("-m", EVALUATION_MODULE), {}, self._cpus, **pipes)
+            process = await start_process(("-m", EVALUATION_MODULE), self._environment, self._cpus, **pipes)
             try:
                 answer, _ = await process.communicate(json.dumps(question).encode())
             finally:

@@ -37,9 +37,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker needs to know. models: folder to publish into. since: first start of the job, seconds since 1970.
+    """What a worker needs to know. models: folder or URL to publish into.
 
-    taken: versions of the head that other jobs have published.
+    since: first start of the job, seconds since 1970. taken: versions of the head that other jobs have published.
     """
 
     job: Job

@@ -42,7 +42,7 @@ class JobRow(Base):
 
     number: in order of creation. owner: token of the worker that may write, "" where none is; lease_until: when it is
     taken for dead. handle: what the launcher knows the worker by. crashes: workers that died on it.
-    models: folder of the model repository to publish into. swept: nothing of it is left in the work folder.
+    models: folder or URL of the model repository to publish into. swept: nothing of it is left in the work folder.
     """
 
     __tablename__ = "jobs"

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -12,6 +11,7 @@ from trunkline.api.training.v1 import training_service_pb2 as pb
 from trunkline.api.training.v1 import training_service_pb2_grpc as pb_grpc
 from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
 from trunkline.core.jobs import Job, JobEvent
+from trunkline.core.store import ModelStore
 from trunkline.core.train_request import TrainRequest
 from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
@@ -26,9 +26,11 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class TrainingServicer(pb_grpc.TrainingServiceServicer):
-    """models: folder that jobs publish into. changed: called when there is something for the scheduler to do."""
+    """models: what jobs publish into. changed: called when there is something for the scheduler to do."""
 
-    def __init__(self, store: JobStore, evaluator: Evaluator, models: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: JobStore, evaluator: Evaluator, models: ModelStore, changed: Callable[[], None]
+    ) -> None:
         self._store = store
         self._evaluator = evaluator
         self._models = models
@@ -89,8 +91,8 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         found = self._store.find(request_id, wanted) if request_id else None
         if found is not None:
             return found
-        check_request(wanted, self._models)
-        return self._store.create(request_id, wanted, self._models)
+        check_request(wanted, self._models.root)
+        return self._store.create(request_id, wanted, self._models.where)
 
     async def _watch(self, job: str, after: int) -> AsyncIterator[JobEvent]:
         while True:

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -31,8 +30,8 @@ class JobStore:
             row = session.scalar(select(JobRow).where(JobRow.request_id == request_id))
             return None if row is None else _same(row, request)
 
-    def create(self, request_id: str, request: TrainRequest, models: Path) -> Job:
-        """Queue a job that publishes into `models`; the job of this request_id where there is one already.
+    def create(self, request_id: str, request: TrainRequest, models: str) -> Job:
+        """Queue a job that publishes into `models`, a folder or URL; the job of this request_id where there is one.
 
         Raises InvalidRequestError where that one has another request.
         """
@@ -47,7 +46,7 @@ class JobStore:
                     request_id=request_id,
                     name=request.name,
                     request=request.model_dump(mode="json"),
-                    models=str(models),
+                    models=models,
                     attempt=0,
                     last_sequence=0,
                     created_at=clock(session),

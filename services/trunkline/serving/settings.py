@@ -19,7 +19,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="forbid")
 
     address: str = Field("127.0.0.1:8500", description="where this process listens; port 0 takes a free one")
-    models: Path = Field(Path("models"), description="folder of the model repository")
+    models: str = Field(
+        "models",
+        description="the model repository: a folder, or the URL of an object store such as s3://BUCKET/PREFIX",
+    )
+    models_cache: Path = Field(Path("out/models"), description="folder of the mirrors of model repositories at a URL")
     backbone: str = Field("efficientnet-lite0", description="the backbone to serve, NAME or NAME/VERSION")
     heads: CommaList = Field((), description="heads to load; all in the repository where empty")
     default_heads: CommaList = Field(
@@ -72,6 +76,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
 
     @field_validator("address", "backbone_address", "catalog_address", "training_address")
     @classmethod

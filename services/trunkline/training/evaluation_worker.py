@@ -8,7 +8,9 @@ from typing import Any
 
 from trunkline.core.errors import TrunklineError
 from trunkline.serving.logs import set_up_logs
+from trunkline.serving.settings import read_settings
 from trunkline.serving.status import to_status
+from trunkline.serving.store.opening import open_models
 from trunkline.training.process import die_with_parent
 
 
@@ -21,17 +23,18 @@ def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)
     try:
-        answer = _evaluate(Path(question["models"]), question["head"], Path(question["data"]), question["split"])
+        answer = _evaluate(question["models"], question["head"], Path(question["data"]), question["split"])
     except TrunklineError as error:
         answer = {"error": to_status(error).SerializeToString().hex()}
     with os.fdopen(out, "w") as stream:
         json.dump(answer, stream)
 
 
-def _evaluate(models: Path, head: str, data: Path, split: str | None) -> dict[str, Any]:
+def _evaluate(models: str, head: str, data: Path, split: str | None) -> dict[str, Any]:
     from trunkline.training.evaluation import evaluate_head
 
-    return evaluate_head(models, head, data, split, lambda done, total: None)
+    root = open_models(models, read_settings().models_cache).root
+    return evaluate_head(root, head, data, split, lambda done, total: None)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trunkline.core.bundle import HeadManifest
+from trunkline.core.publishing import card_title
 from trunkline.training.learner import Scores
 
 
@@ -31,7 +32,7 @@ def write_card(manifest: HeadManifest, facts: Facts, scores: Scores, pictures: S
     counts = ", ".join(f"{split or 'unsplit'} {count}" for split, count in facts.counts.items())
     classes = f", {facts.classes} classes" if facts.classes else ""
     shown = " ".join(f"![{name.partition('.')[0]}]({name})" for name in pictures)
-    return f"""# {manifest.name}, version {manifest.version}
+    return f"""{card_title(manifest)}
 
 Task {manifest.task}, mode `{manifest.mode}`, on {", ".join(f"`{name}`" for name in manifest.features)} of backbone \
 {manifest.backbone.name} version {manifest.backbone.version} (digest `{manifest.backbone.digest}`). {facts.remarks}

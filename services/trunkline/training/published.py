@@ -1,17 +1,20 @@
 """Whether an earlier attempt of a job has published its head and died before it could say so."""
 
-from pathlib import Path
-
 from trunkline.core.bundle import CARD_FILE, MANIFEST_FILE, Bundle, HeadManifest
 from trunkline.core.errors import TrunklineError
 from trunkline.core.repository import Repository
+from trunkline.core.store import ModelStore
 from trunkline.jobs.leases import Work
 
 
-def find_published(work: Work) -> Bundle[HeadManifest] | None:
-    """The version of the head that this job made: newer than it, of no other job, its card repeating its request."""
+def find_published(work: Work, store: ModelStore) -> Bundle[HeadManifest] | None:
+    """The version of the head that this job made: newer than it, of no other job, its card repeating its request.
+
+    Raises StorageError where the store cannot be looked through.
+    """
+    store.pull()
     name, command = work.job.request.name, work.job.request.command()
-    repository = Repository(Path(work.models))
+    repository = Repository(store.root)
     for version in reversed(repository.versions("head", name)):
         if str(version) in work.taken:
             continue

@@ -13,13 +13,16 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.evaluation import Evaluation, evaluation_digest
 from trunkline.core.exchange import IMAGE
 from trunkline.core.progress import Watcher
+from trunkline.core.publishing import free_version
 from trunkline.core.repository import Repository
+from trunkline.core.staging import staging
+from trunkline.core.store import FolderStore, Publish
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.session import OnnxSession
 from trunkline.training.data.accept import accept_data
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.evaluation import scored
-from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
+from trunkline.training.export.folders import BundleContent
 from trunkline.training.features import FeatureStore, Recipe, pixels_of
 from trunkline.training.fit import answers_to, best_epoch, seed
 from trunkline.training.head_card import Facts, write_card
@@ -45,8 +48,10 @@ class Places:
     work: Path
 
 
-def train_head(request: TrainRequest, places: Places, watcher: Watcher) -> Path:
+def train_head(request: TrainRequest, places: Places, watcher: Watcher, publish: Publish | None = None) -> Path:
     """Check the data, train, export, check, evaluate through the serving path, publish as the next version.
+
+    publish: that of a store whose folder places.models is; into the folder itself where none is given.
 
     Returns the bundle's folder. Raises InvalidRequestError where the data does not fit the request,
     DataInvalidError for data that nothing can be learned from, ModelInvalidError where the exported file computes
@@ -68,7 +73,8 @@ def train_head(request: TrainRequest, places: Places, watcher: Watcher) -> Path:
         fitted = _MODES[request.mode](job)
     fitted = _calibrated(job, fitted)
     made = _export(job, fitted, splits.test[:_EXAMPLES])
-    return _publish(job, fitted, made, dataset, splits.test, places.models, started_at)
+    built = _Built(job, fitted, made, dataset, splits.test, started_at)
+    return _publish(built, places.models, publish or FolderStore(places.models).publish)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,18 @@ class _Made:
     model: bytes
     golden: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
     parity: float
+
+
+@dataclass(frozen=True)
+class _Built:
+    """All that was learned, before it is measured and published."""
+
+    job: Job
+    fitted: Fitted
+    made: _Made
+    dataset: Dataset
+    test: Sequence[Sample]
+    started_at: float
 
 
 def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
@@ -129,17 +147,10 @@ def _export(job: Job, fitted: Fitted, samples: Sequence[Sample]) -> _Made:
     return _Made(model, golden, parity)
 
 
-def _publish(
-    job: Job,
-    fitted: Fitted,
-    made: _Made,
-    dataset: Dataset,
-    test: Sequence[Sample],
-    models: Path,
-    started_at: float,
-) -> Path:
+def _publish(built: _Built, models: Path, publish: Publish) -> Path:
+    job, fitted, made, dataset, test = built.job, built.fitted, built.made, built.dataset, built.test
     manifest = _manifest(job, fitted, made.model, dataset, free_version(models, "head", job.request.name))
-    facts = _facts(job, fitted, made, dataset, len(test), started_at)
+    facts = _facts(job, fitted, made, dataset, len(test), built.started_at)
     with staging(models) as aside:
         content = BundleContent(made.model, manifest, made.golden, "", dataset.classes)
         head = Bundle(content.write(aside / "unmeasured"), manifest)
@@ -148,7 +159,7 @@ def _publish(
         manifest = manifest.model_copy(update=measured)
         folder = replace(content, manifest=manifest).write(aside / "head")
         _illustrate(folder, manifest, fitted, facts, scores, test)
-        return move_into_place(models, [(folder, manifest)])[0]
+        return publish([(folder, manifest)])[0]
 
 
 def _illustrate(

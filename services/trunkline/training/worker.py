@@ -16,6 +16,7 @@ from pathlib import Path
 from trunkline.core.bundle import Bundle, HeadManifest, read_bundle
 from trunkline.core.errors import ServiceUnavailableError, TrunklineError
 from trunkline.core.jobs import JobError
+from trunkline.core.store import ModelStore
 from trunkline.jobs.database import Database
 from trunkline.jobs.launcher import OWNER
 from trunkline.jobs.leases import Claim, LeaseLostError, Leases, Work
@@ -23,6 +24,7 @@ from trunkline.jobs.sweep import job_folder
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import Settings, read_settings
 from trunkline.serving.status import error_info, to_status
+from trunkline.serving.store.opening import open_models
 from trunkline.training.data.accept import accept_data
 from trunkline.training.heartbeat import LEASE_S, Heartbeat
 from trunkline.training.process import Sigterm, die_with_parent, ignore_sigterm
@@ -56,14 +58,15 @@ def _work(leases: Leases, claim: Claim, work: Work, settings: Settings, sigterm:
     """Do the job, and return what is to be written about it."""
     folder = job_folder(settings.training_work, claim.job)
     try:
-        found = find_published(work) if work.job.attempt > 1 else None
-        found = found or _train(leases, claim, work, settings, folder)
+        store = open_models(work.models, settings.models_cache)
+        found = find_published(work, store) if work.job.attempt > 1 else None
+        found = found or _train(leases, claim, work, store, settings, folder)
     except SystemExit:
         if not sigterm.seen:
             raise  # a library gave up: that is a death like any other
         ignore_sigterm()
         # Between the moment in which it is published and the end of the function that did it.
-        found = find_published(work)
+        found = find_published(work, open_models(work.models, settings.models_cache))
         if found is None:
             return lambda: _stopped(leases, claim, folder)
     except Exception as error:
@@ -77,12 +80,16 @@ def _work(leases: Leases, claim: Claim, work: Work, settings: Settings, sigterm:
     return lambda: leases.succeeded(claim, str(manifest.version), manifest.metrics)
 
 
-def _train(leases: Leases, claim: Claim, work: Work, settings: Settings, folder: Path) -> Bundle[HeadManifest]:
+def _train(
+    leases: Leases, claim: Claim, work: Work, store: ModelStore, settings: Settings, folder: Path
+) -> Bundle[HeadManifest]:
     recorder = Recorder(leases, claim)
     accept_data(work.job.request, folder, partial(recorder.stage, "data"))  # bad data fails before torch is there
     from trunkline.training.run import Places, train_head
 
-    path = train_head(work.job.request, Places(Path(work.models), settings.training_cache, folder), recorder.watcher)
+    path = train_head(
+        work.job.request, Places(store.root, settings.training_cache, folder), recorder.watcher, store.publish
+    )
     recorder.flush()
     bundle = read_bundle(path)
     assert isinstance(bundle.manifest, HeadManifest)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from trunkline.core.bundle import BackboneManifest, HeadManifest, Origin
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.publishing import card_title
 from trunkline.training.export.lite0 import ARCHITECTURE as LITE0
 from trunkline.training.export.request import ExportRequest, Parity
 
@@ -24,7 +25,7 @@ def backbone_card(
         f"| `{feature.name}` | {feature.channels} | {feature.stride or 'vector'} |" for feature in manifest.features
     ]
     sections = [
-        f"# {manifest.name}, version {manifest.version}",
+        card_title(manifest),
         f"A frozen backbone. Architecture `{manifest.architecture}`, digest (SHA-256 of model.onnx)\n"
         f"`{manifest.digest}`.",
         "Input `image`: uint8 (batch, height, width, 3), RGB; height and width multiples of 32.\n"
@@ -44,7 +45,7 @@ def head_card(manifest: HeadManifest, request: ExportRequest, parity: Parity, an
     """Markdown for a classifier. answers: picture name and its best (label, probability), best first."""
     backbone = manifest.backbone
     sections = [
-        f"# {manifest.name}, version {manifest.version}",
+        card_title(manifest),
         f"The classifier that `{request.architecture}` was published with, as a head:\n"
         f"task {manifest.task}, on `{', '.join(manifest.features)}`. "
         f"Digest (SHA-256 of model.onnx) `{manifest.digest}`.",

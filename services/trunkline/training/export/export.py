@@ -11,12 +11,15 @@ import torch
 
 from trunkline.core.bundle import BackboneManifest, BackboneRef, FeatureSpec, HeadManifest, model_digest, read_bundle
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.publishing import free_version
+from trunkline.core.staging import staging
+from trunkline.core.store import FolderStore, Publish
 from trunkline.serving.session import OnnxSession, load_session
 from trunkline.training.export import lite0, timm_nets, torchvision_nets
 from trunkline.training.export.card import Answers, backbone_card, head_card
 from trunkline.training.export.checks import check_backbone, check_batches, check_classifier
 from trunkline.training.export.classifier import Classifier, class_names, find_classifier
-from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
+from trunkline.training.export.folders import BundleContent
 from trunkline.training.export.graph import backbone_graph, classifier_graph
 from trunkline.training.export.network import POOLED, FeatureNet, Network, find_features
 from trunkline.training.export.request import ExportReport, ExportRequest, Parity, Weights
@@ -41,9 +44,12 @@ class _Backbone:
     batch_difference: float
 
 
-def export_backbone(request: ExportRequest, models: Path, progress: Progress) -> ExportReport:
+def export_backbone(
+    request: ExportRequest, models: Path, progress: Progress, publish: Publish | None = None
+) -> ExportReport:
     """Write a backbone bundle, and with `request.classifier` a head bundle, under the folder `models`.
 
+    publish: that of a store whose folder `models` is; into the folder itself where none is given.
     Either all appears, whole and checked, or nothing does. Raises a TrunklineError that says what to do:
     NotFoundError (architecture), InvalidRequestError (weights, names, versions, features),
     ServiceUnavailableError (download), ModelInvalidError (the ONNX file computes something else).
@@ -59,7 +65,7 @@ def export_backbone(request: ExportRequest, models: Path, progress: Progress) ->
     contents = [backbone.content]
     if classifier is not None:
         contents.append(_head(classifier, backbone, request, samples, models))
-    folders = _write(models, contents, progress)
+    folders = _write(models, contents, progress, publish or FolderStore(models).publish)
     return ExportReport(
         backbone=folders[0],
         head=folders[1] if classifier is not None else None,
@@ -183,12 +189,10 @@ def _answers(names: tuple[str, ...], logits: np.ndarray, labels: tuple[str, ...]
     ]
 
 
-def _write(models: Path, contents: list[BundleContent], progress: Progress) -> list[Path]:
+def _write(models: Path, contents: list[BundleContent], progress: Progress, publish: Publish) -> list[Path]:
     with staging(models) as aside:
         folders = [content.write(aside / content.manifest.kind) for content in contents]
         progress("loading what was written as the service will")
         for folder in folders:
             load_session(read_bundle(folder))
-        return move_into_place(
-            models, [(folder, content.manifest) for folder, content in zip(folders, contents, strict=True)]
-        )
+        return publish([(folder, content.manifest) for folder, content in zip(folders, contents, strict=True)])

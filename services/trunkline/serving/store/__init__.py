@@ -1,0 +1,1 @@
+"""Model repositories behind a URL: objects in a store, mirrored in a folder that everything else reads."""
