@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import start_server
 from tests.e2e.test_lifecycle import head_process, health, wait_until
-from tests.service.versions import known_answer, repository, write_version
+from tests.service.bundles import linked_repository
+from tests.service.versions import known_answer, write_version
 from trunkline.client import Client, ServiceError
 from trunkline.core.catalog import pin_default
 
@@ -18,7 +19,7 @@ QUICK = {"TRUNKLINE_CATALOG_POLL_S": "0.1", "TRUNKLINE_REFRESH_S": "0.1"}
 
 
 def test_a_promotion_through_the_gateway_of_the_split_form_outlives_its_head_service(models, tmp_path, photos):
-    store = repository(models, tmp_path)
+    store = linked_repository(models, tmp_path)
     write_version(store, "dots", 1)
     pin_default(store, "dots")
     write_version(store, "dots", 2)

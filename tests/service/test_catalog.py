@@ -8,8 +8,9 @@ from collections import Counter
 import grpc
 import pytest
 
+from tests.service.bundles import linked_repository
 from tests.service.test_swaps import QUICK, until, until_answers
-from tests.service.versions import repository, write_version
+from tests.service.versions import write_version
 from trunkline.api.catalog.v1 import catalog_service_pb2 as pb
 from trunkline.api.catalog.v1.catalog_service_pb2_grpc import (
     CatalogServiceServicer,
@@ -35,7 +36,7 @@ def form(request):
 @pytest.fixture
 def store(models, tmp_path):
     """A repository in which version 1 of `dots` is the default, 2 is worse and 3 is better."""
-    made = repository(models, tmp_path)
+    made = linked_repository(models, tmp_path)
     for version, accuracy in ((1, 0.9), (2, 0.8), (3, 0.95)):
         write_version(made, "dots", version, metrics={"accuracy": accuracy}, evaluation=SAMPLES)
         pin_default(made, "dots")
