@@ -114,6 +114,7 @@ def split_plans(settings: Settings) -> list[Plan]:
     ports = _free_ports(2 + len(tasks))
     backbone, catalog, *heads = (f"127.0.0.1:{port}" for port in ports)
     models = {"TRUNKLINE_MODELS": str(settings.models.resolve())}
+    training = _training_plans(settings, models)
     return [
         Plan("backbone", ("backbone", "--address", backbone), models),
         *(
@@ -125,7 +126,7 @@ def split_plans(settings: Settings) -> list[Plan]:
             for task, address in zip(tasks, heads, strict=True)
         ),
         Plan("catalog", ("catalog", "--address", catalog), models),
-        *_training_plans(settings, models),
+        *training,
         Plan(
             "gateway",
             ("gateway", "--address", settings.address),
@@ -133,6 +134,8 @@ def split_plans(settings: Settings) -> list[Plan]:
                 "TRUNKLINE_BACKBONE_ADDRESS": backbone,
                 "TRUNKLINE_HEAD_ADDRESSES": ",".join(heads),
                 "TRUNKLINE_CATALOG_ADDRESS": catalog,
+                "TRUNKLINE_TRAINING_ADDRESS": settings.training_address,
+                "TRUNKLINE_TRAINING_JOBS": str(settings.training_jobs) if training else "0",
             },
         ),
     ]

@@ -29,7 +29,8 @@ class Settings(BaseSettings):
     )
     catalog_address: str = Field("127.0.0.1:8503", description="where the gateway finds the catalog service")
     training_address: str = Field(
-        "127.0.0.1:8504", description="where the training service listens, if TRUNKLINE_ADDRESS is not set"
+        "127.0.0.1:8504",
+        description="where the gateway finds training, and where that listens, if TRUNKLINE_ADDRESS is not set",
     )
     training_database: str = Field(
         "sqlite:///out/training/jobs.db",
@@ -38,8 +39,13 @@ class Settings(BaseSettings):
     )
     training_work: Path = Field(Path("out/training"), description="folder of the checkpoints of jobs")
     training_cache: Path = Field(Path("out/features"), description="folder of stored features")
-    training_jobs: int = Field(1, ge=0, description="jobs that run at once; 0 leaves training out of all in one")
+    training_jobs: int = Field(
+        1, ge=0, description="jobs that run at once; 0 leaves training out of all in one and of the gateway"
+    )
     training_cores: int = Field(0, ge=0, description="cores that a job may use; 0 takes all but one")
+    training_processes: int = Field(
+        1, ge=1, description="processes that share a job, started by torchrun where it is more than one"
+    )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
     max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
