@@ -144,12 +144,20 @@ def train(
 
 def _train_here(request: "TrainRequest", cache: Path, models: Path | None, *, json: bool) -> None:
     with train_extra("training"):
+        from trunkline.training import group
         from trunkline.training.run import Places, train_head
+    from trunkline.core.errors import TrunklineError
     from trunkline.serving.settings import read_settings
 
-    with TemporaryDirectory(prefix="trunkline-train-") as work, _watcher() as watcher:
-        folder = train_head(request, Places(read_settings(models=models).models, cache, Path(work)), watcher)
-    _report(folder, json=json)
+    try:
+        with TemporaryDirectory(prefix="trunkline-train-") as work, _watcher(shown=group.rank() == 0) as watcher:
+            folder = train_head(request, Places(read_settings(models=models).models, cache, Path(work)), watcher)
+    except TrunklineError as error:
+        if group.rank():
+            raise typer.Exit(1) from error  # the first process says why
+        raise
+    if folder is not None:
+        _report(folder, json=json)
 
 
 def _spec(width: int | None, height: int | None, resize: str, colour: str) -> dict[str, object] | None:
@@ -201,7 +209,7 @@ def evaluate(
 
 
 @contextmanager
-def _watcher() -> Iterator["Watcher"]:
+def _watcher(*, shown: bool = True) -> Iterator["Watcher"]:
     """Progress bars on standard error: one for each stage, and one for the epochs with loss and metric."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -209,7 +217,7 @@ def _watcher() -> Iterator["Watcher"]:
     from trunkline.core.progress import Watcher
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         tasks: dict[str, TaskID] = {}
 
         def stage(name: str, done: int, total: int) -> None:

@@ -46,6 +46,17 @@ class Settings(BaseSettings):
     training_processes: int = Field(
         1, ge=1, description="processes that share a job, started by torchrun where it is more than one"
     )
+    training_launcher: Literal["local", "kubernetes"] = Field(
+        "local", description="where jobs run: local, processes of this machine, or kubernetes, Jobs of a cluster"
+    )
+    training_kubernetes_namespace: str = Field("default", min_length=1, description="namespace of those Jobs")
+    training_kubernetes_image: str = Field("", description="image of a worker; the pod template's where empty")
+    training_kubernetes_template: str = Field(
+        "", description="YAML file of a pod template for workers: volumes, resources, service account"
+    )
+    training_kubernetes_database_secret: str = Field(
+        "", description="Secret with TRUNKLINE_TRAINING_DATABASE for workers, NAME/KEY"
+    )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
     max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
@@ -81,6 +92,13 @@ class Settings(BaseSettings):
     def _has_port(cls, value: str) -> str:
         if ":" not in value:
             raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8500")
+        return value
+
+    @field_validator("training_kubernetes_database_secret")
+    @classmethod
+    def _has_key(cls, value: str) -> str:
+        if value and not all(value.partition("/")):
+            raise ValueError(f"{value!r} is not NAME/KEY")
         return value
 
     @property

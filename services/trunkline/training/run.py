@@ -16,7 +16,8 @@ from trunkline.core.progress import Watcher
 from trunkline.core.repository import Repository
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.session import OnnxSession
-from trunkline.training.data.accept import accept_data
+from trunkline.training import group
+from trunkline.training.data.accept import accept_data, read_data
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent, free_version, move_into_place, staging
@@ -44,16 +45,18 @@ class Places:
     work: Path
 
 
-def train_head(request: TrainRequest, places: Places, watcher: Watcher) -> Path:
+def train_head(request: TrainRequest, places: Places, watcher: Watcher) -> Path | None:
     """Check the data, train, export, check, evaluate through the serving path, publish as the next version.
 
-    Returns the bundle's folder. Raises InvalidRequestError where the data does not fit the request,
-    DataInvalidError for data that nothing can be learned from, ModelInvalidError where the exported file computes
-    something else than torch.
+    Returns the bundle's folder; None in a process of a group that is not its first, which only helped. Raises
+    InvalidRequestError where the data does not fit the request, DataInvalidError for data that nothing can be
+    learned from, ModelInvalidError where the exported file computes something else than torch.
     """
     started_at = time.monotonic()
+    group.join()
+    watcher = group.silent(watcher)
     learn = learner_class(request.task)
-    dataset = accept_data(request, places.work, partial(watcher.stage, "data"))
+    dataset = _accepted(request, places.work, watcher)
     splits = _splits(request, dataset)
     learner = learn(dataset.classes, dataset.target_names, request)
     backbone = Repository(places.models).backbone(request.backbone)
@@ -62,6 +65,9 @@ def train_head(request: TrainRequest, places: Places, watcher: Watcher) -> Path:
     store = FeatureStore(backbone, places.cache)
     job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work)
     fitted = _MODES[request.mode](job)
+    group.leave()
+    if group.rank():
+        return None
     made = _export(job, fitted, splits.test[:_EXAMPLES])
     return _publish(job, fitted, made, dataset, splits.test, places.models, started_at)
 
@@ -80,6 +86,13 @@ class _Made:
     model: bytes
     golden: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
     parity: float
+
+
+def _accepted(request: TrainRequest, work: Path, watcher: Watcher) -> Dataset:
+    """One process looks at the data for all."""
+    progress = partial(watcher.stage, "data")
+    accepted = group.together(lambda: None if group.rank() else accept_data(request, work, progress))
+    return accepted or read_data(request)
 
 
 def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
