@@ -19,12 +19,13 @@ _log = logging.getLogger(__name__)
 class Pace:
     """Seconds. start_s: lease of a worker that has not spoken yet. grace_s: between asking and forcing to stop.
 
-    rest_s: after a worker could not be started.
+    exit_s: for a worker to go by itself once its job has ended. rest_s: after a worker could not be started.
     """
 
     poll_s: float = 0.5
     start_s: float = 120.0
     grace_s: float = 5.0
+    exit_s: float = 60.0
     sweep_s: float = 10.0
     rest_s: float = 15.0
 
@@ -138,9 +139,9 @@ class Scheduler:
             own.stop_at = now
             if ask:
                 await self.launcher.stop(own.handle, force=False)
-        elif now - own.stop_at > self.pace.grace_s:
+        elif now - own.stop_at > (patience := self.pace.grace_s if ask else self.pace.exit_s):
             if not own.forced:
-                _log.warning("%s did not stop in %.0f s: killed", own.claim.job, self.pace.grace_s)
+                _log.warning("%s did not stop in %.0f s: killed", own.claim.job, patience)
             own.forced = True
             await self.launcher.stop(own.handle, force=True)
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -72,7 +73,8 @@ def fit(
     callbacks: list[Callback] = [curve, _resumable(folder, plan.epochs)]
     if best is not None:
         callbacks += [best, EarlyStopping(_JUDGE, patience=max(15, plan.epochs // 4))]
-    if group.rank():
+    if group.size() > 1:
+        callbacks.append(_KeepSigterm())
         torch.manual_seed(torch.initial_seed() + group.rank())  # or all would drop the same units
     with _quiet():
         torch.set_num_threads(available_cores())
@@ -134,6 +136,16 @@ def _share(step: int, steps: int) -> float:
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+
+class _KeepSigterm(Callback):
+    """Lightning would answer a SIGTERM with a broadcast, which waits for processes that may be gone."""
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        signal.signal(signal.SIGTERM, self._handler)
 
 
 class _Curve(Callback):
