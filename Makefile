@@ -17,7 +17,7 @@ $(VENV)/.serving: pyproject.toml
 
 $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,train,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,train,kubernetes,dev]'
 	touch $@ $(VENV)/.serving
 
 demo: $(VENV)/.serving  ## start the service, ask it about real photographs, show the answers

@@ -26,7 +26,7 @@ def test_serving_imports_where_torch_is_absent(module):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("module", ["servicer", "scheduler", "local", "store", "evaluation"])
+@pytest.mark.parametrize("module", ["servicer", "scheduler", "local", "store", "evaluation", "pod_template"])
 def test_the_training_service_imports_where_torch_is_absent(module):
     code = f"import sys; sys.modules.update(torch=None, lightning=None); import trunkline.jobs.{module}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

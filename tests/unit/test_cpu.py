@@ -71,6 +71,14 @@ def test_the_fewer_of_affinity_and_quota_count(monkeypatch, affinity, quota, cor
     assert cpu.available_cores() == cores
 
 
+@pytest.mark.parametrize(("processes", "cores"), [("", 8), ("2", 4), ("3", 2), ("16", 1), ("0", 8), ("x", 8)])
+def test_processes_of_one_torchrun_share_the_cores(monkeypatch, processes, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+    monkeypatch.setattr(cpu, "cgroup_quota", lambda: None)
+    monkeypatch.setenv(cpu.LOCAL_PROCESSES, processes)
+    assert cpu.available_cores() == cores
+
+
 def test_a_system_without_affinity_gives_its_count(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(cpu, "cgroup_quota", lambda: None)

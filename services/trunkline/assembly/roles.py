@@ -5,10 +5,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 
+from google.protobuf.descriptor import ServiceDescriptor
+
 from trunkline.api.catalog.v1 import catalog_service_pb2
 from trunkline.api.catalog.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
+from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
 from trunkline.assembly.training import training_if_installed
 from trunkline.backbone import servicer as backbone_servicer
@@ -21,7 +24,7 @@ from trunkline.core.store import ModelStore
 from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
-from trunkline.gateway.forward import forward
+from trunkline.gateway.forward import Forward
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
 from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
@@ -34,6 +37,7 @@ from trunkline.serving.store.opening import following, open_store
 from trunkline.serving.workers import WorkerPool
 
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+TRAINING = training_service_pb2.DESCRIPTOR.services_by_name["TrainingService"]
 _log = logging.getLogger(__name__)
 
 
@@ -112,20 +116,27 @@ async def catalog(settings: Settings) -> AsyncIterator[Host]:
 async def gateway(settings: Settings) -> AsyncIterator[Host]:
     """The gateway. It listens when it is entered and gets ready when the services behind it have answered."""
     async with contextlib.AsyncExitStack() as stack:
-        addresses = (settings.catalog_address, settings.backbone_address, *settings.head_addresses)
+        addresses = (
+            settings.catalog_address,
+            settings.training_address,
+            settings.backbone_address,
+            *settings.head_addresses,
+        )
         channels = [
             await stack.enter_async_context(open_channel(address, settings.max_message_bytes))
             for address in addresses
         ]
-        (to_catalog, _), backbone, *heads = zip(channels, addresses, strict=True)
+        (to_catalog, _), (to_training, _), backbone, *heads = zip(channels, addresses, strict=True)
         runners = [RemoteHeads(*each) for each in heads]
         directory = Directory(RemoteBackbone(*backbone), runners, settings.default_heads)
         host = Host(settings)
         _add_gateway(host, settings, directory)
-        passed_on = forward(
-            CATALOG, to_catalog, f"the catalog service at {settings.catalog_address}", settings.request_timeout_s
-        )
-        host.add(CATALOG.full_name, lambda server: server.add_generic_rpc_handlers((passed_on,)))
+        catalog_name = f"the catalog service at {settings.catalog_address}"
+        _pass_on(host, CATALOG, Forward(CATALOG, to_catalog, catalog_name, settings.request_timeout_s))
+        if settings.training_jobs:
+            # No deadline of our own: an evaluation may take an hour.
+            training_name = f"the training service at {settings.training_address}"
+            _pass_on(host, TRAINING, Forward(TRAINING, to_training, training_name, None))
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
         stack.push_async_callback(_cancelled, watch)
@@ -244,6 +255,11 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
 def _add_catalog(host: Host, store: ModelStore) -> None:
     servicer = CatalogServicer(Catalog(store.root, store.change_catalog))
     host.add(CATALOG.full_name, lambda server: add_CatalogServiceServicer_to_server(servicer, server))
+
+
+def _pass_on(host: Host, service: ServiceDescriptor, forward: Forward) -> None:
+    host.add(service.full_name, lambda server: server.add_generic_rpc_handlers((forward.handler,)))
+    host.before_drain(forward.stop)
 
 
 def _health_names(heads: HeadEngine) -> list[str]:

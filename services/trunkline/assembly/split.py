@@ -117,6 +117,7 @@ def split_plans(settings: Settings) -> list[Plan]:
     ports = _free_ports(2 + len(tasks))
     backbone, catalog, *heads = (f"127.0.0.1:{port}" for port in ports)
     models = {"TRUNKLINE_MODELS": store.where, "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute())}
+    training = _training_plans(settings, models)
     return [
         Plan("backbone", ("backbone", "--address", backbone), models),
         *(
@@ -128,7 +129,7 @@ def split_plans(settings: Settings) -> list[Plan]:
             for task, address in zip(tasks, heads, strict=True)
         ),
         Plan("catalog", ("catalog", "--address", catalog), models),
-        *_training_plans(settings, models),
+        *training,
         Plan(
             "gateway",
             ("gateway", "--address", settings.address),
@@ -136,6 +137,8 @@ def split_plans(settings: Settings) -> list[Plan]:
                 "TRUNKLINE_BACKBONE_ADDRESS": backbone,
                 "TRUNKLINE_HEAD_ADDRESSES": ",".join(heads),
                 "TRUNKLINE_CATALOG_ADDRESS": catalog,
+                "TRUNKLINE_TRAINING_ADDRESS": settings.training_address,
+                "TRUNKLINE_TRAINING_JOBS": str(settings.training_jobs) if training else "0",
             },
         ),
     ]

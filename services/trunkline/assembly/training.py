@@ -5,12 +5,17 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.store import ModelStore
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
+
+if TYPE_CHECKING:
+    from trunkline.jobs.launcher import Launcher
+    from trunkline.jobs.scheduler import Pace
 
 _NEEDS = ("sqlalchemy", "torch")  # the first for the service, the second for its workers
 _log = logging.getLogger(__name__)
@@ -61,22 +66,26 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
     from trunkline.api.training.v1.training_service_pb2_grpc import add_TrainingServiceServicer_to_server
     from trunkline.jobs.database import Database
     from trunkline.jobs.evaluation import Evaluator
+    from trunkline.jobs.launcher import TORCHRUN_MODULE, WORKER_MODULE
     from trunkline.jobs.leases import Leases
-    from trunkline.jobs.local import LocalLauncher, cpus_for
+    from trunkline.jobs.local import cpus_for
     from trunkline.jobs.scheduler import Scheduler
     from trunkline.jobs.servicer import SERVICE_NAME, TrainingServicer
     from trunkline.jobs.store import JobStore
 
+    launcher, pace = _launcher(settings)
     database = Database(settings.training_database)
     scheduler = Scheduler(
         Leases(database),
-        LocalLauncher(settings.training_cores),
+        launcher,
         max(1, settings.training_jobs),
-        _environment(settings),
+        _environment(settings, store),
         settings.training_work,
         store.root.absolute(),
+        pace,
+        module=TORCHRUN_MODULE if settings.training_processes > 1 else WORKER_MODULE,
     )
-    evaluator = Evaluator(store.where, cpus_for(settings.training_cores), _environment(settings))
+    evaluator = Evaluator(store.where, cpus_for(settings.training_cores), _environment(settings, store))
     servicer = TrainingServicer(JobStore(database), evaluator, store, scheduler.wake)
     host.add(SERVICE_NAME, lambda server: add_TrainingServiceServicer_to_server(servicer, server))
     # Streams end at once and workers end beside the drain, not after it.
@@ -91,11 +100,29 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
         database.close()
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def _launcher(settings: Settings) -> "tuple[Launcher, Pace]":
+    from trunkline.jobs.scheduler import Pace
+
+    if settings.training_launcher == "local":
+        from trunkline.jobs.local import LocalLauncher
+
+        return LocalLauncher(settings.training_cores), Pace()
+    if find_spec("kubernetes") is None:
+        raise ConfigurationError(
+            "jobs on Kubernetes need its client, not installed here: pip install 'trunkline[cpu,train,kubernetes]'"
+        )
+    from trunkline.jobs.kubernetes import PACE, KubernetesLauncher
+
+    return KubernetesLauncher(settings), PACE
+
+
+def _environment(settings: Settings, store: ModelStore) -> dict[str, str]:
     return {
+        "TRUNKLINE_MODELS": store.where,
         "TRUNKLINE_TRAINING_DATABASE": settings.training_database,
         "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute()),
         "TRUNKLINE_TRAINING_WORK": str(settings.training_work.absolute()),
         "TRUNKLINE_TRAINING_CACHE": str(settings.training_cache.absolute()),
+        "TRUNKLINE_TRAINING_PROCESSES": str(settings.training_processes),
         "TRUNKLINE_LOG_LEVEL": settings.log_level,
     }

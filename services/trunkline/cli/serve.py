@@ -61,6 +61,12 @@ def serve(
             metavar="HOST:PORT", help="With `gateway`: where the catalog service is.", show_default="127.0.0.1:8503"
         ),
     ] = None,
+    training_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="With `gateway`: where the training service is.", show_default="127.0.0.1:8504"
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Worker threads.", show_default="cores that may be used")
     ] = None,
@@ -84,6 +90,7 @@ def serve(
         backbone_address=backbone_address,
         head_addresses=tuple(head_address) if head_address else None,
         catalog_address=catalog_address,
+        training_address=training_address,
         threads=threads,
         log_level=log_level,
     )

@@ -147,14 +147,22 @@ def train(
 
 def _train_here(request: "TrainRequest", cache: Path, models: str | None, *, json: bool) -> None:
     with train_extra("training"):
+        from trunkline.training import group
         from trunkline.training.run import Places, train_head
+    from trunkline.core.errors import TrunklineError
     from trunkline.serving.settings import read_settings
     from trunkline.serving.store.opening import open_store
 
     store = open_store(read_settings(models=models))
-    with TemporaryDirectory(prefix="trunkline-train-") as work, _watcher() as watcher:
-        folder = train_head(request, Places(store.root, cache, Path(work)), watcher, store.publish)
-    _report(folder, json=json)
+    try:
+        with TemporaryDirectory(prefix="trunkline-train-") as work, _watcher(shown=group.rank() == 0) as watcher:
+            folder = train_head(request, Places(store.root, cache, Path(work)), watcher, store.publish)
+    except TrunklineError as error:
+        if group.rank():
+            raise typer.Exit(1) from error  # the first process says why
+        raise
+    if folder is not None:
+        _report(folder, json=json)
 
 
 def _spec(width: int | None, height: int | None, resize: str, colour: str) -> dict[str, object] | None:
@@ -207,7 +215,7 @@ def evaluate(
 
 
 @contextmanager
-def _watcher() -> Iterator["Watcher"]:
+def _watcher(*, shown: bool = True) -> Iterator["Watcher"]:
     """Progress bars on standard error: one for each stage, and one for the epochs with loss and metric."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -215,7 +223,7 @@ def _watcher() -> Iterator["Watcher"]:
     from trunkline.core.progress import Watcher
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         tasks: dict[str, TaskID] = {}
 
         def stage(name: str, done: int, total: int) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 WORKER_MODULE = "trunkline.training.worker"
+TORCHRUN_MODULE = "trunkline.training.torchrun"
 OWNER = "TRUNKLINE_WORKER_OWNER"
 
 

@@ -40,7 +40,9 @@ class LocalLauncher:
                 os.killpg(child.pid, signal.SIGKILL)  # helpers that it could not end itself
             return Look(alive=False, fate=_fate(child.returncode or 0))
         pid = _pid_here(handle)
-        return Look(alive=None) if pid is None else Look(alive=_is_same(pid, handle))
+        if pid is None:
+            return Look(alive=None)
+        return Look(alive=_is_same(pid, handle), fate="died with the training service")
 
     async def stop(self, handle: str, *, force: bool) -> None:
         pid = _pid_here(handle)

@@ -19,12 +19,13 @@ _log = logging.getLogger(__name__)
 class Pace:
     """Seconds. start_s: lease of a worker that has not spoken yet. grace_s: between asking and forcing to stop.
 
-    rest_s: after a worker could not be started.
+    exit_s: for a worker to go by itself once its job has ended. rest_s: after a worker could not be started.
     """
 
     poll_s: float = 0.5
     start_s: float = 120.0
     grace_s: float = 5.0
+    exit_s: float = 60.0
     sweep_s: float = 10.0
     rest_s: float = 15.0
 
@@ -44,6 +45,7 @@ class Scheduler:
     """Runs at most `slots` workers at a time. Several schedulers may share one database.
 
     environment: what workers need to know, see launcher.py. work: folder of the jobs' checkpoints.
+    module: the program of a job.
     """
 
     leases: Leases
@@ -53,9 +55,11 @@ class Scheduler:
     work: Path
     models: Path
     pace: Pace = field(default_factory=Pace)
+    module: str = WORKER_MODULE
 
     def __post_init__(self) -> None:
         self._own: dict[str, _Own] = {}
+        self._asked: set[str] = set()  # owners of other schedulers that were asked to stop
         self._wake = asyncio.Event()
         self._stopping = False
         self._rest_until = 0.0
@@ -126,16 +130,18 @@ class Scheduler:
                 self._sweep_soon = True
             elif claim is None or claim.cancelled or claim.expired:
                 # Ended, to be ended, or silent for so long that another one may take the job.
-                await self._end(own)
+                await self._end(own, ask=claim is not None)
 
-    async def _end(self, own: _Own) -> None:
+    async def _end(self, own: _Own, *, ask: bool) -> None:
+        """ask: for the worker to stop; one whose job has ended is about to be gone by itself."""
         now = _now()
         if own.stop_at is None:
             own.stop_at = now
-            await self.launcher.stop(own.handle, force=False)
-        elif now - own.stop_at > self.pace.grace_s:
+            if ask:
+                await self.launcher.stop(own.handle, force=False)
+        elif now - own.stop_at > (patience := self.pace.grace_s if ask else self.pace.exit_s):
             if not own.forced:
-                _log.warning("%s did not stop in %.0f s: killed", own.claim.job, self.pace.grace_s)
+                _log.warning("%s did not stop in %.0f s: killed", own.claim.job, patience)
             own.forced = True
             await self.launcher.stop(own.handle, force=True)
 
@@ -143,10 +149,13 @@ class Scheduler:
         """A job of a scheduler that may be gone: its worker died with it, or has not renewed its lease."""
         look = await self.launcher.look(claim.handle) if claim.handle else Look(alive=None)
         if look.alive is False:
-            await asyncio.to_thread(self.leases.lost, claim, "died with the training service")
+            await asyncio.to_thread(self.leases.lost, claim, look.fate)
         elif claim.expired:
             await self.launcher.stop(claim.handle, force=True)
             await asyncio.to_thread(self.leases.lost, claim, "was not heard of for too long")
+        elif claim.cancelled and look.alive and claim.owner not in self._asked:
+            self._asked.add(claim.owner)  # it may wait for its start still, and not have heard of that
+            await self.launcher.stop(claim.handle, force=False)
 
     async def _start_next(self) -> bool:
         claim = await asyncio.to_thread(self.leases.take, self.pace.start_s)
@@ -154,7 +163,7 @@ class Scheduler:
             return False
         launch = Launch(
             name=f"{claim.job}-{claim.owner[:8]}",
-            arguments=("-m", WORKER_MODULE, claim.job),
+            arguments=("-m", self.module, claim.job),
             environment={**self.environment, OWNER: claim.owner},
         )
         try:

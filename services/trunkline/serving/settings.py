@@ -36,7 +36,8 @@ class Settings(BaseSettings):
     )
     catalog_address: str = Field("127.0.0.1:8503", description="where the gateway finds the catalog service")
     training_address: str = Field(
-        "127.0.0.1:8504", description="where the training service listens, if TRUNKLINE_ADDRESS is not set"
+        "127.0.0.1:8504",
+        description="where the gateway finds training, and where that listens, if TRUNKLINE_ADDRESS is not set",
     )
     training_database: str = Field(
         "sqlite:///out/training/jobs.db",
@@ -45,8 +46,24 @@ class Settings(BaseSettings):
     )
     training_work: Path = Field(Path("out/training"), description="folder of the checkpoints of jobs")
     training_cache: Path = Field(Path("out/features"), description="folder of stored features")
-    training_jobs: int = Field(1, ge=0, description="jobs that run at once; 0 leaves training out of all in one")
+    training_jobs: int = Field(
+        1, ge=0, description="jobs that run at once; 0 leaves training out of all in one and of the gateway"
+    )
     training_cores: int = Field(0, ge=0, description="cores that a job may use; 0 takes all but one")
+    training_processes: int = Field(
+        1, ge=1, description="processes that share a job, started by torchrun where it is more than one"
+    )
+    training_launcher: Literal["local", "kubernetes"] = Field(
+        "local", description="where jobs run: local, processes of this machine, or kubernetes, Jobs of a cluster"
+    )
+    training_kubernetes_namespace: str = Field("default", min_length=1, description="namespace of those Jobs")
+    training_kubernetes_image: str = Field("", description="image of a worker; the pod template's where empty")
+    training_kubernetes_template: str = Field(
+        "", description="YAML file of a pod template for workers: volumes, resources, service account"
+    )
+    training_kubernetes_database_secret: str = Field(
+        "", description="Secret with TRUNKLINE_TRAINING_DATABASE for workers, NAME/KEY"
+    )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
     max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
@@ -87,6 +104,13 @@ class Settings(BaseSettings):
     def _has_port(cls, value: str) -> str:
         if ":" not in value:
             raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8500")
+        return value
+
+    @field_validator("training_kubernetes_database_secret")
+    @classmethod
+    def _has_key(cls, value: str) -> str:
+        if value and not all(value.partition("/")):
+            raise ValueError(f"{value!r} is not NAME/KEY")
         return value
 
     @property

@@ -16,6 +16,7 @@ from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import STRIDE, PreprocessSpec, preprocess
 from trunkline.serving.session import load_session
+from trunkline.training import group
 from trunkline.training.augment import VERSION, Kind, view_of
 from trunkline.training.data.dataset import Sample
 
@@ -74,11 +75,14 @@ class FeatureStore:
         return {name: self._channels[name] for name in features}
 
     def stored(self, samples: Sequence[Sample], recipe: Recipe, views: int, progress: Progress) -> list[list[Stored]]:
-        """For each view, one for each sample, in their order. Computes what is missing.
+        """For each view, one for each sample, in their order. Computes what is missing; a group shares that.
 
         Raises DataInvalidError that names a broken picture.
         """
         wanted = [(sample, view) for view in range(views) for sample in samples]
+        if group.size() > 1:
+            mine = wanted[group.rank() :: group.size()]
+            group.together(lambda: list(_told(self._all(mine, recipe), len(mine), progress)))
         found = list(_told(self._all(wanted, recipe), len(wanted), progress))
         return [found[view * len(samples) : (view + 1) * len(samples)] for view in range(views)]
 

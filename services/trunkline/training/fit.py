@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from trunkline.core.cpu import available_cores
 from trunkline.core.progress import Epoch, Watcher
+from trunkline.training import group
 from trunkline.training.learner import TaskLearner
 
 # Accuracy on a small validation set is often perfect from the first epoch on, and would keep that one.
@@ -32,7 +34,7 @@ _PAUSE_S = 0.5  # between two words on the steps of an epoch
 class Plan:
     """How long, in which batches, and which parameters at which rate. groups: as torch's optimisers take them.
 
-    name: of the stage, for whoever watches and for the checkpoints.
+    batch: of all processes of a group together. name: of the stage, for whoever watches and for the checkpoints.
     """
 
     epochs: int
@@ -72,6 +74,9 @@ def fit(
     callbacks: list[Callback] = [curve, _resumable(folder, plan.epochs)]
     if best is not None:
         callbacks += [best, EarlyStopping(_JUDGE, patience=max(15, plan.epochs // 4))]
+    if group.size() > 1:
+        callbacks.append(_KeepSigterm())
+        torch.manual_seed(torch.initial_seed() + group.rank())  # or all would drop the same units
     with _quiet():
         torch.set_num_threads(available_cores())
         trainer = lightning.Trainer(
@@ -83,12 +88,14 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            **group.trainer_options(),
         )
-        begun = folder / _LAST if (folder / _LAST).is_file() else None
+        begun = group.agreed(folder / _LAST if (folder / _LAST).is_file() else None)
         loader = _loader(train, plan.batch, shuffle=True)
         validation_loader = _loader(validation, plan.batch, shuffle=False) if validation is not None else None
         trainer.fit(module, loader, validation_loader, ckpt_path=begun, weights_only=True)
-    if best is not None and best.best_model_path:
+    # Other processes of a group get these weights where the next stage begins.
+    if best is not None and best.best_model_path and group.rank() == 0:
         module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
     net.eval()
     return curve.epochs
@@ -110,14 +117,15 @@ class _Module(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         inputs, truth = batch
         loss = self._learner.loss(self.net.learn(inputs), truth)  # type: ignore[operator]
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(truth))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(truth), sync_dist=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         inputs, truth = batch
         answers = self.net.learn(inputs)  # type: ignore[operator]
         self.measure.update(answers, truth)
-        self.log("validation_loss", self._learner.loss(answers, truth), batch_size=len(truth))
+        loss = self._learner.loss(answers, truth)
+        self.log("validation_loss", loss, batch_size=len(truth), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         self.log("validation_metric", self.measure.compute())
@@ -136,6 +144,16 @@ def _share(step: int, steps: int) -> float:
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+
+class _KeepSigterm(Callback):
+    """Lightning would answer a SIGTERM with a broadcast, which waits for processes that may be gone."""
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        signal.signal(signal.SIGTERM, self._handler)
 
 
 class _Curve(Callback):
@@ -195,7 +213,7 @@ def _value(seen: Any, name: str) -> float | None:
 
 
 def _loader(data: Dataset[Any], batch: int, *, shuffle: bool) -> DataLoader[Any]:
-    return DataLoader(data, batch_size=batch, shuffle=shuffle, collate_fn=_as_it_is)
+    return DataLoader(data, batch_size=math.ceil(batch / group.size()), shuffle=shuffle, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Iterable[Any]) -> Any:

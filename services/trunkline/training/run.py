@@ -19,7 +19,8 @@ from trunkline.core.staging import staging
 from trunkline.core.store import FolderStore, Publish
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.session import OnnxSession
-from trunkline.training.data.accept import accept_data
+from trunkline.training import group
+from trunkline.training.data.accept import accept_data, read_data
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent
@@ -48,18 +49,22 @@ class Places:
     work: Path
 
 
-def train_head(request: TrainRequest, places: Places, watcher: Watcher, publish: Publish | None = None) -> Path:
+def train_head(
+    request: TrainRequest, places: Places, watcher: Watcher, publish: Publish | None = None
+) -> Path | None:
     """Check the data, train, export, check, evaluate through the serving path, publish as the next version.
 
     publish: that of a store whose folder places.models is; into the folder itself where none is given.
 
-    Returns the bundle's folder. Raises InvalidRequestError where the data does not fit the request,
-    DataInvalidError for data that nothing can be learned from, ModelInvalidError where the exported file computes
-    something else than torch.
+    Returns the bundle's folder; None in a process of a group that is not its first, which only helped. Raises
+    InvalidRequestError where the data does not fit the request, DataInvalidError for data that nothing can be
+    learned from, ModelInvalidError where the exported file computes something else than torch.
     """
     started_at = time.monotonic()
+    group.join()
+    watcher = group.silent(watcher)
     learn = learner_class(request.task)
-    dataset = accept_data(request, places.work, partial(watcher.stage, "data"))
+    dataset = _accepted(request, places.work, watcher)
     splits = _splits(request, dataset)
     learner = learn(dataset.classes, dataset.target_names, request)
     backbone = Repository(places.models).backbone(request.backbone)
@@ -71,6 +76,9 @@ def train_head(request: TrainRequest, places: Places, watcher: Watcher, publish:
         fitted = use_pretrained(job, places.models, dataset.classes)
     else:
         fitted = _MODES[request.mode](job)
+    group.leave()
+    if group.rank():
+        return None
     fitted = _calibrated(job, fitted)
     made = _export(job, fitted, splits.test[:_EXAMPLES])
     built = _Built(job, fitted, made, dataset, splits.test, started_at)
@@ -103,6 +111,13 @@ class _Built:
     dataset: Dataset
     test: Sequence[Sample]
     started_at: float
+
+
+def _accepted(request: TrainRequest, work: Path, watcher: Watcher) -> Dataset:
+    """One process looks at the data for all."""
+    progress = partial(watcher.stage, "data")
+    accepted = group.together(lambda: None if group.rank() else accept_data(request, work, progress))
+    return accepted or read_data(request)
 
 
 def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:

@@ -1,7 +1,7 @@
 """The program of one job: `python -m trunkline.training.worker JOB`, with the token in TRUNKLINE_WORKER_OWNER.
 
-It knows the job from the database alone, so it may run on any machine that reaches the database, the data and the
-model folder.
+Under torchrun it is one of several that share the job. It knows the job from the database alone, so it may run on
+any machine that reaches the database, the data and the folders.
 """
 
 import logging
@@ -16,6 +16,7 @@ from pathlib import Path
 from trunkline.core.bundle import Bundle, HeadManifest, read_bundle
 from trunkline.core.errors import ServiceUnavailableError, TrunklineError
 from trunkline.core.jobs import JobError
+from trunkline.core.progress import Watcher
 from trunkline.core.store import ModelStore
 from trunkline.jobs.database import Database
 from trunkline.jobs.launcher import OWNER
@@ -25,6 +26,7 @@ from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import Settings, read_settings
 from trunkline.serving.status import error_info, to_status
 from trunkline.serving.store.opening import open_models
+from trunkline.training import group
 from trunkline.training.data.accept import accept_data
 from trunkline.training.heartbeat import LEASE_S, Heartbeat
 from trunkline.training.process import Sigterm, die_with_parent, ignore_sigterm
@@ -41,6 +43,8 @@ def main() -> int:
     settings = read_settings()
     job, owner = sys.argv[1], os.environ.get(OWNER, "")
     set_up_logs(settings.log_level, f"worker {job}")
+    if group.rank():
+        return _help(settings, job, owner)
     for talkative in ("onnx_ir", "onnxscript"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     sigterm = Sigterm()
@@ -50,6 +54,22 @@ def main() -> int:
         with Heartbeat(leases, claim):
             _tell(_work(leases, claim, work, settings, sigterm))
     except LeaseLostError as error:
+        _log.warning("%s", error)
+    return 0
+
+
+def _help(settings: Settings, job: str, owner: str) -> int:
+    """In the other processes of a group: the same work up to the trained net. What it is worth the first one tells.
+
+    SIGTERM ends these at once.
+    """
+    try:
+        work = Leases(Database(settings.training_database)).begin(Claim(job, owner), LEASE_S)
+        store = open_models(work.models, settings.models_cache)
+        if work.job.attempt > 1 and find_published(work, store) is not None:
+            return 0
+        _trained(work, store, settings, Watcher(lambda stage, done, total: None, lambda epoch: None))
+    except (LeaseLostError, TrunklineError) as error:
         _log.warning("%s", error)
     return 0
 
@@ -67,9 +87,13 @@ def _work(leases: Leases, claim: Claim, work: Work, settings: Settings, sigterm:
         ignore_sigterm()
         # Between the moment in which it is published and the end of the function that did it.
         found = find_published(work, open_models(work.models, settings.models_cache))
+        if found is None and group.size() > 1:
+            raise  # why, whoever started the group knows: another process of it may have died
         if found is None:
             return lambda: _stopped(leases, claim, folder)
     except Exception as error:
+        if group.size() > 1 and not isinstance(error, TrunklineError):
+            raise  # most likely another process died, and so does this attempt
         ignore_sigterm()
         failure = _failure(error)
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,17 +104,22 @@ def _work(leases: Leases, claim: Claim, work: Work, settings: Settings, sigterm:
     return lambda: leases.succeeded(claim, str(manifest.version), manifest.metrics)
 
 
+def _trained(work: Work, store: ModelStore, settings: Settings, watcher: Watcher) -> Path | None:
+    from trunkline.training.run import Places, train_head
+
+    places = Places(store.root, settings.training_cache, job_folder(settings.training_work, work.job.id))
+    return train_head(work.job.request, places, watcher, store.publish)
+
+
 def _train(
     leases: Leases, claim: Claim, work: Work, store: ModelStore, settings: Settings, folder: Path
 ) -> Bundle[HeadManifest]:
     recorder = Recorder(leases, claim)
-    accept_data(work.job.request, folder, partial(recorder.stage, "data"))  # bad data fails before torch is there
-    from trunkline.training.run import Places, train_head
-
-    path = train_head(
-        work.job.request, Places(store.root, settings.training_cache, folder), recorder.watcher, store.publish
-    )
+    if group.size() == 1:
+        accept_data(work.job.request, folder, partial(recorder.stage, "data"))  # bad data fails before torch is there
+    path = _trained(work, store, settings, recorder.watcher)
     recorder.flush()
+    assert path is not None
     bundle = read_bundle(path)
     assert isinstance(bundle.manifest, HeadManifest)
     return Bundle(bundle.path, bundle.manifest)
