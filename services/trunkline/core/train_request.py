@@ -20,7 +20,7 @@ Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
 class FitOptions(BaseModel):
     """How a net is fitted. What is None takes the default of the mode, which needs no tuning.
 
-    epochs: at most; with validation data it ends early, when a quarter of them brought nothing better.
+    epochs: at most, in each stage; with validation data it ends early, when a quarter of them brought nothing better.
     balance: weigh classes by the inverse of their frequency.
     """
 

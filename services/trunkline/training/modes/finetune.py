@@ -37,8 +37,9 @@ def train_tailed(job: Job) -> Fitted:
     tail = Tail(job.backbone.read_model(), start, after)
     stored = views_stored(job, job.train, recipe, views_of(job))
     _check(tail, start, stored[0][0])
-    # What is asked for is for the tail; the small net before it has its own defaults.
-    small = fit_pooled(job, recipe, stored, FitOptions(dropout=options.dropout, seed=options.seed))
+    # Rate, batch and decay that were asked for are for the tail.
+    first = FitOptions(epochs=options.epochs, dropout=options.dropout, seed=options.seed)
+    small = fit_pooled(job, recipe, stored, first)
     net = TailedNet(tail, small.net)
     truth, validation_truth = truths(job)
     train = MapBatches(stored, start, truth)

@@ -23,7 +23,7 @@ FEATURES = ("c4", "c5", "pooled")
 SPEC = PreprocessSpec(resize="squash", width=288, height=288)
 _DROPOUT = 0.5
 _RATE, _WEIGHT_DECAY = 1e-3, 3.0
-_STEPS = {"features": 2000, "transfer": 4000}
+_STEPS = {"features": 2000, "transfer": 4000, "finetune": 500}
 _VIEWS = {"features": 2, "transfer": 10, "finetune": 10}
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 128
 
@@ -84,7 +84,7 @@ def fit_pooled(job: Job, recipe: Recipe, stored: list[list[Stored]], options: Fi
     net.standardise(train.vectors.flatten(0, 1))
     decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     groups = [{"params": list(net.parameters()), "lr": options.rate or _RATE, "weight_decay": decay}]
-    batch, epochs = length(len(truth), _STEPS.get(job.request.mode, 4000), options.batch, options.epochs)
+    batch, epochs = length(len(truth), _STEPS[job.request.mode], options.batch, options.epochs)
     plan = Plan(epochs, batch, groups, "small")
     curve = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
     return Small(net, curve, validation, seen)
