@@ -22,7 +22,7 @@ def transform(kind: Kind, height: int, width: int) -> v2.Transform:
     change, sizes and numbers of things do not. photo: for photographs of which the class is asked: crops, mirror,
     other light and colour.
     """
-    light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # hue costs ten times as much
+    light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
     if kind == "mirror":
         return v2.Compose([v2.RandomHorizontalFlip(1.0), resized])

@@ -55,13 +55,12 @@ class Scores(Protocol):
 class TaskLearner(Protocol):
     """One task on one data set.
 
-    output: name of the head's output. metric: name of what `measure` measures. rising: whether more is better.
+    output: name of the head's output. metric: name of what `measure` measures.
     augmentation: kind that keeps the truth of a sample true. dropout: share in nets that are trained from scratch.
     """
 
     output: ClassVar[str]
     metric: ClassVar[str]
-    rising: ClassVar[bool]
     augmentation: ClassVar[str]
     dropout: ClassVar[float]
 

@@ -18,7 +18,6 @@ class Learner:
 
     output: ClassVar[str] = "logits"
     metric: ClassVar[str] = "accuracy"
-    rising: ClassVar[bool] = True
     augmentation: ClassVar[str] = "photo"
     dropout: ClassVar[float] = 0.3
 

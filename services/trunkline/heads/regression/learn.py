@@ -24,7 +24,6 @@ class Learner:
 
     output: ClassVar[str] = "values"
     metric: ClassVar[str] = "rmse"
-    rising: ClassVar[bool] = False
     augmentation: ClassVar[str] = "none"
     dropout: ClassVar[float] = 0.0  # it blurs what is measured exactly
 
