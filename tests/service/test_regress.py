@@ -156,9 +156,6 @@ async def test_a_head_whose_width_does_not_fit_its_targets_is_not_served(client,
 
 async def test_without_such_a_head_the_service_says_so_and_a_lone_one_needs_no_name(models, photos, tmp_path):
     repository = linked_repository(models, tmp_path)
-    for name in Repository(models).names("head"):
-        if Repository(models).head(name).manifest.task == "regression":
-            (repository / "heads" / name).unlink()
     async with serve(models=repository) as host, AsyncClient(host.address) as client:
         error = await refused(client.regress(photos[0]))
     add_regression_head(repository, "size", MEASURES[:1], STILL, [2.5])
