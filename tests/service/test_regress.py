@@ -11,7 +11,6 @@ import pytest_asyncio
 from tests.service.bundles import add_regression_head, linked_repository
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.client import AsyncClient, Client, ServiceError
-from trunkline.core.repository import Repository
 from trunkline.core.results import Classification, Quantity
 from trunkline.gateway.analyzer import _CALL_OF_TASK
 from trunkline.testing import serve, serve_split

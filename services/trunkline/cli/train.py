@@ -70,6 +70,9 @@ def train(
     resize: Annotated[
         Literal["crop", "squash", "pad"], typer.Option("--resize", help="How to get there.")
     ] = "squash",
+    crop_share: Annotated[
+        float, typer.Option("--crop-share", help="With --resize crop: share of the shorter side that is kept.")
+    ] = 1.0,
     colour: Annotated[Literal["RGB", "L"], typer.Option("--colour", help="L: gray, with scratch.")] = "RGB",
     views: Annotated[
         int | None, typer.Option("--views", help="Views of each picture.", show_default=_BY_MODE)
@@ -120,7 +123,7 @@ def train(
             "tail": tail,
             "net": net,
             "source": source,
-            "spec": _spec(width, height, resize, colour),
+            "spec": _spec(width, height, resize, crop_share, colour),
             "views": views,
             "augmentation": augmentation,
             "options": {
@@ -165,12 +168,15 @@ def _train_here(request: "TrainRequest", cache: Path, models: str | None, *, jso
         _report(folder, json=json)
 
 
-def _spec(width: int | None, height: int | None, resize: str, colour: str) -> dict[str, object] | None:
-    if width is None and height is None and resize == "squash" and colour == "RGB":
+def _spec(
+    width: int | None, height: int | None, resize: str, crop_share: float, colour: str
+) -> dict[str, object] | None:
+    rest = {"resize": resize, "crop_share": crop_share, "colour": colour}
+    if width is None and height is None and rest == {"resize": "squash", "crop_share": 1.0, "colour": "RGB"}:
         return None
     if width is None:
-        raise typer.BadParameter("--height, --resize and --colour need --width too")
-    return {"width": width, "height": height or width, "resize": resize, "colour": colour}
+        raise typer.BadParameter("--height, --resize, --crop-share and --colour need --width too")
+    return {"width": width, "height": height or width, **rest}
 
 
 def _units(pairs: Sequence[str]) -> dict[str, str]:

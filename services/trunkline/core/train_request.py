@@ -86,6 +86,7 @@ class TrainRequest(BaseModel):
         if self.spec is not None:
             words += ["--width", str(self.spec.width), "--height", str(self.spec.height)]
             words += ["--resize", self.spec.resize, "--colour", self.spec.colour]
+            words += ["--crop-share", str(self.spec.crop_share)] if self.spec.crop_share < 1 else []
         words += ["--views", str(self.views)] if self.views is not None else []
         words += ["--augmentation", self.augmentation] if self.augmentation is not None else []
         words += ["--source", self.source] if self.mode == "pretrained" else []
