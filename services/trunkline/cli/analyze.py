@@ -88,7 +88,8 @@ def result_to_json(result: "Result") -> dict[str, Any]:
         return dict(result.fields)
     fields = asdict(result)
     if isinstance(result, Segmentation):
-        fields["label_map_png"] = base64.b64encode(result.label_map_png).decode()
+        for name in ("label_map_png", "confidence_map_png"):
+            fields[name] = base64.b64encode(fields[name]).decode()
     return fields
 
 

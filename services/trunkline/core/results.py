@@ -85,10 +85,14 @@ class SegmentClass:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A class for every pixel: an indexed PNG (b"" where it was not asked for) and the classes that occur."""
+    """A class for every pixel: an indexed PNG and the classes that occur, largest first.
+
+    confidence_map_png: 8-bit gray, 255 for a probability of 1. A PNG that was not asked for is b"".
+    """
 
     label_map_png: bytes
     classes: tuple[SegmentClass, ...]
+    confidence_map_png: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -264,7 +264,9 @@ def _segmentation_to_pb(result: Segmentation) -> results_pb2.Segmentation:
         )
         for part in result.classes
     )
-    return results_pb2.Segmentation(label_map_png=result.label_map_png, classes=classes)
+    return results_pb2.Segmentation(
+        label_map_png=result.label_map_png, classes=classes, confidence_map_png=result.confidence_map_png
+    )
 
 
 def _segmentation_from_pb(result: results_pb2.Segmentation) -> Segmentation:
@@ -272,7 +274,7 @@ def _segmentation_from_pb(result: results_pb2.Segmentation) -> Segmentation:
         SegmentClass(part.index, part.label, part.area, part.confidence, _mask_from_pb(part))
         for part in result.classes
     )
-    return Segmentation(result.label_map_png, tuple(classes))
+    return Segmentation(result.label_map_png, tuple(classes), result.confidence_map_png)
 
 
 def _embedding_to_pb(result: Embedding) -> results_pb2.Embedding:

@@ -302,21 +302,25 @@ class Segmentation(_message.Message):
 
     LABEL_MAP_PNG_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_MAP_PNG_FIELD_NUMBER: _builtins.int
     label_map_png: _builtins.bytes
     """The label map as an indexed PNG in the size of the caller's picture, where a PNG was asked for."""
+    confidence_map_png: _builtins.bytes
+    """The probability of the class of every pixel as a gray PNG, 255 for 1, where it was asked for."""
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentClass]:
-        """The classes that occur."""
+        """The classes that occur, the largest first."""
 
     def __init__(
         self,
         *,
         label_map_png: _builtins.bytes = ...,
         classes: _abc.Iterable[Global___SegmentClass] | None = ...,
+        confidence_map_png: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "label_map_png", b"label_map_png"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "confidence_map_png", b"confidence_map_png", "label_map_png", b"label_map_png"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,78 @@
+"""Masks as COCO's compressed run lengths, by numpy alone.
+
+A run length is the number of equal pixels in a row, columns first, background first. COCO writes the runs as
+differences to the run before the last, each in groups of five bits, as ASCII.
+"""
+
+import numpy as np
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.results import RunLengthMask
+
+_BITS, _CONTINUES, _SIGN, _FIRST = 5, 0x20, 0x10, 48
+_MOST_GROUPS = 13  # of an int64
+
+
+def encode_mask(mask: np.ndarray) -> RunLengthMask:
+    """bool (H, W) -> run lengths. Raises TypeError for any other dtype."""
+    if mask.dtype != np.bool_:
+        raise TypeError(f"a mask is bool (H, W), not {mask.dtype}")
+    height, width = mask.shape
+    pixels = mask.ravel(order="F")  # (H * W,)
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    edges = np.concatenate([[0], changes, [pixels.size]])
+    runs = np.diff(edges)
+    if pixels.size and pixels[0]:
+        runs = np.concatenate([[0], runs])
+    return RunLengthMask(width, height, _to_text(runs))
+
+
+def decode_mask(mask: RunLengthMask) -> np.ndarray:
+    """Run lengths -> bool (H, W). Raises InvalidRequestError where they do not fill the mask."""
+    runs = _from_text(mask.counts)
+    size = mask.width * mask.height
+    if (runs < 0).any() or runs.sum() != size:
+        raise InvalidRequestError(f"the run lengths do not fill a mask of {mask.width}x{mask.height}")
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape((mask.height, mask.width), order="F")
+
+
+def _to_text(runs: np.ndarray) -> str:
+    rest = runs.astype(np.int64)
+    rest[3:] -= runs[1:-2]
+    groups = np.zeros((len(rest), _MOST_GROUPS), np.uint8)
+    used = np.zeros((len(rest), _MOST_GROUPS), np.bool_)
+    open_ = np.ones(len(rest), np.bool_)
+    for number in range(_MOST_GROUPS):
+        group = rest & 0x1F
+        rest = rest >> _BITS
+        more = np.where(group & _SIGN, rest != -1, rest != 0)
+        groups[:, number] = (group | np.where(more, _CONTINUES, 0)) + _FIRST
+        used[:, number] = open_
+        open_ &= more
+        if not open_.any():
+            break
+    return groups[used].tobytes().decode("ascii")
+
+
+def _from_text(text: str) -> np.ndarray:
+    """int64 runs."""
+    try:
+        values = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - _FIRST
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError("run lengths are ASCII") from error
+    if not len(values):
+        return values
+    ends = np.flatnonzero((values & _CONTINUES) == 0)
+    if values.min() < 0 or values.max() >= 2 * _CONTINUES or not len(ends) or ends[-1] != len(values) - 1:
+        raise InvalidRequestError("the run lengths are cut off or hold characters that COCO has not")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if (ends - starts).max() >= _MOST_GROUPS - 1:
+        raise InvalidRequestError("a run length is too long")
+    places = np.arange(len(values)) - np.repeat(starts, ends - starts + 1)
+    runs = np.add.reduceat((values & 0x1F) << (_BITS * places), starts)
+    negative = (values[ends] & _SIGN) != 0
+    runs -= np.where(negative, np.int64(1) << (_BITS * (ends - starts + 1)), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs

@@ -1,0 +1,37 @@
+"""Run-length masks, against the implementation that COCO's tools use."""
+
+import numpy as np
+import pytest
+from faster_coco_eval.core import mask as coco
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.masks import decode_mask, encode_mask
+from trunkline.core.results import RunLengthMask
+
+
+def masks():
+    rng = np.random.default_rng(0)
+    for shape in [(1, 1), (3, 5), (37, 1), (1, 50), (90, 120), (700, 1100)]:
+        for share in (0.0, 1.0, 0.5, 0.01):
+            yield rng.random(shape) < share
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        yield (rows - shape[0] / 2) ** 2 + (columns - shape[1] / 3) ** 2 < (min(shape) / 3) ** 2
+
+
+def test_a_mask_is_encoded_as_coco_does_and_comes_back_whole():
+    for mask in masks():
+        found = encode_mask(mask)
+        assert found.counts == coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+        assert (found.height, found.width) == mask.shape
+        assert (decode_mask(found) == mask).all()
+
+
+def test_only_booleans_are_masks():
+    with pytest.raises(TypeError, match="uint8"):
+        encode_mask(np.zeros((2, 2), np.uint8))
+
+
+@pytest.mark.parametrize("counts", ["", "5", "0" * 3 + "o", "~~", "é", "o" * 40 + "0", "D4"])
+def test_run_lengths_that_do_not_fill_the_mask_are_refused(counts):
+    with pytest.raises(InvalidRequestError):
+        decode_mask(RunLengthMask(2, 2, counts))
