@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
 from trunkline.core.cpu import available_cores
-from trunkline.core.errors import InvalidRequestError
+from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.images import EncodedImage
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.masks import IGNORED
 from trunkline.training.data.report import Broken, DataReport, Duplicate, TargetRange
 from trunkline.training.data.splits import FOR_TRAINING, NONE, SPLITS
 
@@ -21,17 +24,21 @@ Progress = Callable[[int, int], None]  # done, of all
 
 @dataclass(frozen=True)
 class _Look:
-    """What one picture showed: its SHA-256, "" where it could not be read, and what is wrong with it, or ""."""
+    """What one picture showed: its SHA-256, "" where it could not be read, and what is wrong with it, or "".
+
+    labels: of the classes that it has; several where it has a mask.
+    """
 
     digest: str
     fault: str
+    labels: tuple[int, ...] = ()
 
 
 def check_dataset(dataset: Dataset, *, workers: int | None = None, progress: Progress | None = None) -> DataReport:
     """Decode every picture and count; a bad one raises nothing. workers: threads, by default one for each core."""
     looks = _look_at_all(dataset.samples, workers or available_cores(), progress)
     pairs = list(zip(dataset.samples, looks, strict=True))
-    classes = _count_classes(dataset)
+    classes = _count_classes(dataset, pairs)
     training = {name: sum(counts[split] for split in FOR_TRAINING) for name, counts in classes.items()}
     broken = tuple(Broken(sample.name, look.fault) for sample, look in pairs if look.fault)
     duplicates = tuple(_duplicates(dataset, pairs))
@@ -70,10 +77,18 @@ def _look(sample: Sample) -> _Look:
         return _Look("", f"cannot be read: {error.strerror or error}")
     digest = hashlib.sha256(data).hexdigest()
     try:
-        EncodedImage(data).decode()
-    except InvalidRequestError as error:
+        picture = EncodedImage(data)
+        picture.decode()
+        return _Look(digest, "", _labels(sample, picture))
+    except (InvalidRequestError, DataInvalidError) as error:
         return _Look(digest, error.message)
-    return _Look(digest, "")
+
+
+def _labels(sample: Sample, picture: EncodedImage) -> tuple[int, ...]:
+    if sample.mask is None:
+        return () if sample.label is None else (sample.label,)
+    found = np.unique(sample.mask.load((picture.width, picture.height)))
+    return tuple(int(label) for label in found if label != IGNORED)
 
 
 def _count_splits(samples: Sequence[Sample]) -> dict[str, int]:
@@ -81,11 +96,12 @@ def _count_splits(samples: Sequence[Sample]) -> dict[str, int]:
     return {split: counts[split] for split in (*SPLITS, NONE) if counts[split]}
 
 
-def _count_classes(dataset: Dataset) -> dict[str, Counter[str]]:
+def _count_classes(dataset: Dataset, pairs: Sequence[tuple[Sample, _Look]]) -> dict[str, Counter[str]]:
+    """Pictures of each class by split; a picture that could not be read counts where its class is known."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in dataset.classes}
-    for sample in dataset.samples:
-        if sample.label is not None:
-            counts[dataset.classes[sample.label]][sample.split] += 1
+    for sample, look in pairs:
+        for label in look.labels or (() if sample.label is None else (sample.label,)):
+            counts[dataset.classes[label]][sample.split] += 1
     return counts
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trunkline.training.data.masks import MaskFile
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -13,6 +15,7 @@ class Sample:
     split: "train", "val", "test", or "" where none is given.
     label: index into the classes; None in regression. targets: in the order of target_names; () in classification.
     read: the encoded bytes, read anew at each call; raises OSError. Can be pickled.
+    mask: the class of every pixel, in segmentation.
     """
 
     name: str
@@ -20,11 +23,12 @@ class Sample:
     label: int | None
     targets: tuple[float, ...]
     read: Callable[[], bytes] = field(compare=False, repr=False)
+    mask: MaskFile | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """layout: "folders", "csv", "flowers102", "pets", "bccd" or "mnist".
+    """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid" or "masks".
 
     classes: names in the order of the labels, () for regression. target_names: () for classification.
     skipped: what lay between the pictures and was left out; folders end in "/".

@@ -11,7 +11,7 @@ from trunkline.training.data.classes import in_order, require_two
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 
-_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
+PICTURE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -101,4 +101,4 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _is_picture(entry: Path) -> bool:
-    return entry.suffix.lower() in _SUFFIXES and entry.is_file()
+    return entry.suffix.lower() in PICTURE_SUFFIXES and entry.is_file()

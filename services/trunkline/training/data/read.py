@@ -9,13 +9,14 @@ from trunkline.training.data.csv_layout import FILE, read_csv
 from trunkline.training.data.dataset import Dataset
 from trunkline.training.data.folder_layout import read_folders
 from trunkline.training.data.idx_layout import has_idx, read_idx
+from trunkline.training.data.mask_layout import read_masks
 from trunkline.training.data.table import read_columns
 from trunkline.training.data.turned import ANGLE, turned
 
 _TABLE = "labels.csv"
 _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
-    "those of flowers102, pets, bccd (CSV) and mnist (idx files)"
+    "folders of pictures and masks with classes.csv; those of flowers102, pets, bccd (CSV), mnist (idx files) and camvid"
 )
 
 
@@ -26,6 +27,9 @@ def read_dataset(root: Path, *, targets: Sequence[str] = ()) -> Dataset:
     digits of mnist have the target "angle": each is turned by one.
     Raises DataInvalidError with the file, the line where there is one, and the reason; OSError.
     """
+    masks = read_masks(root) if root.is_dir() else None
+    if masks is not None and not targets:
+        return masks
     table = root if root.suffix == ".csv" and root.is_file() else _table(root)
     if table is not None:
         return read_csv(table, targets)

@@ -1,0 +1,64 @@
+"""Masks of segmentation data: a picture of one channel whose pixel values are class ids."""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from trunkline.core.errors import DataInvalidError
+
+IGNORED: Final = 255  # label of pixels that count neither in the loss nor in the metrics
+_UNKNOWN: Final = 254
+_MODES = ("L", "P", "1")
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """The mask of one picture. labels: label of the class, or IGNORED, by the value of a pixel.
+
+    read: the encoded bytes, read anew at each call; raises OSError. Can be pickled.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+    labels: Mapping[int, int]
+
+    def load(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """uint8 (H, W): labels. size: (width, height) that it must have.
+
+        Raises DataInvalidError that names the file for a mask that cannot be read, has another size, more than one
+        channel or values that belong to no class.
+        """
+        values = self._values()
+        if size is not None and values.shape[::-1] != size:
+            have, want = "x".join(map(str, values.shape[::-1])), "x".join(map(str, size))
+            raise DataInvalidError.at(self.name, f"the mask has {have} pixels, its picture {want}")
+        labels = self._table()[values]  # (H, W)
+        if (labels == _UNKNOWN).any():
+            unknown = sorted({int(value) for value in np.unique(values)} - set(self.labels))
+            raise DataInvalidError.at(self.name, f"the mask holds the value {unknown[0]}, which is the id of no class")
+        return labels
+
+    def _values(self) -> np.ndarray:
+        """uint8 (H, W)"""
+        try:
+            with Image.open(io.BytesIO(self.read())) as picture:
+                picture.load()
+                mode, values = picture.mode, np.array(picture)
+        except OSError as error:
+            raise DataInvalidError.at(self.name, f"the mask cannot be read: {error.strerror or error}") from error
+        if mode not in _MODES:
+            raise DataInvalidError.at(
+                self.name, f"the mask is a picture of mode {mode}; class ids are one channel of 8 bits"
+            )
+        return values.astype(np.uint8)
+
+    def _table(self) -> np.ndarray:
+        """uint8 (256,): label by value."""
+        table = np.full(256, _UNKNOWN, np.uint8)
+        for value, label in self.labels.items():
+            table[value] = label
+        return table
