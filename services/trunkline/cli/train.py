@@ -62,7 +62,21 @@ def train(
     ] = None,
     tail: Annotated[str, typer.Option("--tail", help="With finetune: feature at which the own tail begins.")] = "c4",
     source: Annotated[str, typer.Option("--source", help="With pretrained: the classifier.")] = "imagenet",
-    net: Annotated[Literal["cnn", "lenet5"], typer.Option("--net", help="With scratch.")] = "cnn",
+    net: Annotated[
+        Literal["cnn", "lenet5", "segnet"] | None,
+        typer.Option("--net", help="With scratch.", show_default="by the task"),
+    ] = None,
+    decoder: Annotated[
+        Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"],
+        typer.Option("--decoder", help="Of segmentation, on the maps of the backbone."),
+    ] = "unet",
+    size: Annotated[
+        Literal["light", "medium", "large"], typer.Option("--size", help="Of the net of a segmentation head.")
+    ] = "light",
+    loss: Annotated[
+        Literal["cross_entropy", "dice", "focal", "combined"] | None,
+        typer.Option("--loss", help="Of segmentation.", show_default="combined"),
+    ] = None,
     width: Annotated[
         int | None, typer.Option("--width", help="Pixels that the net sees.", show_default=_BY_MODE)
     ] = None,
@@ -122,6 +136,9 @@ def train(
             "features": tuple(feature) if feature else None,
             "tail": tail,
             "net": net,
+            "decoder": decoder,
+            "size": size,
+            "loss": loss,
             "source": source,
             "spec": _spec(width, height, resize, crop_share, colour),
             "views": views,

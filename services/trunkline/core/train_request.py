@@ -46,7 +46,9 @@ class TrainRequest(BaseModel):
     first as it is, the others augmented.
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
-    net: of mode `scratch`, "lenet5" or "cnn". tail: feature at which the private tail of mode `finetune` begins.
+    net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "segnet" for segmentation; None takes what
+    suits the task. decoder, size, loss: of segmentation.
+    tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
     best epoch; evaluation is on test_split.
     licence: the terms of the data, for the card.
@@ -67,7 +69,10 @@ class TrainRequest(BaseModel):
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Literal["none", "mirror", "flips", "photo"] | None = None
     source: Name = "imagenet"
-    net: Literal["lenet5", "cnn"] = "cnn"
+    net: Literal["lenet5", "cnn", "segnet"] | None = None
+    decoder: Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "unet"
+    size: Literal["light", "medium", "large"] = "light"
+    loss: Literal["cross_entropy", "dice", "focal", "combined"] | None = None
     tail: Name = "c4"
     train_splits: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
     validation_split: str = "val"
@@ -90,7 +95,10 @@ class TrainRequest(BaseModel):
         words += ["--views", str(self.views)] if self.views is not None else []
         words += ["--augmentation", self.augmentation] if self.augmentation is not None else []
         words += ["--source", self.source] if self.mode == "pretrained" else []
-        words += ["--net", self.net] if self.mode == "scratch" else []
+        words += ["--net", self.net] if self.mode == "scratch" and self.net else []
+        if self.task == "segmentation":
+            words += ["--size", self.size] + ([] if self.mode == "scratch" else ["--decoder", self.decoder])
+            words += ["--loss", self.loss] if self.loss else []
         words += ["--tail", self.tail] if self.mode == "finetune" else []
         words += _options(self.options)
         return shlex.join(words)

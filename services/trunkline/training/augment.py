@@ -1,12 +1,12 @@
 """Augmentation: other views of a picture of which the same is true, by torchvision's transforms."""
 
 import threading
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
+from torchvision.tv_tensors import Image
 
 Kind = Literal["none", "mirror", "flips", "photo"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -38,8 +38,18 @@ def transform(kind: Kind, height: int, width: int) -> v2.Transform:
 
 def view_of(pixels: np.ndarray, kind: Kind, height: int, width: int, seed: int) -> np.ndarray:
     """uint8 (1, H, W, C) -> uint8 (1, height, width, C): the same for the same seed, from any thread."""
-    image = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2)  # (1, C, H, W)
+    return view_with(pixels, None, kind, height, width, seed)[0]
+
+
+def view_with(
+    pixels: np.ndarray, annotation: Any, kind: Kind, height: int, width: int, seed: int
+) -> tuple[np.ndarray, Any]:
+    """The same, with what is known of the pixels moved along.
+
+    annotation: a tv_tensor in the frame of the pixels, such as Mask uint8 (1, H, W), or a dict of several, or None.
+    """
+    image = Image(torch.from_numpy(pixels[0].copy()).permute(2, 0, 1))  # (C, H, W)
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        seen: Tensor = transform(kind, height, width)(image)
-    return np.ascontiguousarray(seen.permute(0, 2, 3, 1).numpy())
+        seen, moved = transform(kind, height, width)(image, annotation)
+    return np.ascontiguousarray(seen.permute(1, 2, 0).numpy())[None], moved

@@ -141,5 +141,14 @@ def _relabelled(dataset: Dataset, head: Bundle[HeadManifest]) -> Dataset:
     unknown = sorted(set(dataset.classes) - set(index))
     if unknown:
         raise InvalidRequestError(f"head {head.manifest.name!r} does not know the class {unknown[0]!r} of the data")
-    samples = tuple(replace(sample, label=index[dataset.classes[sample.label or 0]]) for sample in dataset.samples)
-    return replace(dataset, classes=head.labels, samples=samples)
+    labels = [index[name] for name in dataset.classes]
+    return replace(
+        dataset, classes=head.labels, samples=tuple(_with_labels(each, labels) for each in dataset.samples)
+    )
+
+
+def _with_labels(sample: Sample, labels: Sequence[int]) -> Sample:
+    """labels: new ones, by the old."""
+    if sample.mask is not None:
+        return replace(sample, mask=sample.mask.relabelled(labels))
+    return replace(sample, label=labels[sample.label or 0])

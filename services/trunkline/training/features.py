@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,10 @@ from trunkline.core.cpu import available_cores
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
-from trunkline.core.preprocess import STRIDE, PreprocessSpec, preprocess
+from trunkline.core.preprocess import STRIDE, Frame, PreprocessSpec, preprocess
 from trunkline.serving.session import load_session
 from trunkline.training import group
-from trunkline.training.augment import VERSION, Kind, view_of
+from trunkline.training.augment import VERSION, Kind, view_with
 from trunkline.training.data.dataset import Sample
 
 Progress = Callable[[int, int], None]  # done, of all
@@ -143,16 +144,28 @@ def _write(path: Path, array: np.ndarray) -> None:
 
 def pixels_of(sample: Sample, spec: PreprocessSpec) -> np.ndarray:
     """uint8 (1, H, W, C). Raises DataInvalidError that names the picture."""
-    return _opened(sample, sample.read(), spec)
+    return _opened(sample, sample.read(), spec)[0]
 
 
 def _pixels(sample: Sample, data: bytes, recipe: Recipe, view: int) -> np.ndarray:
+    return annotated_view(sample, data, recipe, view, None)[0]
+
+
+def annotated_view(
+    sample: Sample, data: bytes, recipe: Recipe, view: int, annotate: Callable[[Sample, Frame], Any] | None
+) -> tuple[np.ndarray, Any]:
+    """A view of a picture, uint8 (1, H, W, C), with what `annotate` knows of it, moved along.
+
+    Raises DataInvalidError that names the picture.
+    """
     spec = recipe.spec
+    larger = _larger(spec) if view and recipe.augmentation == "photo" else spec
+    pixels, frame = _opened(sample, data, larger)
+    annotation = annotate(sample, frame) if annotate is not None else None
     if view == 0:
-        return _opened(sample, data, spec)
+        return pixels, annotation
     seed = int.from_bytes(hashlib.sha256(data + f"|{recipe.seed}|{view}".encode()).digest()[:4], "big")
-    pixels = _opened(sample, data, _larger(spec) if recipe.augmentation == "photo" else spec)
-    return view_of(pixels, recipe.augmentation, spec.height, spec.width, seed)
+    return view_with(pixels, annotation, recipe.augmentation, spec.height, spec.width, seed)
 
 
 def _larger(spec: PreprocessSpec) -> PreprocessSpec:
@@ -160,9 +173,9 @@ def _larger(spec: PreprocessSpec) -> PreprocessSpec:
     return spec.model_copy(update=sides)
 
 
-def _opened(sample: Sample, data: bytes, spec: PreprocessSpec) -> np.ndarray:
+def _opened(sample: Sample, data: bytes, spec: PreprocessSpec) -> tuple[np.ndarray, Frame]:
     try:
-        return preprocess(EncodedImage(data), spec)[0]
+        return preprocess(EncodedImage(data), spec)
     except InvalidRequestError as error:
         raise DataInvalidError.at(sample.name, error.message) from error
 

@@ -76,6 +76,6 @@ def _length(facts: Facts) -> str:
 
 def metric_text(name: str, value: float) -> str:
     """Shares in percent; errors in the unit of the target."""
-    if "accuracy" in name:
+    if "accuracy" in name or "iou" in name:
         return f"{100 * value:.2f} %"
     return f"{value:.4g}"

@@ -18,13 +18,17 @@ PARITY_TOLERANCE = 1e-3
 _BATCH_TOLERANCE = 1e-4
 
 
-def export_head(net: nn.Module, features: Mapping[str, np.ndarray], output: str) -> bytes:
+def export_head(
+    net: nn.Module, features: Mapping[str, np.ndarray], output: str, *, fixed_size: bool = False
+) -> bytes:
     """ONNX file with one input for each feature and one output, dynamic in the batch and, for maps, in H and W.
+
+    fixed_size: maps have the sizes of these.
 
     `features` are real ones, float32, batch of 2 or more, in the order of the net's arguments.
     """
     examples = tuple(torch.from_numpy(np.array(value)) for value in features.values())
-    axes = tuple(_axes(name, value) for name, value in features.items())
+    axes = tuple(_axes(name, value, fixed_size) for name, value in features.items())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter's own parts
         program = torch.onnx.export(
@@ -66,8 +70,8 @@ def _parts(features: Mapping[str, np.ndarray]) -> Sequence[dict[str, np.ndarray]
     return [{name: value[i : i + 1] for name, value in features.items()} for i in range(count)]
 
 
-def _axes(name: str, value: np.ndarray) -> dict[int, Any]:
+def _axes(name: str, value: np.ndarray, fixed_size: bool) -> dict[int, Any]:
     axes: dict[int, Any] = {0: Dim("batch")}
-    if value.ndim == 4 and name != IMAGE:  # pixels are of one size, that of the preprocessing
+    if value.ndim == 4 and name != IMAGE and not fixed_size:  # pixels are of one size, that of the preprocessing
         axes |= {2: Dim(f"{name}_height", min=1, max=256), 3: Dim(f"{name}_width", min=1, max=256)}
     return axes

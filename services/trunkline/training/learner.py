@@ -5,15 +5,17 @@ The ways to train (`modes/`) know no task: they fit a net that ends in the task'
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torchmetrics
+from PIL import Image
 from torch import Tensor, nn
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 from trunkline.heads.discovery import tasks
 
@@ -49,6 +51,10 @@ class Scores(Protocol):
 
     def caption(self, index: int) -> str:
         """One or two lines about the answer to a sample."""
+        ...
+
+    def overlay(self, index: int, picture: Image.Image) -> Image.Image:
+        """The picture of a sample, upright RGB, with its answer drawn where the answer has a place."""
         ...
 
 
@@ -97,6 +103,36 @@ class TaskLearner(Protocol):
         ...
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Truth]) -> Scores: ...
+
+
+@runtime_checkable
+class MapLearner(Protocol):
+    """A task whose answers have places: what a TaskLearner offers beside.
+
+    maps: features that its net takes. spec: preprocessing where none is asked for.
+    """
+
+    maps: ClassVar[tuple[str, ...]]
+    spec: ClassVar[PreprocessSpec]
+
+    def annotation(self, sample: Any, frame: Frame) -> Any:
+        """What is known of a sample, in the frame of the model: a tv_tensor, or a dict of several.
+
+        Raises DataInvalidError that names the file.
+        """
+        ...
+
+    def collate(self, annotations: Sequence[Any]) -> Any:
+        """The truth of a batch, as `loss` takes it."""
+        ...
+
+    def map_net(self, channels: Mapping[str, int], dropout: float) -> nn.Module:
+        """Maps float32 (N, C, H, W) in this order -> answers: forward(*maps), and learn(maps) for a list."""
+        ...
+
+    def pixel_net(self, channels: int) -> nn.Module:
+        """`image` uint8 (N, H, W, C) -> answers: forward(image), and learn(image)."""
+        ...
 
 
 def learner_class(task: str) -> type[TaskLearner]:

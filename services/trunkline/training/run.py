@@ -1,5 +1,6 @@
 """A training run from data to a published head. Nothing is written into the repository before all checks passed."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +29,10 @@ from trunkline.training.features import FeatureStore, Recipe, pixels_of
 from trunkline.training.fit import answers_to, best_epoch, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, export_head
-from trunkline.training.learner import Scores, learner_class
+from trunkline.training.learner import MapLearner, Scores, learner_class
 from trunkline.training.modes.finetune import train_tailed
 from trunkline.training.modes.job import Fitted, Job
+from trunkline.training.modes.mapped import train_mapped
 from trunkline.training.modes.pooled import train_pooled
 from trunkline.training.modes.pretrained import use_pretrained
 from trunkline.training.modes.scratch import train_scratch
@@ -72,7 +74,9 @@ def train_head(
     learner.prepare(splits.train)
     store = FeatureStore(backbone, places.cache)
     job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work)
-    if request.mode == "pretrained":
+    if isinstance(learner, MapLearner):
+        fitted = train_mapped(job, learner)
+    elif request.mode == "pretrained":
         fitted = use_pretrained(job, places.models, dataset.classes)
     else:
         fitted = _MODES[request.mode](job)
@@ -155,7 +159,8 @@ def _export(job: Job, fitted: Fitted, samples: Sequence[Sample]) -> _Made:
     else:
         example = job.store.features(samples, Recipe(fitted.features, fitted.spec))
     output = job.learner.output
-    model = export_head(fitted.net, example, output)
+    # A net whose answers have places joins maps of several strides, whose sizes depend on each other.
+    model = export_head(fitted.net, example, output, fixed_size=isinstance(job.learner, MapLearner))
     session = OnnxSession(model, job.request.name)
     parity = check_head(fitted.net, session, example, output)
     golden = ({name: value[:1] for name, value in example.items()}, {output: session.run(example)[output][:1]})
@@ -214,6 +219,8 @@ def _evaluation(request: TrainRequest, dataset: Dataset, samples: Sequence[Sampl
 
 
 def _truth(dataset: Dataset, sample: Sample) -> str:
+    if sample.mask is not None:
+        return hashlib.sha256(sample.mask.load().tobytes()).hexdigest()
     return repr(sample.targets) if sample.label is None else dataset.classes[sample.label]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from PIL import Image
 
 from trunkline.core.results import Classification
 
@@ -92,6 +93,10 @@ class ClassificationScores:
         """Right answers of highest score, wrong answers of highest score."""
         order = np.argsort(-self.scores, kind="stable")
         return order[self.right[order]][:count].tolist(), order[~self.right[order]][:count].tolist()
+
+    def overlay(self, index: int, picture: Image.Image) -> Image.Image:
+        """As it is: the answer has no place in it."""
+        return picture
 
     def caption(self, index: int) -> str:
         answer = f"{self.classes[self.ranked[index, 0]]} {self.scores[index]:.2f}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class RegressionScores:
         scale = np.maximum(self.truth.std(axis=0), 1e-12)
         order = np.argsort(np.abs(self.errors / scale).max(axis=1), kind="stable")
         return order[:count].tolist(), order[::-1][:count].tolist()
+
+    def overlay(self, index: int, picture: Image.Image) -> Image.Image:
+        """As it is: the answer has no place in it."""
+        return picture
 
     def caption(self, index: int) -> str:
         answer = " ".join(f"{value:.1f}{unit}" for value, unit in zip(self.found[index], self.units, strict=True))

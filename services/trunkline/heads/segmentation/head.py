@@ -12,7 +12,7 @@ from trunkline.core.errors import ModelInvalidError
 from trunkline.core.head import Arrays, parse_params
 from trunkline.core.masks import encode_mask
 from trunkline.core.preprocess import Frame
-from trunkline.core.results import SegmentClass, Segmentation
+from trunkline.core.results import Segmentation, SegmentClass
 from trunkline.heads.segmentation.label_map import LabelMap, label_map, softmax
 from trunkline.heads.segmentation.palette import LARGEST, flat
 from trunkline.heads.segmentation.params import SegmentParams

@@ -7,6 +7,7 @@ from PIL import Image
 
 from trunkline.core.preprocess import Frame
 
+IGNORED = 255  # label of pixels of which nothing is known
 _AT_ONCE = 4_000_000  # pixels: a large picture is filled in stripes
 
 
@@ -63,3 +64,12 @@ def _box(frame: Frame, shape: tuple[int, ...], top: int, bottom: int) -> tuple[f
     left, right = ((x - frame.x_offset) / frame.x_scale * per_x for x in (0, frame.image_width))
     above, below = ((y - frame.y_offset) / frame.y_scale * per_y for y in (top, bottom))
     return max(0.0, left), max(0.0, above), min(float(shape[1]), right), min(float(shape[0]), below)
+
+
+def in_frame(labels: np.ndarray, frame: Frame) -> np.ndarray:
+    """uint8 (H, W) of the caller's picture -> uint8 (h, w) of the model input: nearest, IGNORED outside."""
+    y = np.floor((np.arange(frame.input_height) + 0.5) * frame.y_scale + frame.y_offset).astype(np.int64)
+    x = np.floor((np.arange(frame.input_width) + 0.5) * frame.x_scale + frame.x_offset).astype(np.int64)
+    inside = ((y >= 0) & (y < labels.shape[0]))[:, None] & ((x >= 0) & (x < labels.shape[1]))  # (h, w)
+    seen = labels[y.clip(0, labels.shape[0] - 1)[:, None], x.clip(0, labels.shape[1] - 1)]
+    return np.where(inside, seen, np.uint8(IGNORED))

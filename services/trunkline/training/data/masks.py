@@ -1,8 +1,8 @@
 """Masks of segmentation data: a picture of one channel whose pixel values are class ids."""
 
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -36,11 +36,18 @@ class MaskFile:
         if size is not None and values.shape[::-1] != size:
             have, want = "x".join(map(str, values.shape[::-1])), "x".join(map(str, size))
             raise DataInvalidError.at(self.name, f"the mask has {have} pixels, its picture {want}")
-        labels = self._table()[values]  # (H, W)
+        labels: np.ndarray = self._table()[values]  # (H, W)
         if (labels == _UNKNOWN).any():
             unknown = sorted({int(value) for value in np.unique(values)} - set(self.labels))
-            raise DataInvalidError.at(self.name, f"the mask holds the value {unknown[0]}, which is the id of no class")
+            raise DataInvalidError.at(
+                self.name, f"the mask holds the value {unknown[0]}, which is the id of no class"
+            )
         return labels
+
+    def relabelled(self, labels: Sequence[int]) -> "MaskFile":
+        """The same mask with other labels: `labels` by the old ones."""
+        changed = {value: label if label == IGNORED else labels[label] for value, label in self.labels.items()}
+        return replace(self, labels=changed)
 
     def _values(self) -> np.ndarray:
         """uint8 (H, W)"""

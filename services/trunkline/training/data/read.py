@@ -16,7 +16,7 @@ from trunkline.training.data.turned import ANGLE, turned
 _TABLE = "labels.csv"
 _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
-    "folders of pictures and masks with classes.csv; those of flowers102, pets, bccd (CSV), mnist (idx files) and camvid"
+    "folders of pictures and masks with classes.csv; those of flowers102, pets, bccd (CSV), mnist (idx) and camvid"
 )
 
 

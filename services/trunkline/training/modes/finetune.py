@@ -61,7 +61,7 @@ def train_tailed(job: Job) -> Fitted:
         recipe.spec,
         _joined(small.epochs, epochs),
         {"tail": shared},
-        _note(start, share, tail),
+        tail_note(start, share, tail),
         validation,
     )
 
@@ -86,7 +86,8 @@ def _check(tail: Tail, start: str, stored: Stored) -> None:
         raise InvalidRequestError(f"the tail from {start} could not be taken out of this backbone: off by {off:.2g}")
 
 
-def _note(start: str, share: float, tail: Tail) -> str:
+def tail_note(start: str, share: float, tail: Tail) -> str:
+    """What a card says of a private tail."""
     return (
         f"A private tail from `{start}` on ({tail.parameter_count / 1e6:.1f} million parameters); "
         f"{100 * share:.0f} % of the multiplications of a pass are shared with other heads."

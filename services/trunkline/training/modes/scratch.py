@@ -28,7 +28,8 @@ def train_scratch(job: Job) -> Fitted:
     """Raises InvalidRequestError where the pictures do not fit the net or the memory."""
     options, spec = job.request.options, job.request.spec or _SPEC
     dropout = job.learner.dropout if options.dropout is None else options.dropout
-    body, width = _body(job.request.net, spec, dropout)
+    kind = job.request.net or "cnn"
+    body, width = _body(kind, spec, dropout)
     net = PixelNet(body, job.learner.answer_layer(width))
     truth, validation_truth = truths(job)
     train = PixelBatches(_pixels(job, job.train, spec), truth, augmentation_of(job, spec))
@@ -41,11 +42,13 @@ def train_scratch(job: Job) -> Fitted:
     epochs = options.epochs or min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, _STEPS * batch // len(truth)))
     plan = Plan(epochs, batch, groups, "scratch")
     curve = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
-    return Fitted(net, (IMAGE,), spec, curve, {"net": job.request.net}, validation=validation)
+    return Fitted(net, (IMAGE,), spec, curve, {"net": kind}, validation=validation)
 
 
 def _body(net: str, spec: PreprocessSpec, dropout: float) -> tuple[nn.Module, int]:
     channels = 1 if spec.colour == "L" else 3
+    if net == "segnet":
+        raise InvalidRequestError("segnet is for segmentation; for pictures as a whole: --net cnn or lenet5")
     if net == "cnn":
         return plain_cnn(channels, spec.height, spec.width, dropout)
     if (spec.height, spec.width) != (LENET_SIDE, LENET_SIDE):

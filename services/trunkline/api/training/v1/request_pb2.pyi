@@ -65,6 +65,9 @@ class TrainingRequest(_message.Message):
     LICENCE_FIELD_NUMBER: _builtins.int
     AUGMENTATION_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    DECODER_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head: 1 to 63 of a-z 0-9 . _ - that start with a letter or digit."""
     data: _builtins.str
@@ -78,7 +81,7 @@ class TrainingRequest(_message.Message):
     views: _builtins.int
     """How many times each picture is seen, the first as it is, the others augmented."""
     net: _builtins.str
-    """Net of mode scratch: lenet5 or cnn."""
+    """Net of mode scratch: lenet5, cnn or segnet; where it is not set, what suits the task."""
     tail: _builtins.str
     """Feature at which the private tail of mode finetune begins."""
     validation_split: _builtins.str
@@ -91,6 +94,12 @@ class TrainingRequest(_message.Message):
     """What the other views of a picture are: none, mirror, flips or photo."""
     source: _builtins.str
     """Classifier that mode pretrained uses as it is."""
+    decoder: _builtins.str
+    """Decoder of a segmentation head: unet, fpn, deeplabv3plus, pan or upernet."""
+    size: _builtins.str
+    """Size of the net of a segmentation head: light, medium or large."""
+    loss: _builtins.str
+    """Loss of a segmentation head: cross_entropy, dice, focal or combined."""
     @_builtins.property
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns to learn, for regression; all columns of numbers where empty."""
@@ -142,19 +151,28 @@ class TrainingRequest(_message.Message):
         licence: _builtins.str | None = ...,
         augmentation: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
+        decoder: _builtins.str | None = ...,
+        size: _builtins.str | None = ...,
+        loss: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "augmentation", b"augmentation", "backbone", b"backbone", "licence", b"licence", "net", b"net", "options", b"options", "source", b"source", "spec", b"spec", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_licence", b"_licence", "_net", b"_net", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "features", b"features", "licence", b"licence", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "source", b"source", "spec", b"spec", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__augmentation: _TypeAlias = _typing.Literal["augmentation"]  # noqa: Y015
     _WhichOneofArgType__augmentation: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation"]  # noqa: Y015
     _WhichOneofReturnType__backbone: _TypeAlias = _typing.Literal["backbone"]  # noqa: Y015
     _WhichOneofArgType__backbone: _TypeAlias = _typing.Literal["_backbone", b"_backbone"]  # noqa: Y015
+    _WhichOneofReturnType__decoder: _TypeAlias = _typing.Literal["decoder"]  # noqa: Y015
+    _WhichOneofArgType__decoder: _TypeAlias = _typing.Literal["_decoder", b"_decoder"]  # noqa: Y015
     _WhichOneofReturnType__licence: _TypeAlias = _typing.Literal["licence"]  # noqa: Y015
     _WhichOneofArgType__licence: _TypeAlias = _typing.Literal["_licence", b"_licence"]  # noqa: Y015
+    _WhichOneofReturnType__loss: _TypeAlias = _typing.Literal["loss"]  # noqa: Y015
+    _WhichOneofArgType__loss: _TypeAlias = _typing.Literal["_loss", b"_loss"]  # noqa: Y015
     _WhichOneofReturnType__net: _TypeAlias = _typing.Literal["net"]  # noqa: Y015
     _WhichOneofArgType__net: _TypeAlias = _typing.Literal["_net", b"_net"]  # noqa: Y015
+    _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
+    _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
     _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
@@ -170,9 +188,15 @@ class TrainingRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__backbone) -> _WhichOneofReturnType__backbone | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decoder) -> _WhichOneofReturnType__decoder | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__licence) -> _WhichOneofReturnType__licence | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loss) -> _WhichOneofReturnType__loss | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__net) -> _WhichOneofReturnType__net | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload

@@ -1,0 +1,123 @@
+"""All modes for tasks whose answers have places: a net on the maps of the backbone, or on the pixels.
+
+`features` and `transfer`: the maps as they are. `finetune`: those after `tail` by a private copy of the last stages,
+with a small rate, from the first step on. `scratch`: a net of its own on `image`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.exchange import IMAGE
+from trunkline.training.annotated import AnnotatedMaps, AnnotatedPixels
+from trunkline.training.compute import share_before
+from trunkline.training.features import Recipe
+from trunkline.training.fit import Plan, fit
+from trunkline.training.learner import MapLearner
+from trunkline.training.modes.finetune import tail_note
+from trunkline.training.modes.job import Fitted, Job
+from trunkline.training.modes.pooled import augmentation_of, views_stored
+from trunkline.training.nets.tail import Tail
+
+_RATE, _TAIL_RATE, _DECAY = 1e-3, 2e-4, 1e-2
+_BATCH = 8
+_STEPS = {"features": 2000, "transfer": 3000, "finetune": 3000, "scratch": 8000}
+_VIEWS = {"features": 2, "transfer": 12, "finetune": 12, "scratch": 1000}
+
+
+def train_mapped(job: Job, learner: MapLearner) -> Fitted:
+    """Raises InvalidRequestError for a feature that the backbone has not, DataInvalidError for broken data."""
+    spec = job.request.spec or learner.spec
+    kept = tuple(job.request.features or learner.maps)
+    recipe = Recipe(kept, spec, augmentation_of(job, spec), job.request.options.seed, kept)
+    if job.request.mode == "scratch":
+        return _scratch(job, learner, replace(recipe, features=(), maps=()))
+    if job.request.mode == "pretrained":
+        raise InvalidRequestError(f"there is no ready {job.request.task} net to use as it is: another mode")
+    return _on_maps(job, learner, recipe)
+
+
+class MapTailNet(nn.Module):
+    """Maps up to the one where the tail begins; those after it are made by the tail."""
+
+    def __init__(self, tail: Tail, decoder: nn.Module) -> None:
+        super().__init__()
+        self.tail, self.decoder = tail, decoder
+
+    def learn(self, maps: Sequence[Tensor]) -> Tensor:
+        found: Tensor = self.decoder.learn([*maps, *self.tail(maps[-1])])  # type: ignore[operator]
+        return found
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        return self.learn(maps)
+
+
+def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
+    options, names = job.request.options, recipe.maps
+    dropout = job.learner.dropout if options.dropout is None else options.dropout
+    decoder = learner.map_net(job.store.widths(names), dropout)
+    net, tail = decoder, None
+    after: tuple[str, ...] = ()
+    if job.request.mode == "finetune":
+        names, after = _around(names, job.request.tail)
+        tail = Tail(job.backbone.read_model(), job.request.tail, after)
+        net = MapTailNet(tail, decoder)
+    recipe = replace(recipe, features=names, maps=names)
+    groups = [{"params": list(decoder.parameters()), "lr": options.rate or _RATE, "weight_decay": _decay(job)}]
+    if tail is not None:
+        groups.append({"params": list(tail.parameters()), "lr": _TAIL_RATE, "weight_decay": _decay(job)})
+    views = 1 if recipe.augmentation == "none" else job.request.views or _VIEWS[job.request.mode]
+    train = AnnotatedMaps(job.train, views_stored(job, job.train, recipe, views), recipe, learner)
+    validation = None
+    if job.validation:
+        validation = AnnotatedMaps(job.validation, views_stored(job, job.validation, recipe, 1), recipe, learner)
+    net.to(memory_format=torch.channels_last)  # half as fast again on CPU
+    epochs = fit(net, job.learner, train, validation, _plan(job, groups), job.watcher, job.work)
+    net.to(memory_format=torch.contiguous_format)
+    settings, note = ({}, "") if tail is None else _described(job, recipe, after, tail)
+    return Fitted(net, names, recipe.spec, epochs, settings, note)
+
+
+def _scratch(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
+    net = learner.pixel_net(1 if recipe.spec.colour == "L" else 3)
+    views = 0 if recipe.augmentation == "none" else job.request.views or _VIEWS["scratch"]
+    train = AnnotatedPixels(job.train, views, recipe, learner)
+    validation = AnnotatedPixels(job.validation, 0, recipe, learner) if job.validation else None
+    groups = [
+        {"params": list(net.parameters()), "lr": job.request.options.rate or _RATE, "weight_decay": _decay(job)}
+    ]
+    net.to(memory_format=torch.channels_last)
+    epochs = fit(net, job.learner, train, validation, _plan(job, groups), job.watcher, job.work)
+    net.to(memory_format=torch.contiguous_format)
+    return Fitted(net, (IMAGE,), recipe.spec, epochs)
+
+
+def _plan(job: Job, groups: Sequence[dict[str, object]]) -> Plan:
+    options = job.request.options
+    batch = options.batch or _BATCH
+    epochs = options.epochs or max(1, round(_STEPS[job.request.mode] * batch / len(job.train)))
+    return Plan(epochs, batch, groups, "maps")
+
+
+def _decay(job: Job) -> float:
+    given = job.request.options.weight_decay
+    return _DECAY if given is None else given
+
+
+def _around(names: Sequence[str], start: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The features up to `start`, and those after it."""
+    if start not in names[:-1]:
+        raise InvalidRequestError(f"a tail cannot begin at {start!r}; it can at {', '.join(names[:-1])}")
+    at = names.index(start) + 1
+    return tuple(names[:at]), tuple(names[at:])
+
+
+def _described(job: Job, recipe: Recipe, after: tuple[str, ...], tail: Tail) -> tuple[dict[str, object], str]:
+    """Settings of the manifest and a sentence for the card."""
+    start = job.request.tail
+    share = share_before(job.backbone.read_model(), start, after, recipe.spec.height, recipe.spec.width)
+    shared = {"start": start, "parameters": tail.parameter_count, "shared_compute": round(share, 4)}
+    return {"tail": shared}, tail_note(start, share, tail)
