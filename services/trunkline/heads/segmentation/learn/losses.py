@@ -27,17 +27,23 @@ class SegmentationLoss(nn.Module):
         self._name, self._smoothing = name, smoothing
         self.register_buffer("weights", weights)
         self._dice = smp.losses.DiceLoss("multiclass", ignore_index=IGNORED)
-        self._focal = smp.losses.FocalLoss("multiclass", ignore_index=IGNORED)
 
     def forward(self, logits: Tensor, truth: Tensor) -> Tensor:
         if self._name == "focal":
-            return torch.as_tensor(self._focal(logits, truth))
+            return _focal(logits, truth)
         if self._name == "dice":
             return torch.as_tensor(self._dice(logits, truth))
         entropy = nn.functional.cross_entropy(
             logits, truth, self.weights, ignore_index=IGNORED, label_smoothing=self._smoothing
         )
         return entropy + self._dice(logits, truth) if self._name == "combined" else entropy
+
+
+def _focal(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy, times the square of how far the probability of the true class is from 1."""
+    entropy = nn.functional.cross_entropy(logits, truth, ignore_index=IGNORED, reduction="none")  # (N, H, W)
+    known = (truth != IGNORED).sum().clamp(min=1)
+    return ((1 - torch.exp(-entropy)) ** 2 * entropy).sum() / known
 
 
 def median_frequencies(masks: Sequence[np.ndarray], classes: int) -> np.ndarray:
