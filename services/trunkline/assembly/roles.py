@@ -26,6 +26,7 @@ from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.forward import Forward
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
+from trunkline.gateway.streams import Streams
 from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
@@ -248,8 +249,10 @@ def _load_heads(
 
 def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     analyzer = Analyzer(directory, settings.max_image_bytes)
-    servicer = gateway_servicer.VisionServicer(analyzer, directory, settings.request_timeout_s)
+    streams = Streams(settings.pictures_in_flight)
+    servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
+    host.before_drain(streams.stop)
 
 
 def _add_catalog(host: Host, store: ModelStore) -> None:

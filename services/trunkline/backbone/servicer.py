@@ -20,7 +20,9 @@ class BackboneServicer(pb_grpc.BackboneServiceServicer):
     async def ExtractFeatures(
         self, request: pb.ExtractFeaturesRequest, context: Context
     ) -> pb.ExtractFeaturesResponse:
-        question = FeatureRequest(request.image, wire.spec_from_pb(request.preprocess), tuple(request.features))
+        question = FeatureRequest(
+            request.image, wire.spec_from_pb(request.preprocess), tuple(request.features), not request.optional
+        )
         found = await self._backbone.extract(question, context.time_remaining())
         return pb.ExtractFeaturesResponse(
             features=wire.tensors_to_pb(found.arrays),

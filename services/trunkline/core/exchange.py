@@ -29,11 +29,15 @@ class BackboneInfo:
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """An encoded picture, how to preprocess it, and the names of the features wanted."""
+    """An encoded picture, how to preprocess it, and the names of the features wanted.
+
+    Where it is not `required`, only heads wait for it that their call can do without: under pressure it goes first.
+    """
 
     image: bytes
     spec: PreprocessSpec
     features: tuple[str, ...]
+    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,10 @@ class HeadInfo:
 
 @dataclass(frozen=True)
 class HeadQuestion:
-    """The features of one picture for one version of a head (the default where it is empty), with parameters."""
+    """The features of one picture for one version of a head (the default where it is empty), with parameters.
+
+    Where it is not `required`, its call can do without the answer: under pressure it goes first.
+    """
 
     head: str
     features: Mapping[str, np.ndarray]
@@ -95,15 +102,20 @@ class HeadQuestion:
     backbone_digest: str
     params: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
+    required: bool = True
 
 
 @dataclass(frozen=True)
 class HeadAnswer:
-    """A result, the version that gave it, and its time in the head, waiting and running (milliseconds)."""
+    """A result, the version that gave it, and its time in the head, waiting and running (milliseconds).
+
+    `queue_ms` is the part of it that was spent waiting.
+    """
 
     result: Result
     version: str
     head_ms: float
+    queue_ms: float = 0.0
 
 
 class FeatureSource(Protocol):

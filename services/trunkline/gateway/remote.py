@@ -31,7 +31,10 @@ class RemoteBackbone:
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         message = backbone_service_pb2.ExtractFeaturesRequest(
-            image=request.image, preprocess=wire.spec_to_pb(request.spec), features=request.features
+            image=request.image,
+            preprocess=wire.spec_to_pb(request.spec),
+            features=request.features,
+            optional=not request.required,
         )
         try:
             found = await self._stub.ExtractFeatures(message, timeout=timeout_s)
@@ -71,6 +74,7 @@ class RemoteHeads:
             backbone_digest=question.backbone_digest,
             params=wire.params_to_pb(question.params) if question.params else None,
             version=question.version,
+            optional=not question.required,
         )
         try:
             outcome = (await self._stub.Predict(message, timeout=timeout_s)).outcome
@@ -79,4 +83,4 @@ class RemoteHeads:
         result = wire.get_result(outcome)
         if result is None:
             raise ServiceUnavailableError(f"{self._name} gave no result: its version is newer than this gateway's")
-        return HeadAnswer(result, outcome.model_version, outcome.head_ms)
+        return HeadAnswer(result, outcome.model_version, outcome.head_ms, outcome.queue_ms)

@@ -69,12 +69,12 @@ class HeadEngine:
         """Raises NotFoundError, ModelInvalidError, BackboneMismatchError, InvalidRequestError, QueueFullError."""
         head = await self._usable(question)
         started_at = time.perf_counter()
-        result, _ = await self._workers.run(
+        result, queue_ms = await self._workers.run(
             lambda: head.answer(question.features, question.frame, question.params),
             Priority.HEAD,
             timeout_s=timeout_s,
         )
-        return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000)
+        return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000, queue_ms)
 
     async def _usable(self, question: HeadQuestion) -> LoadedHead:
         head = self._find(question)

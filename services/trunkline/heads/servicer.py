@@ -26,10 +26,11 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
             backbone_digest=request.backbone_digest,
             params=wire.params_from_pb(request.params),
             version=request.version,
+            required=not request.optional,
         )
         answer = await self._heads.predict(question, context.time_remaining())
         outcome = vision_service_pb2.HeadOutcome(
-            head=request.head, model_version=answer.version, head_ms=answer.head_ms
+            head=request.head, model_version=answer.version, head_ms=answer.head_ms, queue_ms=answer.queue_ms
         )
         wire.put_result(outcome, answer.result)
         return pb.PredictResponse(outcome=outcome)

@@ -19,6 +19,8 @@ _SERVICE_CONFIG = json.dumps(
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             },
+            # Its client knows what was answered, and sends the rest again itself.
+            {"name": [{"service": "trunkline.api.vision.v1.VisionService", "method": "AnalyzeStream"}]},
             # Two of these are not one.
             {"name": [{"service": "trunkline.api.catalog.v1.CatalogService", "method": "RollbackModel"}]},
         ],

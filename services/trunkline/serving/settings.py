@@ -65,6 +65,9 @@ class Settings(BaseSettings):
         "", description="Secret with TRUNKLINE_TRAINING_DATABASE for workers, NAME/KEY"
     )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
+    stream_in_flight: int = Field(
+        0, ge=0, description="pictures of one AnalyzeStream in work at a time; 0 takes four for each worker thread"
+    )
     max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
     max_image_pixels: int = Field(50_000_000, ge=1, description="limit on a picture, width times height")
@@ -117,6 +120,11 @@ class Settings(BaseSettings):
     def worker_threads(self) -> int:
         """Threads that compute, never more than the cores this process may use unless set."""
         return self.threads or available_cores()
+
+    @property
+    def pictures_in_flight(self) -> int:
+        """Pictures of one stream that are read and not wholly answered."""
+        return self.stream_in_flight or 4 * self.worker_threads
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import duration_pb2, json_format, struct_pb2
 from google.protobuf.message import Message
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2, preprocess_pb2, tensor_pb2
@@ -36,6 +36,7 @@ _DTYPES: Mapping[int, np.dtype[Any]] = {
     tensor_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
     tensor_pb2.DATA_TYPE_INT64: np.dtype("<i8"),
 }
+_LONGEST_S = 1e9
 _DTYPE_IDS = {dtype: number for number, dtype in _DTYPES.items()}
 
 
@@ -175,6 +176,18 @@ def params_to_pb(params: Mapping[str, Any]) -> struct_pb2.Struct:
 
 def params_from_pb(params: struct_pb2.Struct) -> dict[str, Any]:
     return json_format.MessageToDict(params) if params.fields else {}
+
+
+def seconds_from_pb(duration: duration_pb2.Duration) -> float:
+    return float(duration.seconds + duration.nanos / 1e9)
+
+
+def seconds_to_pb(seconds: float) -> duration_pb2.Duration:
+    """Raises InvalidRequestError for what is no time above 0 that a message can hold."""
+    if not 0 < seconds <= _LONGEST_S:
+        raise InvalidRequestError(f"{seconds:g} is no time: give seconds above 0")
+    whole = int(seconds)
+    return duration_pb2.Duration(seconds=whole, nanos=max(int(not whole), int((seconds - whole) * 1e9)))
 
 
 # Results ---------------------------------------------------------------------------------------------------

@@ -29,8 +29,11 @@ class ExtractFeaturesRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     PREPROCESS_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    OPTIONAL_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """Encoded picture."""
+    optional: _builtins.bool
+    """Whether only heads wait for it whose call can do without them; such work is dropped first under pressure."""
     @_builtins.property
     def preprocess(self) -> _preprocess_pb2.PreprocessSpec:
         """How to preprocess it."""
@@ -45,10 +48,11 @@ class ExtractFeaturesRequest(_message.Message):
         image: _builtins.bytes = ...,
         preprocess: _preprocess_pb2.PreprocessSpec | None = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
+        optional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["preprocess", b"preprocess"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "image", b"image", "preprocess", b"preprocess"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "image", b"image", "optional", b"optional", "preprocess", b"preprocess"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,6 +39,13 @@ class VisionServiceStub:
     """Estimates quantities from a picture, such as an angle or a count."""
     Analyze: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
+    AnalyzeStream: _grpc.StreamStreamMultiCallable[_vision_service_pb2.AnalyzeStreamRequest, _vision_service_pb2.AnalyzeStreamResponse]
+    """The same for a stream of pictures, many in flight: each head's outcome as soon as it is there, then one last
+    message for the picture. Pictures may overtake each other. A picture that fails costs its own answer, never the
+    stream. Where too many are in flight the service stops reading, which holds the client back. A service that
+    stops answers what it has read, then ends the stream with UNAVAILABLE: send the pictures without a last message
+    to the next one.
+    """
     ListHeads: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.ListHeadsRequest, _vision_service_pb2.ListHeadsResponse]
     """Lists the heads that are being served, in order of name."""
     GetHead: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.GetHeadRequest, _vision_service_pb2.GetHeadResponse]
@@ -55,6 +62,13 @@ class VisionServiceAsyncStub(VisionServiceStub):
     """Estimates quantities from a picture, such as an angle or a count."""
     Analyze: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
+    AnalyzeStream: _aio.StreamStreamMultiCallable[_vision_service_pb2.AnalyzeStreamRequest, _vision_service_pb2.AnalyzeStreamResponse]  # type: ignore[assignment]
+    """The same for a stream of pictures, many in flight: each head's outcome as soon as it is there, then one last
+    message for the picture. Pictures may overtake each other. A picture that fails costs its own answer, never the
+    stream. Where too many are in flight the service stops reading, which holds the client back. A service that
+    stops answers what it has read, then ends the stream with UNAVAILABLE: send the pictures without a last message
+    to the next one.
+    """
     ListHeads: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.ListHeadsRequest, _vision_service_pb2.ListHeadsResponse]  # type: ignore[assignment]
     """Lists the heads that are being served, in order of name."""
     GetHead: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.GetHeadRequest, _vision_service_pb2.GetHeadResponse]  # type: ignore[assignment]
@@ -86,6 +100,19 @@ class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vision_service_pb2.AnalyzeResponse, _abc.Awaitable[_vision_service_pb2.AnalyzeResponse]]:
         """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
+
+    @_abc_1.abstractmethod
+    def AnalyzeStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_vision_service_pb2.AnalyzeStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_vision_service_pb2.AnalyzeStreamResponse], _abc.AsyncIterator[_vision_service_pb2.AnalyzeStreamResponse]]:
+        """The same for a stream of pictures, many in flight: each head's outcome as soon as it is there, then one last
+        message for the picture. Pictures may overtake each other. A picture that fails costs its own answer, never the
+        stream. Where too many are in flight the service stops reading, which holds the client back. A service that
+        stops answers what it has read, then ends the stream with UNAVAILABLE: send the pictures without a last message
+        to the next one.
+        """
 
     @_abc_1.abstractmethod
     def ListHeads(
