@@ -60,9 +60,9 @@ class Server:
 
 
 @contextmanager
-def start_server(log: Path, *arguments: str, **environment: str) -> Iterator[Server]:
-    """Start `trunkline serve ARGUMENTS` on a free port, wait until it is ready, and stop it at the end."""
-    address = f"127.0.0.1:{free_port()}"
+def start_server(log: Path, *arguments: str, address: str = "", **environment: str) -> Iterator[Server]:
+    """Start `trunkline serve ARGUMENTS`, on a free port, wait until it is ready, and stop it at the end."""
+    address = address or f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "trunkline.cli.main", "serve", *arguments, "--address", address]
     with log.open("wb") as output:
         process = subprocess.Popen(

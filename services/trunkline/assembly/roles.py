@@ -252,6 +252,7 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     streams = Streams(settings.pictures_in_flight)
     servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
+    host.when_ready(streams.start)
     host.before_drain(streams.stop)
 
 

@@ -17,7 +17,11 @@ class Streams:
     def __init__(self, in_flight: int) -> None:
         self._in_flight = in_flight
         self._open: set[_Stream[Any, Any]] = set()
-        self._stopping = False
+        self._started = self._stopping = False
+
+    def start(self) -> None:
+        """Take streams from now on. Before, who goes on with a stream would get errors for all of the rest."""
+        self._started = True
 
     def stop(self) -> None:
         """Read nothing more; each stream ends once what it has read is answered, and no new one begins."""
@@ -29,8 +33,10 @@ class Streams:
         """What work(question, send) sends, for all questions side by side, until all are answered.
 
         `work` raises nothing: what fails is a part of its answer. Raises ServiceUnavailableError where the process
-        stops, what reading raises, and cancels all work where it is cancelled itself.
+        starts or stops, what reading raises, and cancels all work where it is cancelled itself.
         """
+        if not self._started:
+            raise ServiceUnavailableError("the gateway is not ready yet: try again", service="gateway")
         if self._stopping:
             raise _stops()
         stream = _Stream(questions, work, self._in_flight)

@@ -39,6 +39,7 @@ class Host:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services: list[str] = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        self._when_ready: list[Callable[[], None]] = []
         self._before_drain: list[Callable[[], None]] = []
         self.address = settings.address
 
@@ -71,6 +72,12 @@ class Host:
     async def ready(self, *further: str) -> None:
         """The process, its services and these further names serve from now on."""
         await self.set_ready([*self._services[2:], *further, OVERALL], ready=True)
+        for act in self._when_ready:
+            act()
+
+    def when_ready(self, act: Callable[[], None]) -> None:
+        """Call this when the process is said to be ready."""
+        self._when_ready.append(act)
 
     def before_drain(self, act: Callable[[], None]) -> None:
         """Call this when the drain begins: what would hold calls open, or goes on by itself, is told to end."""
