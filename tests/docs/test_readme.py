@@ -63,6 +63,16 @@ def test_the_python_example_runs(target, samples, monkeypatch):
     exec(block.group(1).replace("127.0.0.1:8500", target), {})
 
 
+def test_the_example_of_several_heads_runs(target, monkeypatch, capsys):
+    block = re.search(r"```python\n(from trunkline.client import Client, HeadAsk.*?)```", README, re.DOTALL)
+    assert block is not None
+    monkeypatch.chdir(ROOT)
+    exec(block.group(1).replace("127.0.0.1:8500", target), {})
+    shown = capsys.readouterr().out
+    assert "espresso" in shown
+    assert {line.split()[0] for line in shown.splitlines()[1:]} == {"camera", "chelsea", "clock"}
+
+
 def test_the_plain_grpc_example_runs(target, monkeypatch, capsys):
     block = re.search(r"```python\n(import grpc.*?)```", README, re.DOTALL)
     assert block is not None
