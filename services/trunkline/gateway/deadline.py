@@ -41,5 +41,8 @@ class Deadline:
         except TimeoutError:
             if not timer.expired():
                 raise
-            given_s = self._ends_at - self._began_at
-            raise DeadlineError(f"{what} was not there within {given_s:.3g} s", what=what) from None
+            raise self.missed_by(what) from None
+
+    def missed_by(self, what: str) -> DeadlineError:
+        """The error for what was not there in time."""
+        return DeadlineError(f"{what} was not there within {self._ends_at - self._began_at:.3g} s", what=what)

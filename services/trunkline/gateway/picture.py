@@ -3,7 +3,9 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from trunkline.core.errors import ImageTooLargeError, InvalidImageError, TrunklineError
 from trunkline.core.exchange import FeatureRequest, Features, FeatureSource, HeadQuestion
@@ -17,6 +19,16 @@ _log = logging.getLogger(__name__)
 _OF_THE_PICTURE = (InvalidImageError, ImageTooLargeError)
 
 Question = tuple[Ask, HeadEntry | TrunklineError]  # a head that could not be resolved has its error
+
+
+@dataclass
+class _Shared:
+    """The pass for a spec, and the heads that need it."""
+
+    spec: PreprocessSpec
+    needed_by: list[tuple[Ask, HeadEntry]] = field(default_factory=list)
+    running: "asyncio.Task[Features] | None" = None
+    found: Features | None = None
 
 
 class PictureRun:
@@ -36,10 +48,13 @@ class PictureRun:
         self._questions = questions
         self._deadline = deadline
         self._tell = tell
-        self._passes: dict[PreprocessSpec, asyncio.Task[Features]] = {}
-        self._found: dict[PreprocessSpec, Features] = {}
         # Who marks nothing as required prefers no head to another: then none of them is optional.
         self._any_required = any(ask.required for ask, _ in questions)
+        self._shared: dict[PreprocessSpec, _Shared] = {}
+        for ask, entry in questions:
+            if isinstance(entry, HeadEntry):
+                spec = entry.info.spec
+                self._shared.setdefault(spec, _Shared(spec)).needed_by.append((ask, entry))
 
     async def outcomes(self) -> list[Outcome]:
         """One for each question, in their order.
@@ -48,37 +63,61 @@ class PictureRun:
         of it goes on.
         """
         if len(self._questions) == 1:
-            return [await self._outcome(*self._questions[0])]
+            ask, entry = self._questions[0]
+            return [self._told(ask, await self._ask(ask, entry, alone=True))]
         # Required ones are begun first, so that they have the first places in every queue.
         order = sorted(range(len(self._questions)), key=lambda index: not self._questions[index][0].required)
         heads = {index: asyncio.create_task(self._outcome(*self._questions[index])) for index in order}
         try:
-            await asyncio.gather(*heads.values())
+            # One timer for all: a head with a budget has its own.
+            done, late = await asyncio.wait(
+                heads.values(), timeout=self._deadline.left_s(), return_when=asyncio.FIRST_EXCEPTION
+            )
+            for task in done:
+                task.result()  # raises what costs the call
+            return [
+                self._late(*self._questions[index]) if heads[index] in late else heads[index].result()
+                for index in range(len(heads))
+            ]
         finally:
-            for task in (*heads.values(), *self._passes.values()):
-                task.cancel()
-        return [heads[index].result() for index in range(len(heads))]
+            self._cancel(heads.values())
 
     def features(self) -> Mapping[PreprocessSpec, Features]:
         """What the passes that succeeded have made, in the order of the questions."""
-        specs = dict.fromkeys(entry.info.spec for _, entry in self._resolved())
-        return {spec: self._found[spec] for spec in specs if spec in self._found}
+        return {spec: shared.found for spec, shared in self._shared.items() if shared.found is not None}
+
+    def _cancel(self, heads: "Iterable[asyncio.Task[Outcome]]") -> None:
+        for task in heads:
+            task.cancel()
+            _retrieved(task)
+        for shared in self._shared.values():
+            if shared.running is not None:
+                shared.running.cancel()
 
     async def _outcome(self, ask: Ask, entry: HeadEntry | TrunklineError) -> Outcome:
-        outcome = await self._ask(ask, entry)
+        return self._told(ask, await self._ask(ask, entry))
+
+    def _told(self, ask: Ask, outcome: Outcome) -> Outcome:
         if ask.required and outcome.error is not None:
             raise outcome.error
         self._tell(outcome)
         return outcome
 
-    async def _ask(self, ask: Ask, entry: HeadEntry | TrunklineError) -> Outcome:
+    def _late(self, ask: Ask, entry: HeadEntry | TrunklineError) -> Outcome:
+        version = entry.info.version if isinstance(entry, HeadEntry) else ""
+        return self._told(ask, Outcome(ask.head, version, error=self._deadline.missed_by(_answer_of(ask))))
+
+    async def _ask(self, ask: Ask, entry: HeadEntry | TrunklineError, *, alone: bool = False) -> Outcome:
         if isinstance(entry, TrunklineError):
             return Outcome(ask.head, "", error=entry)
         deadline = self._deadline.within(ask.budget_s)
         try:
-            found = await self._features(entry.info.spec, deadline)
+            shared = self._shared[entry.info.spec]
+            found = await (self._extract(shared) if alone else self._features(shared, deadline))
             work = entry.runner.predict(self._question(ask, entry, found), deadline.left_s())
-            answer = await deadline.bound(work, f"the answer of head {ask.head!r}")
+            if alone or deadline is not self._deadline:
+                work = deadline.bound(work, _answer_of(ask))
+            answer = await work
         except _OF_THE_PICTURE:
             raise
         except Exception as error:  # one failed head costs one outcome
@@ -98,33 +137,31 @@ class PictureRun:
             required=ask.required or not self._any_required,
         )
 
-    async def _features(self, spec: PreprocessSpec, deadline: Deadline) -> Features:
+    async def _features(self, shared: _Shared, deadline: Deadline) -> Features:
         """The pass of a spec, which the first head that needs it starts for all of them."""
-        if len(self._questions) == 1:
-            return await self._extract(spec)
-        running = self._passes.get(spec)
-        if running is None:
-            running = self._passes[spec] = asyncio.create_task(self._extract(spec))
-            running.add_done_callback(_retrieved)
+        if shared.running is None:
+            shared.running = asyncio.create_task(self._extract(shared))
+            shared.running.add_done_callback(_retrieved)
+        if deadline is self._deadline:
+            return await shared.running
         # A head that is late leaves the pass to the others.
-        return await deadline.bound(asyncio.shield(running), "the pass")
+        return await deadline.bound(asyncio.shield(shared.running), "the pass")
 
-    async def _extract(self, spec: PreprocessSpec) -> Features:
+    async def _extract(self, shared: _Shared) -> Features:
         """Its pass has the longest time of the heads that need it."""
-        needed = [(ask, entry) for ask, entry in self._resolved() if entry.info.spec == spec]
         request = FeatureRequest(
             self._image,
-            spec,
-            tuple(dict.fromkeys(name for _, entry in needed for name in entry.info.features)),
-            required=not self._any_required or any(ask.required for ask, _ in needed),
+            shared.spec,
+            tuple(dict.fromkeys(name for _, entry in shared.needed_by for name in entry.info.features)),
+            required=not self._any_required or any(ask.required for ask, _ in shared.needed_by),
         )
-        deadline = max((self._deadline.within(ask.budget_s) for ask, _ in needed), key=Deadline.left_s)
-        found = await deadline.bound(self._source.extract(request, deadline.left_s()), "the pass")
-        self._found[spec] = found
-        return found
+        deadline = max((self._deadline.within(ask.budget_s) for ask, _ in shared.needed_by), key=Deadline.left_s)
+        shared.found = await deadline.bound(self._source.extract(request, deadline.left_s()), "the pass")
+        return shared.found
 
-    def _resolved(self) -> list[tuple[Ask, HeadEntry]]:
-        return [(ask, entry) for ask, entry in self._questions if isinstance(entry, HeadEntry)]
+
+def _answer_of(ask: Ask) -> str:
+    return f"the answer of head {ask.head!r}"
 
 
 def pass_of(spec: PreprocessSpec, found: Features) -> Pass:
@@ -136,7 +173,7 @@ def _fingerprint(spec: PreprocessSpec) -> str:
     return spec.fingerprint
 
 
-def _retrieved(task: "asyncio.Task[Features]") -> None:
-    """An error that no head waits for any more is not reported as lost."""
-    if not task.cancelled():
+def _retrieved(task: "asyncio.Task[Any]") -> None:
+    """An error that nobody waits for any more is not reported as lost."""
+    if task.done() and not task.cancelled():
         task.exception()
