@@ -20,7 +20,12 @@ class BackboneServicer(pb_grpc.BackboneServiceServicer):
     async def ExtractFeatures(
         self, request: pb.ExtractFeaturesRequest, context: Context
     ) -> pb.ExtractFeaturesResponse:
-        question = FeatureRequest(request.image, wire.spec_from_pb(request.preprocess), tuple(request.features))
+        question = FeatureRequest(
+            request.image,
+            wire.spec_from_pb(request.preprocess),
+            tuple(request.features),
+            required=not request.optional,
+        )
         found = await self._backbone.extract(question, context.time_remaining())
         return pb.ExtractFeaturesResponse(
             features=wire.tensors_to_pb(found.arrays),
@@ -29,6 +34,7 @@ class BackboneServicer(pb_grpc.BackboneServiceServicer):
             queue_ms=found.queue_ms,
             decode_ms=found.decode_ms,
             backbone_ms=found.backbone_ms,
+            cached=found.cached,
         )
 
     async def DescribeBackbone(

@@ -29,16 +29,24 @@ class BackboneInfo:
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """An encoded picture, how to preprocess it, and the names of the features wanted."""
+    """An encoded picture, how to preprocess it, and the names of the features wanted.
+
+    Under pressure, what is not `required` is refused before what is.
+    """
 
     image: bytes
     spec: PreprocessSpec
     features: tuple[str, ...]
+    required: bool = True
 
 
 @dataclass(frozen=True)
 class Features:
-    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds)."""
+    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds).
+
+    `cached` ones cost this request no decode and no pass: they were kept, or come from a pass that another request
+    had begun. Their arrays are shared, so read-only.
+    """
 
     arrays: Mapping[str, np.ndarray]
     frame: Frame
@@ -46,6 +54,7 @@ class Features:
     queue_ms: float
     decode_ms: float
     backbone_ms: float
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,10 @@ class HeadInfo:
 
 @dataclass(frozen=True)
 class HeadQuestion:
-    """The features of one picture for one version of a head (the default where it is empty), with parameters."""
+    """The features of one picture for one version of a head (the default where it is empty), with parameters.
+
+    Under pressure, what is not `required` is refused before what is.
+    """
 
     head: str
     features: Mapping[str, np.ndarray]
@@ -95,6 +107,7 @@ class HeadQuestion:
     backbone_digest: str
     params: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
+    required: bool = True
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ def _analysis(outcomes: Sequence[Outcome], passes: Sequence[Features], started_a
     return Analysis(
         outcomes=tuple(outcomes),
         image_size=(passes[0].frame.image_width, passes[0].frame.image_height) if passes else None,
-        passes=sum(set(found.arrays) != {IMAGE} for found in passes),
+        passes=sum(not found.cached and set(found.arrays) != {IMAGE} for found in passes),
         queue_ms=max((found.queue_ms for found in passes), default=0.0),
         decode_ms=max((found.decode_ms for found in passes), default=0.0),
         backbone_ms=max((found.backbone_ms for found in passes), default=0.0),

@@ -31,7 +31,10 @@ class RemoteBackbone:
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         message = backbone_service_pb2.ExtractFeaturesRequest(
-            image=request.image, preprocess=wire.spec_to_pb(request.spec), features=request.features
+            image=request.image,
+            preprocess=wire.spec_to_pb(request.spec),
+            features=request.features,
+            optional=not request.required,
         )
         try:
             found = await self._stub.ExtractFeatures(message, timeout=timeout_s)
@@ -44,6 +47,7 @@ class RemoteBackbone:
             queue_ms=found.queue_ms,
             decode_ms=found.decode_ms,
             backbone_ms=found.backbone_ms,
+            cached=found.cached,
         )
 
 
@@ -71,6 +75,7 @@ class RemoteHeads:
             backbone_digest=question.backbone_digest,
             params=wire.params_to_pb(question.params) if question.params else None,
             version=question.version,
+            optional=not question.required,
         )
         try:
             outcome = (await self._stub.Predict(message, timeout=timeout_s)).outcome

@@ -26,6 +26,7 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
             backbone_digest=request.backbone_digest,
             params=wire.params_from_pb(request.params),
             version=request.version,
+            required=not request.optional,
         )
         answer = await self._heads.predict(question, context.time_remaining())
         outcome = vision_service_pb2.HeadOutcome(
