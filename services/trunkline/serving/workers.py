@@ -102,11 +102,15 @@ class WorkerPool:
         with self._changed:
             if self._closed:
                 raise ServiceUnavailableError("this process is stopping")
-            load = self.load
-            self._check_time(load, piece)
-            self._make_room(load, piece.lane)
+            if piece.is_over() or not self._runs_at_once():
+                load = self.load
+                self._check_time(load, piece)
+                self._make_room(load, piece.lane)
             self._lanes[piece.lane][piece] = None
             self._changed.notify()
+
+    def _runs_at_once(self) -> bool:
+        return not self.waiting and sum(self._running.values()) < min(len(self._threads), self._max_held)
 
     def _check_time(self, load: Load, piece: "_Piece") -> None:
         try:
@@ -121,7 +125,7 @@ class WorkerPool:
     def _make_room(self, load: Load, lane: Lane) -> None:
         held, optional = load.held(lane.priority), self._lanes[Lane(lane.priority, True)]
         wait_s = self._estimate.wait_s(load.waiting, load.running)
-        if lane.optional and not load.idle and held >= self._max_held // 2:
+        if lane.optional and held >= self._max_held // 2:
             self.stats.refused["pressure"] += 1
             raise full(held, self._max_held // 2, wait_s)
         if held < self._max_held:
@@ -191,7 +195,7 @@ class WorkerPool:
             self._running[priority] -= 1
             self.stats.ended[how] += 1
             if how == "done":  # a picture that is none says nothing about how long one takes
-                passes_wait = any(self._lanes[Lane(Priority.BACKBONE, optional)] for optional in (False, True))
+                passes_wait = any(self._lanes[lane] for lane in _PASSES)
                 self._estimate.ran(priority, took_s, passes_wait=passes_wait)
 
 
@@ -208,6 +212,9 @@ class _Piece:
         self.done: asyncio.Future[Any] = loop.create_future()
         self._loop = loop
         self._queued_at = time.perf_counter()
+
+    def is_over(self) -> bool:
+        return self.timeout_s is not None and self.timeout_s <= 0
 
     def waited_s(self) -> float:
         return time.perf_counter() - self._queued_at
@@ -227,3 +234,4 @@ class _Piece:
 
 
 _ABSENT = object()
+_PASSES = [lane for lane in LANES if lane.priority is Priority.BACKBONE]
