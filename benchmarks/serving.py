@@ -6,6 +6,7 @@ again, because a shared machine drifts; ratios are taken within such a pair.
 
 import argparse
 import json
+import os
 import signal
 import socket
 import statistics
@@ -59,7 +60,8 @@ def server(arguments: tuple[str, ...]) -> Iterator[tuple[str, psutil.Process]]:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     command = [sys.executable, "-m", "trunkline.cli.main", "serve", *arguments, "--address", address]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+    environment = {**os.environ, "TRUNKLINE_FEATURE_CACHE_BYTES": "0"}
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment) as process:
         try:
             with Client(address) as client:
                 client.wait_ready(timeout_s=60)

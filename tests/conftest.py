@@ -18,6 +18,12 @@ ROOT = Path(__file__).parents[1]
 # As trunkline.training sets it, for tests that import torch before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 READY_WITHIN_S = 60
+# Many tests ask one server about the same pictures; without a cache each call computes what it asks for.
+_ENVIRONMENT = {
+    "TRUNKLINE_DRAIN_PAUSE_S": "0.2",
+    "TRUNKLINE_TRAINING_JOBS": "0",
+    "TRUNKLINE_FEATURE_CACHE_BYTES": "0",
+}
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +75,7 @@ def start_server(log: Path, *arguments: str, address: str = "", **environment: s
             command,
             stderr=output,
             cwd=ROOT,
-            env={**os.environ, "TRUNKLINE_DRAIN_PAUSE_S": "0.2", "TRUNKLINE_TRAINING_JOBS": "0", **environment},
+            env={**os.environ, **_ENVIRONMENT, **environment},
         )
     server = Server(process, address, log)
     try:

@@ -221,7 +221,13 @@ def _load_backbone(settings: Settings, store: ModelStore, workers: WorkerPool) -
     if version and not version.isdigit():
         raise ConfigurationError(f"setting TRUNKLINE_BACKBONE: {settings.backbone!r} is not NAME or NAME/VERSION")
     bundle = Repository(store.root).backbone(name, int(version) if version else None)
-    return BackboneEngine.load(bundle, workers, settings.image_limits)
+    return BackboneEngine.load(
+        bundle,
+        workers,
+        settings.image_limits,
+        cache_bytes=settings.feature_cache_bytes,
+        batching=settings.batches,
+    )
 
 
 def _load_heads(

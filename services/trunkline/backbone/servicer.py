@@ -31,6 +31,7 @@ class BackboneServicer(pb_grpc.BackboneServiceServicer):
             queue_ms=found.queue_ms,
             decode_ms=found.decode_ms,
             backbone_ms=found.backbone_ms,
+            cached=found.cached,
         )
 
     async def DescribeBackbone(

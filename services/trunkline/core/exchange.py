@@ -42,7 +42,11 @@ class FeatureRequest:
 
 @dataclass(frozen=True)
 class Features:
-    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds)."""
+    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds).
+
+    `cached` ones cost this request no decode and no pass: they were kept, or come from a pass that another request
+    had begun. Their arrays are shared, so read-only.
+    """
 
     arrays: Mapping[str, np.ndarray]
     frame: Frame
@@ -50,6 +54,7 @@ class Features:
     queue_ms: float
     decode_ms: float
     backbone_ms: float
+    cached: bool = False
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _analysis(
     return Analysis(
         outcomes=tuple(outcomes),
         image_size=(found[0].frame.image_width, found[0].frame.image_height) if found else None,
-        passes=sum(set(each.arrays) != {IMAGE} for each in found),
+        passes=sum(not each.cached and set(each.arrays) != {IMAGE} for each in found),
         queue_ms=max((each.queue_ms for each in found), default=0.0),
         decode_ms=max((each.decode_ms for each in found), default=0.0),
         backbone_ms=max((each.backbone_ms for each in found), default=0.0),

@@ -73,6 +73,7 @@ class HeadEngine:
             lambda: head.answer(question.features, question.frame, question.params),
             Priority.HEAD,
             timeout_s=timeout_s,
+            required=question.required,
         )
         return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000, queue_ms)
 

@@ -31,6 +31,7 @@ class OnnxSession:
         except Exception as error:  # ONNX Runtime's own classes share no public base
             raise ModelInvalidError(f"{name}: ONNX Runtime cannot load the model: {error}") from error
         self.name = name
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())  # the first one is used
         self.inputs = {node.name: tuple(node.shape) for node in self._session.get_inputs()}
         self.outputs = tuple(node.name for node in self._session.get_outputs())
         self._dtypes = {node.name: node.type for node in self._session.get_inputs()}

@@ -1,5 +1,6 @@
 """Settings: one frozen object, read once at start from TRUNKLINE_* variables and the command line."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,16 @@ from trunkline.core.errors import ConfigurationError
 from trunkline.core.images import ImageLimits
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+@dataclass(frozen=True)
+class Batching:
+    """Whether pictures of several requests share a pass, and the bounds on that."""
+
+    mode: Literal["auto", "on", "off"]
+    max_batch: int
+    wait_s: float
+    max_held: int
 
 
 class Settings(BaseSettings):
@@ -68,7 +79,15 @@ class Settings(BaseSettings):
     stream_in_flight: int = Field(
         0, ge=0, description="pictures of one AnalyzeStream in work at a time; 0 takes four for each worker thread"
     )
-    max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
+    max_queue: int = Field(256, ge=1, description="pictures, and questions to heads, that one process holds at most")
+    feature_cache_bytes: int = Field(
+        128 * 1024 * 1024, ge=0, description="features kept for pictures seen before, bytes; 0 keeps none"
+    )
+    batching: Literal["auto", "on", "off"] = Field(
+        "auto", description="pictures of several requests in one pass: on, off, or auto, as measured at start"
+    )
+    max_batch: int = Field(8, ge=1, description="pictures in one pass, where they are batched")
+    batch_wait_ms: float = Field(2.0, ge=0, description="how long a picture waits for others to share its pass")
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
     max_image_pixels: int = Field(50_000_000, ge=1, description="limit on a picture, width times height")
     max_message_bytes: int = Field(
@@ -125,6 +144,10 @@ class Settings(BaseSettings):
     def pictures_in_flight(self) -> int:
         """Pictures of one stream that are read and not wholly answered."""
         return self.stream_in_flight or 4 * self.worker_threads
+
+    @property
+    def batches(self) -> Batching:
+        return Batching(self.batching, self.max_batch, self.batch_wait_ms / 1000, self.max_queue)
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -8,11 +8,17 @@ from trunkline.assembly import roles
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings, read_settings
 
-_LOCAL: dict[str, Any] = {"address": "127.0.0.1:0", "drain_pause_s": 0.0, "drain_s": 5.0, "training_jobs": 0}
+_LOCAL: dict[str, Any] = {
+    "address": "127.0.0.1:0",
+    "drain_pause_s": 0.0,
+    "drain_s": 5.0,
+    "training_jobs": 0,
+    "feature_cache_bytes": 0,
+}
 
 
 def local_settings(**overrides: Any) -> Settings:
-    """Settings for tests: a free port, a quick drain, no training."""
+    """Settings for tests: a free port, a quick drain, no training, and each call computes what it asks for."""
     return read_settings(**{**_LOCAL, **overrides})
 
 

@@ -141,14 +141,17 @@ class ExtractFeaturesResponse(_message.Message):
     QUEUE_MS_FIELD_NUMBER: _builtins.int
     DECODE_MS_FIELD_NUMBER: _builtins.int
     BACKBONE_MS_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
     backbone_digest: _builtins.str
     """SHA-256 of the backbone that made them."""
     queue_ms: _builtins.float
     """Waiting for a place to run, milliseconds."""
     decode_ms: _builtins.float
-    """Decoding and preprocessing, milliseconds."""
+    """Decoding and preprocessing, milliseconds; 0 where cached."""
     backbone_ms: _builtins.float
-    """The pass, milliseconds; 0 where only "image" was asked for."""
+    """The pass, milliseconds; 0 where cached, and where only "image" was asked for."""
+    cached: _builtins.bool
+    """Whether this request needed no pass: its features were kept, or another request had begun their pass."""
     @_builtins.property
     def features(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
         """By name."""
@@ -166,10 +169,11 @@ class ExtractFeaturesResponse(_message.Message):
         queue_ms: _builtins.float = ...,
         decode_ms: _builtins.float = ...,
         backbone_ms: _builtins.float = ...,
+        cached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "backbone_ms", b"backbone_ms", "decode_ms", b"decode_ms", "features", b"features", "frame", b"frame", "queue_ms", b"queue_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "backbone_ms", b"backbone_ms", "cached", b"cached", "decode_ms", b"decode_ms", "features", b"features", "frame", b"frame", "queue_ms", b"queue_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
