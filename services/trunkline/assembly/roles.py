@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -220,7 +221,7 @@ def _load_backbone(settings: Settings, store: ModelStore, workers: WorkerPool) -
     if version and not version.isdigit():
         raise ConfigurationError(f"setting TRUNKLINE_BACKBONE: {settings.backbone!r} is not NAME or NAME/VERSION")
     bundle = Repository(store.root).backbone(name, int(version) if version else None)
-    return BackboneEngine.load(bundle, workers, settings.image_limits)
+    return BackboneEngine.load(bundle, workers, settings.image_limits, settings.execution)
 
 
 def _load_heads(
@@ -237,7 +238,7 @@ def _load_heads(
     engine = HeadEngine.load(
         Repository(store.root),
         workers,
-        Choice(settings.heads, task, backbone_digest),
+        Choice(settings.heads, task, backbone_digest, replace(settings.execution, wide_threads=1)),
         # A gateway may have sent a call on its way just before it heard of a change.
         grace_s=settings.request_timeout_s + 2 * settings.refresh_s,
     )

@@ -1,6 +1,7 @@
 """Decode once, run the backbone once, give out the features that were asked for."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Self
 
@@ -11,6 +12,8 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE, BackboneInfo, FeatureRequest, Features
 from trunkline.core.images import EncodedImage, ImageLimits
 from trunkline.core.preprocess import preprocess
+from trunkline.serving.device import DeviceArrays
+from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session
 from trunkline.serving.workers import Priority, WorkerPool
 
@@ -26,11 +29,20 @@ class BackboneEngine:
         self._known = {IMAGE, *(feature.name for feature in info.features)}
 
     @classmethod
-    def load(cls, bundle: Bundle[BackboneManifest], workers: WorkerPool, limits: ImageLimits) -> Self:
-        """Raises ModelInvalidError where the bundle is damaged or its golden outputs do not hold."""
+    def load(
+        cls,
+        bundle: Bundle[BackboneManifest],
+        workers: WorkerPool,
+        limits: ImageLimits,
+        execution: Execution = CPU,
+    ) -> Self:
+        """Raises ModelInvalidError where the bundle is damaged or its golden outputs do not hold.
+
+        ConfigurationError where a provider cannot be had.
+        """
         manifest = bundle.manifest
         info = BackboneInfo(manifest.name, str(manifest.version), manifest.digest, manifest.features)
-        return cls(info, load_session(bundle), workers, limits)
+        return cls(info, load_session(bundle, execution), workers, limits)
 
     @property
     def info(self) -> BackboneInfo:
@@ -67,10 +79,11 @@ class BackboneEngine:
         pixels, frame = preprocess(EncodedImage(request.image, self._limits), request.spec)  # (1, H, W, C)
         decoded_at = time.perf_counter()
         wanted = [name for name in request.features if name != IMAGE]
-        arrays: dict[str, np.ndarray] = self._session.run({IMAGE: pixels}, wanted) if wanted else {}
+        arrays = self._pass(pixels, wanted) if wanted else {}
         ran_at = time.perf_counter()
         if IMAGE in request.features:
-            arrays[IMAGE] = pixels
+            own = {IMAGE: pixels}
+            arrays = arrays.merged(own) if isinstance(arrays, DeviceArrays) else {**arrays, **own}
         return Features(
             arrays=arrays,
             frame=frame,
@@ -79,3 +92,9 @@ class BackboneEngine:
             decode_ms=(decoded_at - started_at) * 1000,
             backbone_ms=(ran_at - decoded_at) * 1000 if wanted else 0.0,
         )
+
+    def _pass(self, pixels: np.ndarray, wanted: list[str]) -> Mapping[str, np.ndarray]:
+        if not self._session.can_be_wide:
+            return self._session.run_in_place({IMAGE: pixels}, wanted)
+        with self._workers.turnstile.all_cores() as alone:
+            return self._session.run_in_place({IMAGE: pixels}, wanted, wide=alone)

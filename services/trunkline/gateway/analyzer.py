@@ -15,7 +15,7 @@ from trunkline.core.errors import (
     TrunklineError,
     WrongTaskError,
 )
-from trunkline.core.exchange import IMAGE, FeatureRequest, Features, HeadAnswer, HeadInfo, HeadQuestion
+from trunkline.core.exchange import IMAGE, FeatureRequest, Features, HeadAnswer, HeadInfo, HeadQuestion, select
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.gateway.directory import Directory, HeadEntry
 
@@ -165,7 +165,7 @@ class Analyzer:
         question = HeadQuestion(
             head=entry.info.name,
             version=entry.info.version,
-            features={name: found.arrays[name] for name in entry.info.features},
+            features=select(found.arrays, entry.info.features),
             frame=found.frame,
             backbone_digest=found.backbone_digest,
             params=ask.params,

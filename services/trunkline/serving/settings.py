@@ -9,7 +9,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from trunkline.core.cpu import available_cores
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.images import ImageLimits
+from trunkline.serving.execution import PROVIDERS, Execution
 
+_MOST_WIDE_THREADS = 8  # a layer of a small backbone takes well under a millisecond and divides no further
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -65,6 +67,15 @@ class Settings(BaseSettings):
         "", description="Secret with TRUNKLINE_TRAINING_DATABASE for workers, NAME/KEY"
     )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
+    wide_threads: int = Field(
+        0, ge=0, description="threads of a backbone pass that runs alone; 0 takes all worker threads, at most 8"
+    )
+    providers: CommaList = Field(
+        ("cpu",), description="where models run, the preferred one first: cpu, cuda, tensorrt, openvino"
+    )
+    allow_fallback: bool = Field(
+        False, description="run on the CPU, with a warning, where a provider cannot be had; otherwise nothing starts"
+    )
     max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
     max_image_pixels: int = Field(50_000_000, ge=1, description="limit on a picture, width times height")
@@ -89,7 +100,7 @@ class Settings(BaseSettings):
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
 
-    @field_validator("heads", "default_heads", "heads_path", "head_addresses", mode="before")
+    @field_validator("heads", "default_heads", "heads_path", "head_addresses", "providers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -106,6 +117,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8500")
         return value
 
+    @field_validator("providers")
+    @classmethod
+    def _are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in PROVIDERS]
+        if unknown or not value:
+            raise ValueError(f"{', '.join(unknown) or 'none'} is no provider; known: {', '.join(PROVIDERS)}")
+        return value
+
     @field_validator("training_kubernetes_database_secret")
     @classmethod
     def _has_key(cls, value: str) -> str:
@@ -117,6 +136,12 @@ class Settings(BaseSettings):
     def worker_threads(self) -> int:
         """Threads that compute, never more than the cores this process may use unless set."""
         return self.threads or available_cores()
+
+    @property
+    def execution(self) -> Execution:
+        """How models run here."""
+        wide_threads = min(self.wide_threads or _MOST_WIDE_THREADS, self.worker_threads)
+        return Execution(self.providers, self.allow_fallback, wide_threads)
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 from trunkline.core.errors import DeadlineError, QueueFullError
+from trunkline.serving.turnstile import Turnstile
 
 T = TypeVar("T")
 
@@ -26,7 +27,8 @@ class Priority(IntEnum):
 class WorkerPool:
     """`threads` threads, at most `max_held` pieces of work waiting or running.
 
-    Work whose caller was cancelled or whose deadline passed is dropped from the queue, not run.
+    Work whose caller was cancelled or whose deadline passed is dropped from the queue, not run. Work that is alone
+    may ask `turnstile` for all cores.
     """
 
     def __init__(self, threads: int, max_held: int) -> None:
@@ -34,6 +36,7 @@ class WorkerPool:
         self._order = itertools.count()
         self._max_held = max_held
         self._held = 0
+        self.turnstile = Turnstile(threads)
         self._busy_s = 0.01  # running mean of a piece of work, for the hint when to retry
         self._threads = [
             threading.Thread(target=self._serve, name=f"worker-{index}", daemon=True) for index in range(threads)
@@ -95,7 +98,8 @@ class WorkerPool:
             _, _, piece = self._queue.get()
             if piece is _stop:
                 return
-            piece()
+            with self.turnstile.entered():
+                piece()
 
 
 def _stop() -> None:
