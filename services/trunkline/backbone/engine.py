@@ -15,6 +15,7 @@ from trunkline.core.preprocess import preprocess
 from trunkline.serving.device import DeviceArrays
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session
+from trunkline.serving.width import Width
 from trunkline.serving.workers import Priority, WorkerPool
 
 
@@ -26,6 +27,7 @@ class BackboneEngine:
         self._session = session
         self._workers = workers
         self._limits = limits
+        self._width = Width()
         self._known = {IMAGE, *(feature.name for feature in info.features)}
 
     @classmethod
@@ -96,5 +98,8 @@ class BackboneEngine:
     def _pass(self, pixels: np.ndarray, wanted: list[str]) -> Mapping[str, np.ndarray]:
         if not self._session.can_be_wide:
             return self._session.run_in_place({IMAGE: pixels}, wanted)
-        with self._workers.turnstile.all_cores() as alone:
-            return self._session.run_in_place({IMAGE: pixels}, wanted, wide=alone)
+        with self._workers.turnstile.all_cores(wanted=self._width.choose()) as wide:
+            started_at = time.perf_counter()
+            arrays = self._session.run_in_place({IMAGE: pixels}, wanted, wide=wide)
+            self._width.ran(wide=wide, took_s=time.perf_counter() - started_at, pixels=pixels.size)
+        return arrays

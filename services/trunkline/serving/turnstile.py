@@ -38,13 +38,13 @@ class Turnstile:
                 self._running -= 1
 
     @contextmanager
-    def all_cores(self) -> Iterator[bool]:
+    def all_cores(self, *, wanted: bool = True) -> Iterator[bool]:
         """Within `entered`: whether this work has all cores from here on. Not where others run or met just before."""
         with self._changed:
             now = time.monotonic()
             if self._running > 1:
                 self._met_at = now
-            has_all = self._cores > 1 and self._running == 1 and now - self._met_at > QUIET_S
+            has_all = wanted and self._cores > 1 and self._running == 1 and now - self._met_at > QUIET_S
             self._one_has_all = has_all
         try:
             yield has_all
