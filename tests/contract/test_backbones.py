@@ -7,7 +7,7 @@ import pytest
 
 from trunkline.core.repository import Repository
 from trunkline.serving.execution import Execution
-from trunkline.serving.session import OnnxSession, load_session
+from trunkline.serving.session import OnnxSession, load_session, widen_session
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -67,6 +67,7 @@ def test_the_default_backbone_gives_the_features_of_the_design():
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_a_pass_on_several_threads_gives_the_same_bits(bundle, session, threads):
     wide = load_session(bundle, Execution(wide_threads=threads))
+    widen_session(wide, bundle)
     assert wide.can_be_wide
     random = np.random.default_rng(7)
     for height, width in [(224, 224), (256, 320), (416, 416)]:

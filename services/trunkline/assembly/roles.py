@@ -14,7 +14,7 @@ from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneSer
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
-from trunkline.assembly.training import training_if_installed
+from trunkline.assembly.training import import_beside, training_if_installed
 from trunkline.backbone import servicer as backbone_servicer
 from trunkline.backbone.engine import BackboneEngine
 from trunkline.catalog.catalog import Catalog
@@ -48,6 +48,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 
     With the train extra, the training service too; its jobs run in processes of their own.
     """
+    import_beside(settings)
     store = open_store(settings)
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, store, workers)

@@ -1,5 +1,6 @@
 """Decode once, run the backbone once, give out the features that were asked for."""
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ from trunkline.core.images import EncodedImage, ImageLimits
 from trunkline.core.preprocess import preprocess
 from trunkline.serving.device import DeviceArrays
 from trunkline.serving.execution import CPU, Execution
-from trunkline.serving.session import OnnxSession, load_session
+from trunkline.serving.session import OnnxSession, load_session, widen_session
 from trunkline.serving.width import Width
 from trunkline.serving.workers import Priority, WorkerPool
 
@@ -44,7 +45,11 @@ class BackboneEngine:
         """
         manifest = bundle.manifest
         info = BackboneInfo(manifest.name, str(manifest.version), manifest.digest, manifest.features)
-        return cls(info, load_session(bundle, execution), workers, limits)
+        session = load_session(bundle, execution)
+        if execution.wide_threads > 1:
+            # Beside the rest of the start. No daemon: a process that ends waits for the native code.
+            threading.Thread(target=widen_session, args=(session, bundle), name="widen").start()
+        return cls(info, session, workers, limits)
 
     @property
     def info(self) -> BackboneInfo:
