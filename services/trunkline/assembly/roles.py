@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -13,7 +14,7 @@ from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneSer
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
-from trunkline.assembly.training import training_if_installed
+from trunkline.assembly.training import import_beside, training_if_installed
 from trunkline.backbone import servicer as backbone_servicer
 from trunkline.backbone.engine import BackboneEngine
 from trunkline.catalog.catalog import Catalog
@@ -48,6 +49,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 
     With the train extra, the training service too; its jobs run in processes of their own.
     """
+    import_beside(settings)
     store = open_store(settings)
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, store, workers)
@@ -225,6 +227,7 @@ def _load_backbone(settings: Settings, store: ModelStore, workers: WorkerPool) -
         bundle,
         workers,
         settings.image_limits,
+        settings.execution,
         cache_bytes=settings.feature_cache_bytes,
         batching=settings.batches,
     )
@@ -244,7 +247,7 @@ def _load_heads(
     engine = HeadEngine.load(
         Repository(store.root),
         workers,
-        Choice(settings.heads, task, backbone_digest),
+        Choice(settings.heads, task, backbone_digest, replace(settings.execution, wide_threads=1)),
         # A gateway may have sent a call on its way just before it heard of a change.
         grace_s=settings.request_timeout_s + 2 * settings.refresh_s,
     )

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import AsyncIterator
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,12 @@ async def training(settings: Settings) -> AsyncIterator[Host]:
                 yield host
             finally:
                 await host.drain()
+
+
+def import_beside(settings: Settings) -> None:
+    """Begin the imports of training in a thread: they take a third of a second, and loading models holds no lock."""
+    if settings.training_jobs and not missing_packages():
+        threading.Thread(target=import_module, args=("trunkline.jobs.scheduler",), daemon=True).start()
 
 
 @contextlib.asynccontextmanager

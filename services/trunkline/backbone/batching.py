@@ -13,6 +13,7 @@ import numpy as np
 from trunkline.core.errors import DeadlineError
 from trunkline.core.preprocess import Pixels
 from trunkline.serving.admission import Priority, full
+from trunkline.serving.device import row_of
 from trunkline.serving.workers import WorkerPool
 
 Arrays = Mapping[str, np.ndarray]
@@ -209,15 +210,7 @@ class Batcher:
         arrays = self._run(pixels, features)  # each (N, ...)
         took_ms = (time.perf_counter() - started_at) * 1000
         return [
-            # Copies: a view of one picture would keep the features of all.
-            (
-                item,
-                Batched(
-                    {name: array[index : index + 1].copy() for name, array in arrays.items()},
-                    (started_at - item.came_at) * 1000,
-                    took_ms,
-                ),
-            )
+            (item, Batched(row_of(arrays, index), (started_at - item.came_at) * 1000, took_ms))
             for index, item in enumerate(items)
         ]
 

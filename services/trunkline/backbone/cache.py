@@ -84,6 +84,8 @@ class FeatureCache:
         started_at = time.perf_counter()
         landed = await _landed([*joined, mine] if mine else [*joined], mine, timeout_s)
         waited_ms = (time.perf_counter() - started_at) * 1000 if landed else 0.0
+        if mine is not None and not kept and not joined:
+            return landed[-1]  # as it came: what is on a device stays there
         for part in landed:
             kept |= {name: _Kept(array, part.frame) for name, array in part.arrays.items() if name in missing}
         if mine is not None:

@@ -1,7 +1,8 @@
 """Decode once, run the backbone once, give out the features that were asked for."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,8 +15,11 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE, BackboneInfo, FeatureRequest, Features
 from trunkline.core.images import EncodedImage, ImageLimits
 from trunkline.core.preprocess import Frame, Pixels, PreprocessSpec, preprocess
-from trunkline.serving.session import OnnxSession, load_session
+from trunkline.serving.device import DeviceArrays
+from trunkline.serving.execution import CPU, Execution
+from trunkline.serving.session import OnnxSession, load_session, widen_session
 from trunkline.serving.settings import Batching
+from trunkline.serving.width import Width
 from trunkline.serving.workers import Priority, WorkerPool
 
 
@@ -43,6 +47,7 @@ class BackboneEngine:
         self._session = session
         self._workers = workers
         self._limits = limits
+        self._width = Width()
         self._known = {IMAGE, *(feature.name for feature in info.features)}
         self.batcher = batcher
         self.cache = FeatureCache(info.digest, cache_bytes, self._compute) if cache_bytes else None
@@ -53,17 +58,22 @@ class BackboneEngine:
         bundle: Bundle[BackboneManifest],
         workers: WorkerPool,
         limits: ImageLimits,
+        execution: Execution = CPU,
         *,
         cache_bytes: int = 0,
         batching: Batching | None = None,
     ) -> Self:
         """With `cache_bytes`, so much is kept; with `batching`, pictures share passes where that says so.
 
-        Raises ModelInvalidError where the bundle is damaged or its golden outputs do not hold.
+        Raises ModelInvalidError where the bundle is damaged or its golden outputs do not hold, ConfigurationError
+        where a provider cannot be had.
         """
         manifest = bundle.manifest
         info = BackboneInfo(manifest.name, str(manifest.version), manifest.digest, manifest.features)
-        session = load_session(bundle)
+        session = load_session(bundle, execution)
+        if execution.wide_threads > 1:
+            # Beside the rest of the start. No daemon: a process that ends waits for the native code.
+            threading.Thread(target=widen_session, args=(session, bundle), name="widen").start()
         batcher = _batcher(session, manifest.preprocess, workers, batching) if batching else None
         return cls(info, session, workers, limits, cache_bytes=cache_bytes, batcher=batcher)
 
@@ -108,9 +118,18 @@ class BackboneEngine:
     def _alone(self, request: FeatureRequest, wanted: Sequence[str]) -> Features:
         decoded = self._decode(request)
         started_at = time.perf_counter()
-        arrays = self._session.run({IMAGE: decoded.pixels}, wanted) if wanted else {}
+        arrays = self._pass(decoded.pixels, wanted) if wanted else {}
         backbone_ms = (time.perf_counter() - started_at) * 1000 if wanted else 0.0
         return self._features(request, decoded, arrays, backbone_ms)
+
+    def _pass(self, pixels: Pixels, wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
+        if not self._session.can_be_wide:
+            return self._session.run_in_place({IMAGE: pixels}, wanted)
+        with self._workers.turnstile.all_cores(wanted=self._width.choose()) as wide:
+            started_at = time.perf_counter()
+            arrays = self._session.run_in_place({IMAGE: pixels}, wanted, wide=wide)
+            self._width.ran(wide=wide, took_s=time.perf_counter() - started_at, pixels=pixels.size)
+        return arrays
 
     async def _in_batch(
         self, batcher: Batcher, request: FeatureRequest, wanted: Sequence[str], timeout_s: float | None
@@ -122,7 +141,7 @@ class BackboneEngine:
             )
             left_s = None if timeout_s is None else timeout_s - (time.perf_counter() - started_at)
             done = await batcher.run(decoded.pixels, wanted, left_s, required=request.required)
-        found = self._features(request, decoded, dict(done.arrays), done.backbone_ms)
+        found = self._features(request, decoded, done.arrays, done.backbone_ms)
         return replace(found, queue_ms=queue_ms + done.queue_ms)
 
     def _decode(self, request: FeatureRequest) -> _Decoded:
@@ -131,10 +150,11 @@ class BackboneEngine:
         return _Decoded(pixels, frame, (time.perf_counter() - started_at) * 1000)
 
     def _features(
-        self, request: FeatureRequest, decoded: _Decoded, arrays: dict[str, np.ndarray], backbone_ms: float
+        self, request: FeatureRequest, decoded: _Decoded, arrays: Mapping[str, np.ndarray], backbone_ms: float
     ) -> Features:
         if IMAGE in request.features:
-            arrays[IMAGE] = decoded.pixels
+            own = {IMAGE: decoded.pixels}
+            arrays = arrays.merged(own) if isinstance(arrays, DeviceArrays) else {**arrays, **own}
         return Features(
             arrays=arrays,
             frame=decoded.frame,
@@ -148,8 +168,8 @@ class BackboneEngine:
 def _batcher(session: OnnxSession, spec: PreprocessSpec, workers: WorkerPool, batching: Batching) -> Batcher | None:
     """None where pictures are better run one by one. On a CPU they are: see README, so nothing is measured there."""
 
-    def run(pixels: Pixels, features: Sequence[str]) -> dict[str, np.ndarray]:
-        return session.run({IMAGE: pixels}, features)
+    def run(pixels: Pixels, features: Sequence[str]) -> Mapping[str, np.ndarray]:
+        return session.run_in_place({IMAGE: pixels}, features)
 
     if batching.mode == "off" or (batching.mode == "auto" and session.providers[0] == "CPUExecutionProvider"):
         return None

@@ -6,7 +6,7 @@ which is why all-in-one and split give the same answers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,12 +40,27 @@ class FeatureRequest:
     required: bool = True
 
 
+@runtime_checkable
+class Selectable(Protocol):
+    """Arrays that can stay where they are, on a device, when some of them are passed on."""
+
+    def select(self, names: Sequence[str]) -> Mapping[str, np.ndarray]:
+        """Those of these names. Raises KeyError."""
+        ...
+
+
+def select(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> Mapping[str, np.ndarray]:
+    """The arrays of these names, nothing copied. Raises KeyError."""
+    return arrays.select(names) if isinstance(arrays, Selectable) else {name: arrays[name] for name in names}
+
+
 @dataclass(frozen=True)
 class Features:
     """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds).
 
     `cached` ones cost this request no decode and no pass: they were kept, or come from a pass that another request
     had begun. Their arrays are shared, so read-only.
+    Arrays may be on a device until they are read: see `select`.
     """
 
     arrays: Mapping[str, np.ndarray]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.core.errors import ImageTooLargeError, InvalidImageError, TrunklineError
-from trunkline.core.exchange import FeatureRequest, Features, FeatureSource, HeadQuestion
+from trunkline.core.exchange import FeatureRequest, Features, FeatureSource, HeadQuestion, select
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.gateway.answers import Ask, Outcome, Pass
 from trunkline.gateway.deadline import Deadline
@@ -130,7 +130,7 @@ class PictureRun:
         return HeadQuestion(
             head=entry.info.name,
             version=entry.info.version,
-            features={name: found.arrays[name] for name in entry.info.features},
+            features=select(found.arrays, entry.info.features),
             frame=found.frame,
             backbone_digest=found.backbone_digest,
             params=ask.params,

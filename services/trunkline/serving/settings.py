@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from trunkline.core.cpu import available_cores
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.images import ImageLimits
+from trunkline.serving.execution import PROVIDERS, Execution
 
+_MOST_WIDE_THREADS = 8  # a layer of a small backbone takes well under a millisecond and divides no further
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -88,6 +90,15 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(8, ge=1, description="pictures in one pass, where they are batched")
     batch_wait_ms: float = Field(2.0, ge=0, description="how long a picture waits for others to share its pass")
+    wide_threads: int = Field(
+        0, ge=0, description="threads of a backbone pass that runs alone; 0 takes all worker threads, at most 8"
+    )
+    providers: CommaList = Field(
+        ("cpu",), description="where models run, the preferred one first: cpu, cuda, tensorrt, openvino"
+    )
+    allow_fallback: bool = Field(
+        False, description="run on the CPU, with a warning, where a provider cannot be had; otherwise nothing starts"
+    )
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
     max_image_pixels: int = Field(50_000_000, ge=1, description="limit on a picture, width times height")
     max_message_bytes: int = Field(
@@ -111,7 +122,7 @@ class Settings(BaseSettings):
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
 
-    @field_validator("heads", "default_heads", "heads_path", "head_addresses", mode="before")
+    @field_validator("heads", "default_heads", "heads_path", "head_addresses", "providers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -126,6 +137,14 @@ class Settings(BaseSettings):
     def _has_port(cls, value: str) -> str:
         if ":" not in value:
             raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8500")
+        return value
+
+    @field_validator("providers")
+    @classmethod
+    def _are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in PROVIDERS]
+        if unknown or not value:
+            raise ValueError(f"{', '.join(unknown) or 'none'} is no provider; known: {', '.join(PROVIDERS)}")
         return value
 
     @field_validator("training_kubernetes_database_secret")
@@ -148,6 +167,12 @@ class Settings(BaseSettings):
     @property
     def batches(self) -> Batching:
         return Batching(self.batching, self.max_batch, self.batch_wait_ms / 1000, self.max_queue)
+
+    @property
+    def execution(self) -> Execution:
+        """How models run here."""
+        wide_threads = min(self.wide_threads or _MOST_WIDE_THREADS, self.worker_threads)
+        return Execution(self.providers, self.allow_fallback, wide_threads)
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from trunkline.core.errors import DeadlineError, QueueFullError, ServiceUnavailableError
 from trunkline.serving.admission import LANES, Estimate, Lane, Load, PoolStats, Priority, check_time, full, too_late
+from trunkline.serving.turnstile import Turnstile
 
 __all__ = ["Priority", "WorkerPool"]
 T = TypeVar("T")
@@ -20,11 +21,13 @@ class WorkerPool:
     """`threads` threads; at most `max_held` pieces of work of each priority, waiting or running.
 
     Within a lane the first goes first. Work whose caller was cancelled or whose deadline passed leaves its queue at
-    once. The queues may be read and changed by several threads, under one lock.
+    once. The queues may be read and changed by several threads, under one lock. Work that is alone may ask
+    `turnstile` for all cores.
     """
 
     def __init__(self, threads: int, max_held: int) -> None:
         self.stats = PoolStats()
+        self.turnstile = Turnstile(threads)
         self._max_held = max_held
         self._changed = threading.Condition()
         self._lanes: dict[Lane, OrderedDict[_Piece, None]] = {lane: OrderedDict() for lane in LANES}
@@ -151,17 +154,21 @@ class WorkerPool:
 
     def _serve(self) -> None:
         while (piece := self._take()) is not None:
-            started_at = time.perf_counter()
-            queue_ms = piece.waited_s() * 1000
-            try:
-                result = piece.context.run(piece.work)
-            except BaseException as error:
-                self._ended(piece, time.perf_counter() - started_at, "failed")
-                piece.fail(error)
-            else:
-                self._ended(piece, time.perf_counter() - started_at, "done")
-                piece.finish((result, queue_ms))
+            with self.turnstile.entered():
+                self._run(piece)
             del piece  # its pictures and features are not held until the next one comes
+
+    def _run(self, piece: "_Piece") -> None:
+        started_at = time.perf_counter()
+        queue_ms = piece.waited_s() * 1000
+        try:
+            result = piece.context.run(piece.work)
+        except BaseException as error:
+            self._ended(piece, time.perf_counter() - started_at, "failed")
+            piece.fail(error)
+        else:
+            self._ended(piece, time.perf_counter() - started_at, "done")
+            piece.finish((result, queue_ms))
 
     def _take(self) -> "_Piece | None":
         """The next piece that can still be done in time; None at the end."""
