@@ -6,7 +6,7 @@ which is why all-in-one and split give the same answers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,21 @@ from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 
 IMAGE = "image"  # the feature that is the preprocessed pixels themselves, uint8 (1, H, W, C)
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteFeature:
+    """A feature whose numbers are in another process: the gateway hands it on as it came and cannot look inside.
+
+    `message` is what `serving.wire` made of it, and nobody else reads it. Where the numbers are in shared memory,
+    `held` keeps them there: they may be overwritten once the last feature of their pass is dropped.
+    """
+
+    message: bytes
+    held: object = None
+
+
+Feature: TypeAlias = np.ndarray | RemoteFeature
 
 
 @dataclass(frozen=True)
@@ -29,18 +44,25 @@ class BackboneInfo:
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """An encoded picture, how to preprocess it, and the names of the features wanted."""
+    """An encoded picture, how to preprocess it, and the names of the features wanted.
+
+    `arenas` are those that every head of this pass can read; features may then be left in one of them.
+    """
 
     image: bytes
     spec: PreprocessSpec
     features: tuple[str, ...]
+    arenas: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Features:
-    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds)."""
+    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds).
 
-    arrays: Mapping[str, np.ndarray]
+    The arrays are numpy's where the backbone is in this process, RemoteFeatures where it is not.
+    """
+
+    arrays: Mapping[str, Feature]
     frame: Frame
     backbone_digest: str
     queue_ms: float
@@ -90,7 +112,7 @@ class HeadQuestion:
     """The features of one picture for one version of a head (the default where it is empty), with parameters."""
 
     head: str
-    features: Mapping[str, np.ndarray]
+    features: Mapping[str, Feature]
     frame: Frame
     backbone_digest: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -104,6 +126,14 @@ class HeadAnswer:
     result: Result
     version: str
     head_ms: float
+
+
+def local_arrays(features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
+    """Features of this process. Raises TypeError for those that are in another one: the ports were joined wrongly."""
+    arrays = {name: feature for name, feature in features.items() if isinstance(feature, np.ndarray)}
+    if len(arrays) < len(features):
+        raise TypeError(f"features of another process: {sorted(set(features) - set(arrays))}")
+    return arrays
 
 
 class FeatureSource(Protocol):
@@ -120,6 +150,11 @@ class FeatureSource(Protocol):
 
 class HeadRunner(Protocol):
     """A process with heads, this one or another."""
+
+    @property
+    def arenas(self) -> frozenset[str]:
+        """Ids of the arenas of shared features that it can read, as far as is known; none in the same process."""
+        ...
 
     async def describe(self) -> Sequence[HeadInfo]:
         """The default version of each head. Raises ServiceUnavailableError where it does not answer."""

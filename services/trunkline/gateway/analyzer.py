@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,8 +101,8 @@ class Analyzer:
         self._check(image, asks)
         entries = [_entry(ask, resolve) for ask in asks]
         usable = [entry for entry in entries if isinstance(entry, HeadEntry)]
-        passes = {spec: _union(usable, spec) for spec in dict.fromkeys(entry.info.spec for entry in usable)}
-        features = dict(zip(passes, await self._features(image, passes, deadline), strict=True))
+        passes = {spec: _pass(image, spec, usable) for spec in dict.fromkeys(entry.info.spec for entry in usable)}
+        features = dict(zip(passes, await self._features(passes.values(), deadline), strict=True))
         outcomes = await asyncio.gather(
             *(self._outcome(ask, entry, features, deadline) for ask, entry in zip(asks, entries, strict=True))
         )
@@ -131,14 +131,9 @@ class Analyzer:
         check_usable(entry.info, self._directory.backbone.digest)
         return entry
 
-    async def _features(
-        self, image: bytes, passes: Mapping[PreprocessSpec, tuple[str, ...]], deadline: Deadline
-    ) -> list[Features | Exception]:
+    async def _features(self, passes: Iterable[FeatureRequest], deadline: Deadline) -> list[Features | Exception]:
         found = await asyncio.gather(
-            *(
-                self._directory.source.extract(FeatureRequest(image, spec, names), deadline.left_s())
-                for spec, names in passes.items()
-            ),
+            *(self._directory.source.extract(request, deadline.left_s()) for request in passes),
             return_exceptions=True,
         )
         for result in found:
@@ -209,9 +204,12 @@ def _log_bug(found: object) -> None:
         _log.error("bug behind the gateway", exc_info=found)
 
 
-def _union(entries: Sequence[HeadEntry], spec: PreprocessSpec) -> tuple[str, ...]:
-    names = (name for entry in entries if entry.info.spec == spec for name in entry.info.features)
-    return tuple(dict.fromkeys(names))
+def _pass(image: bytes, spec: PreprocessSpec, entries: Sequence[HeadEntry]) -> FeatureRequest:
+    """One pass for all heads of a spec: the union of their features, in an arena that each of them can read."""
+    sharing = [entry for entry in entries if entry.info.spec == spec]
+    names = dict.fromkeys(name for entry in sharing for name in entry.info.features)
+    arenas = frozenset.intersection(*(entry.runner.arenas for entry in sharing))
+    return FeatureRequest(image, spec, tuple(names), arenas)
 
 
 def _analysis(outcomes: Sequence[Outcome], passes: Sequence[Features], started_at: float) -> Analysis:
