@@ -69,7 +69,15 @@ def add_map_head(repository: Path, name: str, features: Sequence[str], side: int
     inputs = {feature: np.ones((1, channels[feature], 2, 2), np.float32) for feature in features}
     spec = manifest.preprocess.model_copy(update={"width": side, "height": side})
     outputs = {"values": np.ones((1, 1), np.float32)}
-    _write_regression(repository, name, model, inputs, outputs, [{"name": "mean", "unit": "", "kind": "number", "low": -9, "high": 9}], spec)
+    _write_regression(
+        repository,
+        name,
+        model,
+        inputs,
+        outputs,
+        [{"name": "mean", "unit": "", "kind": "number", "low": -9, "high": 9}],
+        spec,
+    )
 
 
 def _write_regression(

@@ -30,20 +30,21 @@ class ArenaReader:
 
         Raises FeaturesGoneError where they are not there, InvalidRequestError where they cannot be.
         """
-        mapped = self._find(region.arena)
-        if mapped is None:
-            # The id stands in the metadata, so that the gateway shares no more of it with this process.
-            raise FeaturesGoneError("this process cannot read the shared features: ask again", arena=region.arena)
+        mapped = self._get(region)
         mapped.check(region)
         return mapped.data[region.offset : region.offset + region.length]
 
     def check(self, regions: Iterable[Region]) -> None:
         """Raises FeaturesGoneError where one of these has been overwritten since, so what was made of it is void."""
         for region in regions:
-            mapped = self._mapped.get(region.arena)
-            if mapped is None:
-                raise FeaturesGoneError("the shared features went with their arena: ask again")
-            mapped.check(region)
+            self._get(region).check(region)
+
+    def _get(self, region: Region) -> "_Mapped":
+        mapped = self._find(region.arena)
+        if mapped is None:
+            # The id stands in the metadata, so that the gateway shares no more of it with this process.
+            raise FeaturesGoneError("this process cannot read the shared features: ask again", arena=region.arena)
+        return mapped
 
     def _find(self, name: str) -> "_Mapped | None":
         mapped = self._mapped.get(name)
