@@ -188,6 +188,36 @@ def test_an_error_that_has_nothing_to_do_with_it_stays_what_it_is(arena, reader)
         raise ValueError("mine")
 
 
+class Watched:
+    """An array that looks at the arena in the moment in which it is copied into it."""
+
+    dtype, shape, nbytes = np.dtype(np.uint8), (1000,), 1000
+
+    def __init__(self, look) -> None:
+        self._look = look
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        self._look()
+        return np.ones(1000, np.uint8)
+
+
+def test_an_old_block_is_gone_before_the_first_number_of_the_new_one_is_there(arena, reader):
+    (old,) = arena.write([np.zeros(1000, np.uint8)], LONG_S)
+    arena.release([old.generation])
+    looks = []
+
+    def look():
+        with pytest.raises(FeaturesGoneError):
+            reader.check([old])
+        looks.append(reader._mapped[arena.id].data[old.offset : old.offset + 1000].copy())
+
+    (new,) = arena.write([Watched(look)], LONG_S)
+    assert new.offset == old.offset
+    assert looks
+    assert not looks[0].any()
+    assert reader.view(new).all()
+
+
 def test_a_reader_never_takes_numbers_of_another_block_for_its_own(tmp_path, arena):
     """A writer that reuses blocks as fast as it can, against readers that hold on to theirs."""
     told: list[tuple[Region, int]] = [(arena.write([np.full(200_000, 1, np.uint8)], 0.0)[0], 1)]
