@@ -43,7 +43,7 @@ class Point:
 
     per_second: float
     p50_ms: float
-    server_cpu_ms: float
+    cpu_ms: float  # of client and server, for each answer
 
 
 async def closed_loop(address: str, head: str, callers: int, seconds: float, pictures: list[bytes]) -> list[float]:
@@ -72,8 +72,10 @@ def measure(server: Server, head: str, callers: int, seconds: float, pictures: l
 
 
 def cpu_s(server: Server) -> float:
+    """CPU seconds of the server's processes and of this one, the client."""
     process = psutil.Process(server.process.pid)
-    return sum(sum(part.cpu_times()[:2]) for part in [process, *process.children(recursive=True)])
+    parts = [psutil.Process(), process, *process.children(recursive=True)]
+    return sum(sum(part.cpu_times()[:2]) for part in parts)
 
 
 def run(seconds: float, repeats: int) -> dict[tuple[str, int, str], list[Point]]:
@@ -144,18 +146,23 @@ def report(points: dict[tuple[str, int, str], list[Point]], seconds: float, repe
         "- `imagenet` takes `pooled` of 224x224, 5 KB; `maps` takes c2, c3, c4, c5 of 512x512, 3.05 MB, and only "
         "averages them",
         "- sockets: feature bytes through sockets for a call; JPEG 500x375 in, client and server share the cores",
+        "- CPU: client and all processes of the server, ms a call; the last column is the CPU of all in one over that "
+        "of the form: what it can answer on the same cores once they are full, whatever else the machine does",
         "",
-        "| head | callers | form | sockets | calls/s | of all in one | p50 ms | server CPU ms |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| head | callers | form | sockets | calls/s | of all in one | p50 ms | CPU ms | of all in one |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (head, callers, form), found in points.items():
         base = points[head, callers, ALL_IN_ONE]
-        shares = [100 * point.per_second / other.per_second for point, other in zip(found, base, strict=True)]
+        pairs = list(zip(found, base, strict=True))
+        rates = [100 * point.per_second / other.per_second for point, other in pairs]
+        costs = [100 * other.cpu_ms / point.cpu_ms for point, other in pairs]
         cells = [
             spread([point.per_second for point in found]),
-            "" if form == ALL_IN_ONE else spread(shares, " %", digits=0),
+            "" if form == ALL_IN_ONE else spread(rates, " %", digits=0),
             spread([point.p50_ms for point in found]),
-            spread([point.server_cpu_ms for point in found]),
+            spread([point.cpu_ms for point in found]),
+            "" if form == ALL_IN_ONE else spread(costs, " %", digits=0),
         ]
         lines.append(f"| {head} | {callers} | {form} | {sockets(head, form)} | {' | '.join(cells)} |")
     lines += [

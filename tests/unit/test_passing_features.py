@@ -7,7 +7,6 @@ import pytest
 
 from trunkline.api.inference.v1 import head_service_pb2, tensor_pb2
 from trunkline.core.errors import FeaturesGoneError
-from trunkline.core.exchange import local_arrays
 from trunkline.gateway.blocks import Blocks
 from trunkline.serving import wire
 
@@ -45,11 +44,6 @@ def test_who_wants_the_numbers_of_an_inline_feature_can_have_them():
         assert wire.array_of(array) is array
     with pytest.raises(FeaturesGoneError):
         wire.array_of(wire.remote_feature("c4", shared_tensor(1)))
-
-
-def test_features_of_another_process_are_not_taken_for_arrays():
-    with pytest.raises(TypeError, match="c4"):
-        local_arrays({**ARRAYS, "c4": wire.remote_feature("c4", wire.tensor_to_pb(ARRAYS["c4"]))})
 
 
 def test_a_block_is_released_with_the_last_feature_that_refers_to_it():

@@ -132,6 +132,11 @@ def test_a_full_file_system_goes_inline(arena, monkeypatch):
     assert arena.held_bytes == 0
 
 
+def test_memory_that_was_never_written_is_not_read(arena, reader):
+    with pytest.raises(InvalidRequestError):
+        reader.view(Region(arena.id, 0, 0, 100))
+
+
 @pytest.mark.parametrize(("offset", "length"), [(0, 0), (2**20, 1), (2**20 - 4, 8), (2**63, 2**63), (0, 2**64 - 1)])
 def test_a_region_outside_of_its_arena_is_refused(arena, reader, offset, length):
     with pytest.raises(InvalidRequestError):
@@ -287,7 +292,7 @@ time.sleep(60)
 
 def test_a_private_folder_goes_with_its_owner_and_that_of_a_dead_owner_is_swept(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_MEMORY", tmp_path)
-    dead, alive = (tmp_path / f"trunkline-{name}" for name in ("dead", "alive"))
+    dead, alive = (tmp_path / f"trunkline-split-{name}" for name in ("dead", "alive"))
     for folder in (dead, alive):
         folder.mkdir()
         (folder / ".lock").touch()
@@ -297,8 +302,8 @@ def test_a_private_folder_goes_with_its_owner_and_that_of_a_dead_owner_is_swept(
         with files.private_folder() as own:
             assert own is not None
             assert own.stat().st_mode & 0o777 == 0o700
-            assert {path.name for path in tmp_path.iterdir()} == {own.name, "trunkline-alive"}
-    assert [path.name for path in tmp_path.iterdir()] == ["trunkline-alive"]
+            assert {path.name for path in tmp_path.iterdir()} == {own.name, "trunkline-split-alive"}
+    assert [path.name for path in tmp_path.iterdir()] == ["trunkline-split-alive"]
 
 
 def test_where_there_is_no_folder_in_memory_nothing_is_shared(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from trunkline.core.staging import held, sweep_staging
 
 SUFFIX = ".arena"
 _MEMORY = Path("/dev/shm")
-_PREFIX = "trunkline-"
+_PREFIX = "trunkline-split-"
 _ID = re.compile(r"[0-9a-f]{32}")
 _NEW_S = 10.0  # a file is made before it is held
 

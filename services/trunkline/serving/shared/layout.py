@@ -17,6 +17,7 @@ CHUNK_BYTES = 64 * 1024
 _PAGE_BYTES = 4096
 _HEADER = struct.Struct("<8sQ")  # magic, chunks
 _MAGIC = b"TLARENA1"
+IN_WRITING = 0  # shown by chunks that are just being written, or never were
 HEADER_BYTES = _HEADER.size
 
 
@@ -61,9 +62,10 @@ class Region:
     length: int
 
     def chunks(self, layout: Layout) -> slice:
-        """The chunks that it lies in. Raises InvalidRequestError where they are not all in the arena."""
+        """The chunks that it lies in. Raises InvalidRequestError where it can be no region of such an arena."""
         ends_at = self.offset + self.length
-        if self.length <= 0 or self.offset < 0 or ends_at > layout.chunks * CHUNK_BYTES:
+        inside = 0 <= self.offset and 0 < self.length and ends_at <= layout.chunks * CHUNK_BYTES
+        if not inside or self.generation == IN_WRITING:
             raise InvalidRequestError("a shared tensor is not inside its arena")
         return slice(self.offset // CHUNK_BYTES, chunks_for(ends_at))
 

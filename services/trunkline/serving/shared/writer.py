@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trunkline.serving.shared.files import SUFFIX, sweep
-from trunkline.serving.shared.layout import CHUNK_BYTES, Layout, Region, chunks_for
+from trunkline.serving.shared.layout import CHUNK_BYTES, IN_WRITING, Layout, Region, chunks_for
 
 _ALIGNMENT_BYTES = 64  # a cache line, and the widest vector register
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Arena:
         self._take(generation, _Block(found, time.monotonic() + lease_s))
         begin = found.start * CHUNK_BYTES
         # Readers of what was here before must see that it goes before the first number of it changes.
-        self._generations[found] = 0
+        self._generations[found] = IN_WRITING
         for array, offset in zip(arrays, offsets, strict=True):
             place = self._data[begin + offset : begin + offset + array.nbytes]  # (bytes,)
             place.view(array.dtype).reshape(array.shape)[...] = array
