@@ -64,7 +64,7 @@ class Region:
     def chunks(self, layout: Layout) -> slice:
         """The chunks that it lies in. Raises InvalidRequestError where it can be no region of such an arena."""
         ends_at = self.offset + self.length
-        inside = 0 <= self.offset and 0 < self.length and ends_at <= layout.chunks * CHUNK_BYTES
+        inside = self.offset >= 0 and self.length > 0 and ends_at <= layout.chunks * CHUNK_BYTES
         if not inside or self.generation == IN_WRITING:
             raise InvalidRequestError("a shared tensor is not inside its arena")
         return slice(self.offset // CHUNK_BYTES, chunks_for(ends_at))
