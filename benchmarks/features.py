@@ -146,8 +146,8 @@ def report(points: dict[tuple[str, int, str], list[Point]], seconds: float, repe
         "- `imagenet` takes `pooled` of 224x224, 5 KB; `maps` takes c2, c3, c4, c5 of 512x512, 3.05 MB, and only "
         "averages them",
         "- sockets: feature bytes through sockets for a call; JPEG 500x375 in, client and server share the cores",
-        "- CPU: client and all processes of the server, ms a call; last column: the CPU of all in one over that of the "
-        "form: what it can answer on the same cores once they are full, whatever else the machine does",
+        "- CPU: client and all processes of the server, ms a call; last column: the CPU of all in one over that of "
+        "the form: what it can answer on the same cores once they are full, whatever else the machine does",
         "",
         "| head | callers | form | sockets | calls/s | of all in one | p50 ms | CPU ms | of all in one |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
