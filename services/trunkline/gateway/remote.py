@@ -82,7 +82,6 @@ class RemoteHeads:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._name) from error
         self._arenas = frozenset(served.arenas)
-        self._unreadable &= self._arenas
         return list(map(wire.served_head_from_pb, served.heads))
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:

@@ -46,6 +46,7 @@ class Arena:
         self._blocks: dict[int, _Block] = {}
         self._last_generation = 0
         self._reserved = 0  # chunks that the file system has given
+        self._refused = False  # whether it had no more, which is said once
 
     @property
     def held_bytes(self) -> int:
@@ -115,7 +116,9 @@ class Arena:
             begin = self._layout.data_at + self._reserved * CHUNK_BYTES
             os.posix_fallocate(self._file, begin, (until - self._reserved) * CHUNK_BYTES)
         except OSError as error:
-            _log.warning("shared memory ends at %d MiB: %s", self.reserved_bytes // 2**20, error.strerror)
+            if not self._refused:
+                _log.warning("shared memory ends at %d MiB: %s", self.reserved_bytes // 2**20, error.strerror)
+            self._refused = True
             return False
         self._reserved = until
         return True
