@@ -59,6 +59,17 @@ def test_a_block_is_released_with_the_last_feature_that_refers_to_it():
     assert blocks.take_released() == []
 
 
+def test_a_block_that_is_released_is_released_once():
+    blocks = Blocks()
+    held = blocks.hold([shared_tensor(7)])
+    feature = wire.remote_feature("c4", shared_tensor(7), held)
+    held.release()
+    held.release()
+    del held, feature
+    gc.collect()
+    assert [block.generation for block in blocks.take_released()] == [7]
+
+
 def test_inline_features_hold_no_block():
     assert Blocks().hold(wire.tensors_to_pb(ARRAYS).values()) is None
 

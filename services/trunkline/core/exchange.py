@@ -17,16 +17,24 @@ from trunkline.core.results import Result
 IMAGE = "image"  # the feature that is the preprocessed pixels themselves, uint8 (1, H, W, C)
 
 
+class Held(Protocol):
+    """Memory outside of this process that is kept until it is released, or nothing refers to this any more."""
+
+    def release(self) -> None:
+        """More than once does no harm."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class RemoteFeature:
     """A feature whose numbers are in another process: the gateway hands it on as it came and cannot look inside.
 
     `message` is what `serving.wire` made of it, and nobody else reads it. Where the numbers are in shared memory,
-    `held` keeps them there: they may be overwritten once the last feature of their pass is dropped.
+    `held` keeps them there, as one for all features of a pass.
     """
 
     message: bytes
-    held: object = None
+    held: Held | None = None
 
 
 Feature: TypeAlias = np.ndarray | RemoteFeature
@@ -68,6 +76,12 @@ class Features:
     queue_ms: float
     decode_ms: float
     backbone_ms: float
+    held: Held | None = None
+
+    def release(self) -> None:
+        """Nobody needs these any more. Not left to the garbage alone: an error that is raised keeps much alive."""
+        if self.held is not None:
+            self.held.release()
 
 
 @dataclass(frozen=True)

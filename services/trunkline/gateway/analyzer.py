@@ -103,9 +103,12 @@ class Analyzer:
         usable = [entry for entry in entries if isinstance(entry, HeadEntry)]
         passes = {spec: _pass(image, spec, usable) for spec in dict.fromkeys(entry.info.spec for entry in usable)}
         features = dict(zip(passes, await self._features(passes.values(), deadline), strict=True))
-        outcomes = await asyncio.gather(
-            *(self._outcome(ask, entry, features, deadline) for ask, entry in zip(asks, entries, strict=True))
-        )
+        try:
+            outcomes = await asyncio.gather(
+                *(self._outcome(ask, entry, features, deadline) for ask, entry in zip(asks, entries, strict=True))
+            )
+        finally:
+            _release(features.values())
         for ask, outcome in zip(asks, outcomes, strict=True):
             if ask.required and outcome.error is not None:
                 raise outcome.error
@@ -210,6 +213,12 @@ def _pass(image: bytes, spec: PreprocessSpec, entries: Sequence[HeadEntry]) -> F
     names = dict.fromkeys(name for entry in sharing for name in entry.info.features)
     arenas = frozenset.intersection(*(entry.runner.arenas for entry in sharing))
     return FeatureRequest(image, spec, tuple(names), arenas)
+
+
+def _release(found: Iterable[Features | Exception]) -> None:
+    for each in found:
+        if isinstance(each, Features):
+            each.release()
 
 
 def _analysis(outcomes: Sequence[Outcome], passes: Sequence[Features], started_at: float) -> Analysis:

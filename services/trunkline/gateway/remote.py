@@ -54,6 +54,7 @@ class RemoteBackbone:
             queue_ms=found.queue_ms,
             decode_ms=found.decode_ms,
             backbone_ms=found.backbone_ms,
+            held=held,
         )
 
 

@@ -13,7 +13,7 @@ from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2, p
 from trunkline.api.vision.v1 import results_pb2, vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import FeaturesGoneError, InvalidRequestError
-from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, RemoteFeature, Routes
+from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, Held, RemoteFeature, Routes
 from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec
 from trunkline.core.results import (
     Box,
@@ -102,7 +102,7 @@ def tensors_from_pb(
 # part of a PredictRequest that holds a feature is made once, and each head that needs it costs one copy, no parsing.
 
 
-def remote_feature(name: str, tensor: tensor_pb2.Tensor, held: object = None) -> RemoteFeature:
+def remote_feature(name: str, tensor: tensor_pb2.Tensor, held: Held | None = None) -> RemoteFeature:
     """The feature `name` as it is handed on to heads."""
     return RemoteFeature(head_service_pb2.PredictRequest(features={name: tensor}).SerializeToString(), held)
 
