@@ -14,6 +14,7 @@ from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneSer
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
+from trunkline.assembly.shared import arena, arena_reader
 from trunkline.assembly.training import import_beside, training_if_installed
 from trunkline.backbone import servicer as backbone_servicer
 from trunkline.backbone.engine import BackboneEngine
@@ -74,14 +75,16 @@ async def backbone(settings: Settings) -> AsyncIterator[Host]:
     with _workers(settings) as workers:
         engine = _load_backbone(settings, store, workers)
         host = Host(settings)
-        host.add(
-            backbone_servicer.SERVICE_NAME,
-            lambda server: add_BackboneServiceServicer_to_server(backbone_servicer.BackboneServicer(engine), server),
-        )
-        await host.start()
-        await host.ready()
-        async with _drained(host):
-            yield host
+        with arena(settings) as shared:
+            servicer = backbone_servicer.BackboneServicer(engine, shared)
+            host.add(
+                backbone_servicer.SERVICE_NAME,
+                lambda server: add_BackboneServiceServicer_to_server(servicer, server),
+            )
+            await host.start()
+            await host.ready()
+            async with _drained(host):
+                yield host
 
 
 @contextlib.asynccontextmanager
@@ -91,10 +94,8 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
     with _workers(settings) as workers:
         engine = _load_heads(settings, store, workers, task=task)
         host = Host(settings)
-        host.add(
-            head_servicer.SERVICE_NAME,
-            lambda server: add_HeadServiceServicer_to_server(head_servicer.HeadServicer(engine), server),
-        )
+        servicer = head_servicer.HeadServicer(engine, arena_reader(settings))
+        host.add(head_servicer.SERVICE_NAME, lambda server: add_HeadServiceServicer_to_server(servicer, server))
         await host.start()
         await host.ready(*_health_names(engine))
         with following(store, settings.catalog_poll_s):

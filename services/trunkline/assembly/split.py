@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trunkline.assembly.shared import shared_folder
 from trunkline.assembly.training import missing_packages
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.repository import Repository
@@ -99,15 +100,16 @@ async def run_split(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    plans = split_plans(settings)
-    for plan in plans:
-        print(f"trunkline: {plan.name}: serve {' '.join(plan.arguments)}", file=sys.stderr, flush=True)
-    await Supervisor(plans, settings.drain_pause_s + settings.drain_s + 5).run(stop)
+    with shared_folder(settings) as shared:
+        plans = split_plans(settings, shared)
+        for plan in plans:
+            print(f"trunkline: {plan.name}: serve {' '.join(plan.arguments)}", file=sys.stderr, flush=True)
+        await Supervisor(plans, settings.drain_pause_s + settings.drain_s + 5).run(stop)
 
 
-def split_plans(settings: Settings) -> list[Plan]:
+def split_plans(settings: Settings, shared: str) -> list[Plan]:
     """One plan each for the backbone, every task that the repository has heads of, the catalog, training where its
-    packages are installed, and the gateway.
+    packages are installed, and the gateway. `shared` is the folder through which features are shared, empty for none.
 
     The backbone gets the cores; a head service of small heads gets one thread.
     """
@@ -117,14 +119,15 @@ def split_plans(settings: Settings) -> list[Plan]:
     ports = _free_ports(2 + len(tasks))
     backbone, catalog, *heads = (f"127.0.0.1:{port}" for port in ports)
     models = {"TRUNKLINE_MODELS": store.where, "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute())}
+    features = {**models, "TRUNKLINE_SHARED_MEMORY": shared}
     training = _training_plans(settings, models)
     return [
-        Plan("backbone", ("backbone", "--address", backbone), models),
+        Plan("backbone", ("backbone", "--address", backbone), features),
         *(
             Plan(
                 f"head {task}",
                 ("head", "--task", task, "--address", address),
-                {**models, "TRUNKLINE_THREADS": "1"},
+                {**features, "TRUNKLINE_THREADS": "1"},
             )
             for task, address in zip(tasks, heads, strict=True)
         ),

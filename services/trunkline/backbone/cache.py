@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trunkline.core.errors import DeadlineError, QueueFullError
-from trunkline.core.exchange import FeatureRequest, Features
+from trunkline.core.exchange import FeatureRequest, Features, local_arrays
 from trunkline.core.preprocess import Frame, PreprocessSpec
 
 Compute = Callable[[FeatureRequest, float | None], Coroutine[Any, Any, Features]]
@@ -87,7 +87,9 @@ class FeatureCache:
         if mine is not None and not kept and not joined:
             return landed[-1]  # as it came: what is on a device stays there
         for part in landed:
-            kept |= {name: _Kept(array, part.frame) for name, array in part.arrays.items() if name in missing}
+            kept |= {
+                name: _Kept(array, part.frame) for name, array in local_arrays(part.arrays).items() if name in missing
+            }
         if mine is not None:
             own = landed[-1]
         else:
@@ -117,7 +119,7 @@ class FeatureCache:
 
     async def _fly(self, request: FeatureRequest, keys: Mapping[str, bytes], timeout_s: float | None) -> Features:
         found = await self._compute(request, timeout_s)
-        for name, array in found.arrays.items():
+        for name, array in local_arrays(found.arrays).items():
             array.setflags(write=False)
             self._keep(keys[name], _Kept(array, found.frame))
         return found

@@ -14,6 +14,7 @@ TrunklineError
 ├── ConfigurationError        settings with which nothing can start
 ├── QueueFullError            too much work is waiting
 ├── ServiceUnavailableError   a service that is needed does not answer
+│   └── FeaturesGoneError     features in shared memory that cannot be read, or no longer
 └── DeadlineError             the time of the request is over
 
 The core knows no transport: serving maps these to gRPC codes in one table.
@@ -110,6 +111,10 @@ class QueueFullError(TrunklineError):
 
 class ServiceUnavailableError(TrunklineError):
     reason = "UNAVAILABLE"
+
+
+class FeaturesGoneError(ServiceUnavailableError):
+    reason = "FEATURES_GONE"
 
 
 class DeadlineError(TrunklineError):

@@ -6,7 +6,7 @@ which is why all-in-one and split give the same answers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,29 @@ from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 
 IMAGE = "image"  # the feature that is the preprocessed pixels themselves, uint8 (1, H, W, C)
+
+
+class Held(Protocol):
+    """Memory outside of this process that is kept until it is released, or nothing refers to this any more."""
+
+    def release(self) -> None:
+        """More than once does no harm."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteFeature:
+    """A feature whose numbers are in another process: the gateway hands it on as it came and cannot look inside.
+
+    `message` is what `serving.wire` made of it, and nobody else reads it. Where the numbers are in shared memory,
+    `held` keeps them there, as one for all features of a pass.
+    """
+
+    message: bytes
+    held: Held | None = None
+
+
+Feature: TypeAlias = np.ndarray | RemoteFeature
 
 
 @dataclass(frozen=True)
@@ -32,24 +55,26 @@ class FeatureRequest:
     """An encoded picture, how to preprocess it, and the names of the features wanted.
 
     Where it is not `required`, only heads wait for it that their call can do without: under pressure it goes first.
+    `arenas` are those that every head of this pass can read; features may then be left in one of them.
     """
 
     image: bytes
     spec: PreprocessSpec
     features: tuple[str, ...]
     required: bool = True
+    arenas: frozenset[str] = frozenset()
 
 
 @runtime_checkable
 class Selectable(Protocol):
     """Arrays that can stay where they are, on a device, when some of them are passed on."""
 
-    def select(self, names: Sequence[str]) -> Mapping[str, np.ndarray]:
+    def select(self, names: Sequence[str]) -> "Mapping[str, Feature]":
         """Those of these names. Raises KeyError."""
         ...
 
 
-def select(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> Mapping[str, np.ndarray]:
+def select(arrays: "Mapping[str, Feature]", names: Sequence[str]) -> "Mapping[str, Feature]":
     """The arrays of these names, nothing copied. Raises KeyError."""
     return arrays.select(names) if isinstance(arrays, Selectable) else {name: arrays[name] for name in names}
 
@@ -60,16 +85,23 @@ class Features:
 
     `cached` ones cost this request no decode and no pass: they were kept, or come from a pass that another request
     had begun. Their arrays are shared, so read-only.
-    Arrays may be on a device until they are read: see `select`.
+    The arrays are numpy's where the backbone is in this process, or on a device until they are read (see `select`);
+    RemoteFeatures where it is not.
     """
 
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, Feature]
     frame: Frame
     backbone_digest: str
     queue_ms: float
     decode_ms: float
     backbone_ms: float
     cached: bool = False
+    held: Held | None = None
+
+    def release(self) -> None:
+        """Nobody needs these any more. Not left to the garbage alone: an error that is raised keeps much alive."""
+        if self.held is not None:
+            self.held.release()
 
 
 @dataclass(frozen=True)
@@ -117,7 +149,7 @@ class HeadQuestion:
     """
 
     head: str
-    features: Mapping[str, np.ndarray]
+    features: Mapping[str, Feature]
     frame: Frame
     backbone_digest: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -138,6 +170,14 @@ class HeadAnswer:
     queue_ms: float = 0.0
 
 
+def local_arrays(features: Mapping[str, Feature]) -> Mapping[str, np.ndarray]:
+    """The same features, for the process that made or received them: no RemoteFeature is among them there.
+
+    They are not looked at, which could cost a copy where they are not in this process's own memory.
+    """
+    return cast("Mapping[str, np.ndarray]", features)
+
+
 class FeatureSource(Protocol):
     """A backbone, here or elsewhere."""
 
@@ -152,6 +192,11 @@ class FeatureSource(Protocol):
 
 class HeadRunner(Protocol):
     """A process with heads, this one or another."""
+
+    @property
+    def arenas(self) -> frozenset[str]:
+        """Ids of the arenas of shared features that it can read, as far as is known; none in the same process."""
+        ...
 
     async def describe(self) -> Sequence[HeadInfo]:
         """The default version of each head. Raises ServiceUnavailableError where it does not answer."""

@@ -62,9 +62,16 @@ class PictureRun:
         Raises what a required head fails with and errors of the picture. However it ends, no pass and no head
         of it goes on.
         """
-        if len(self._questions) == 1:
-            ask, entry = self._questions[0]
-            return [self._told(ask, await self._ask(ask, entry, alone=True))]
+        try:
+            if len(self._questions) == 1:
+                ask, entry = self._questions[0]
+                return [self._told(ask, await self._ask(ask, entry, alone=True))]
+            return await self._side_by_side()
+        finally:
+            for found in self.features().values():
+                found.release()
+
+    async def _side_by_side(self) -> list[Outcome]:
         # Required ones are begun first, so that they have the first places in every queue.
         order = sorted(range(len(self._questions)), key=lambda index: not self._questions[index][0].required)
         heads = {index: asyncio.create_task(self._outcome(*self._questions[index])) for index in order}
@@ -154,6 +161,7 @@ class PictureRun:
             shared.spec,
             tuple(dict.fromkeys(name for _, entry in shared.needed_by for name in entry.info.features)),
             required=not self._any_required or any(ask.required for ask, _ in shared.needed_by),
+            arenas=frozenset.intersection(*(entry.runner.arenas for _, entry in shared.needed_by)),
         )
         deadline = max((self._deadline.within(ask.budget_s) for ask, _ in shared.needed_by), key=Deadline.left_s)
         shared.found = await deadline.bound(self._source.extract(request, deadline.left_s()), "the pass")

@@ -7,7 +7,7 @@ from typing import Any
 
 from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import BackboneMismatchError, ConfigurationError, ModelInvalidError, TrunklineError
-from trunkline.core.exchange import HeadInfo, select
+from trunkline.core.exchange import HeadInfo, local_arrays, select
 from trunkline.core.head import Arrays, TaskHead
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Result
@@ -28,7 +28,7 @@ class LoadedHead:
 
     def answer(self, features: Arrays, frame: Frame, params: Mapping[str, Any]) -> Result:
         """Run the model on the features of one picture and decode. Raises InvalidRequestError."""
-        inputs = select(features, [name for name in self.session.inputs if name in features])
+        inputs = local_arrays(select(features, [name for name in self.session.inputs if name in features]))
         return self.decoder.decode(self.session.run(inputs), frame, params)
 
 

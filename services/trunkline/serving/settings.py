@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     )
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
     max_image_pixels: int = Field(50_000_000, ge=1, description="limit on a picture, width times height")
+    shared_memory: str = Field(
+        "",
+        description="folder in memory through which the backbone and the head services of a machine share features; "
+        "off where empty, but `trunkline serve --split` makes one",
+    )
+    shared_memory_mib: int = Field(256, ge=0, description="limit on the features in it, MiB; 0 turns it off")
     max_message_bytes: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="limit on one gRPC message, on every hop"
     )

@@ -39,6 +39,7 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.GateFailedError,
         errors.StorageError,
         errors.ServiceUnavailableError,
+        errors.FeaturesGoneError,
         errors.DeadlineError,
     )
 }

@@ -30,6 +30,8 @@ class ExtractFeaturesRequest(_message.Message):
     PREPROCESS_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     OPTIONAL_FIELD_NUMBER: _builtins.int
+    ARENAS_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """Encoded picture."""
     optional: _builtins.bool
@@ -42,6 +44,14 @@ class ExtractFeaturesRequest(_message.Message):
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of features; "image" stands for the preprocessed pixels."""
 
+    @_builtins.property
+    def arenas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Arenas that everybody who will get the features can read; without the backbone's own, all numbers are inline."""
+
+    @_builtins.property
+    def released(self) -> _containers.RepeatedCompositeFieldContainer[_tensor_pb2.SharedBlock]:
+        """Blocks of earlier answers that nobody needs any more."""
+
     def __init__(
         self,
         *,
@@ -49,10 +59,12 @@ class ExtractFeaturesRequest(_message.Message):
         preprocess: _preprocess_pb2.PreprocessSpec | None = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         optional: _builtins.bool = ...,
+        arenas: _abc.Iterable[_builtins.str] | None = ...,
+        released: _abc.Iterable[_tensor_pb2.SharedBlock] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["preprocess", b"preprocess"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "image", b"image", "optional", b"optional", "preprocess", b"preprocess"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arenas", b"arenas", "features", b"features", "image", b"image", "optional", b"optional", "preprocess", b"preprocess", "released", b"released"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
