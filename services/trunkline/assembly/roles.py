@@ -11,6 +11,7 @@ from trunkline.api.catalog.v1 import catalog_service_pb2
 from trunkline.api.catalog.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
+from trunkline.api.oip.v2.inference_service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
 from trunkline.assembly.training import training_if_installed
@@ -25,6 +26,9 @@ from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.forward import Forward
+from trunkline.gateway.oip.models import Models
+from trunkline.gateway.oip.servicer import SERVICE_NAME as OIP_NAME
+from trunkline.gateway.oip.servicer import InferenceServicer
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
 from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
@@ -250,6 +254,9 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     analyzer = Analyzer(directory, settings.max_image_bytes)
     servicer = gateway_servicer.VisionServicer(analyzer, directory, settings.request_timeout_s)
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
+    inference = InferenceServicer(Models(directory, analyzer, servicer), directory, settings.request_timeout_s)
+    host.add(OIP_NAME, lambda server: add_GRPCInferenceServiceServicer_to_server(inference, server))
+    host.before_drain(inference.stop)
 
 
 def _add_catalog(host: Host, store: ModelStore) -> None:

@@ -21,6 +21,7 @@ _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.ModelInvalidError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.GateFailedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.StorageError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.UnsupportedError, grpc.StatusCode.UNIMPLEMENTED),
     (errors.QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.ServiceUnavailableError, grpc.StatusCode.UNAVAILABLE),
     (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -38,6 +39,7 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.ModelInvalidError,
         errors.GateFailedError,
         errors.StorageError,
+        errors.UnsupportedError,
         errors.ServiceUnavailableError,
         errors.DeadlineError,
     )
