@@ -14,6 +14,7 @@ from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServ
 from trunkline.api.oip.v2.inference_service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
+from trunkline.assembly.rest import check_rest, rest_beside
 from trunkline.assembly.training import training_if_installed
 from trunkline.backbone import servicer as backbone_servicer
 from trunkline.backbone.engine import BackboneEngine
@@ -51,6 +52,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 
     With the train extra, the training service too; its jobs run in processes of their own.
     """
+    check_rest(settings)
     store = open_store(settings)
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, store, workers)
@@ -64,7 +66,11 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
             await host.start()
             await host.ready(*_health_names(heads))
             with following(store, settings.catalog_poll_s):
-                async with _following(settings, heads, host, directory), _drained(host):
+                async with (
+                    rest_beside(host, settings),
+                    _following(settings, heads, host, directory),
+                    _drained(host),
+                ):
                     yield host
 
 
@@ -119,6 +125,7 @@ async def catalog(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Host]:
     """The gateway. It listens when it is entered and gets ready when the services behind it have answered."""
+    check_rest(settings)
     async with contextlib.AsyncExitStack() as stack:
         addresses = (
             settings.catalog_address,
@@ -144,7 +151,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
         stack.push_async_callback(_cancelled, watch)
-        async with _drained(host):
+        async with rest_beside(host, settings), _drained(host):
             yield host
 
 

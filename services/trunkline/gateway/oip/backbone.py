@@ -20,7 +20,10 @@ class BackboneModel:
 
     @property
     def description(self) -> Description:
-        """Sides of maps are -1, since they follow the preprocessing; vectors are the default. Raises ServiceUnavailableError."""
+        """Sides of maps are -1, as they follow the preprocessing; vectors are the default.
+
+        Raises ServiceUnavailableError.
+        """
         info = self.directory.backbone
         return Description(
             name=info.name,
