@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.service.bundles import linked_repository
+from tests.service.bundles import linked_repository, repository_with_head
 from tests.service.versions import write_version
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.api.oip.v2.inference_service_pb2_grpc import GRPCInferenceServiceStub
@@ -74,6 +74,30 @@ async def test_a_batch_is_answered_by_one_version_and_tensors_by_the_default(for
     assert [each.version for each in index.models if each.name == "dots"] == ["1", "2"]
     assert list(metadata.versions) == ["1", "2"]
     assert [(each.name, list(each.shape)) for each in metadata.inputs][1] == ("pixels", [-1, 64, 64, 3])
+
+
+async def test_a_head_that_cannot_answer_is_unavailable_and_says_why(form, models, tmp_path, photos):
+    store = repository_with_head(models, tmp_path, "spoilt", spoil_golden=True)
+    async with form(models=store, **QUICK) as host, AsyncClient(host.address) as client:
+        await client.wait_ready(timeout_s=30)
+        async with grpc.aio.insecure_channel(host.address) as channel:
+            stub = GRPCInferenceServiceStub(channel)
+            index = await stub.RepositoryIndex(pb.RepositoryIndexRequest())
+            ready = await stub.RepositoryIndex(pb.RepositoryIndexRequest(ready=True))
+            state = await stub.ModelReady(pb.ModelReadyRequest(name="spoilt"))
+            refused = []
+            for call in (
+                stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="spoilt")),
+                stub.ModelInfer(pictures(photos, 1, "spoilt")),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call
+                refused.append(caught.value)
+    (found,) = [each for each in index.models if each.name == "spoilt"]
+    assert (found.state, "golden" in found.reason) == ("UNAVAILABLE", True)
+    assert "spoilt" not in [each.name for each in ready.models]
+    assert state.ready is False
+    assert {error.code().name for error in refused} == {"FAILED_PRECONDITION"}
 
 
 async def test_no_batch_is_lost_while_versions_change(form, store, photos):

@@ -16,6 +16,8 @@ from trunkline.gateway.rest.calls import open_own_channel
 from trunkline.gateway.rest.errors import not_routed
 from trunkline.serving.settings import Settings
 
+# A client that keeps connections must not find each closed just as it sends on it.
+_KEEP_ALIVE_S = 75
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +50,7 @@ async def rest_port(settings: Settings, grpc_address: str) -> AsyncIterator[str]
             access_log=False,
             server_header=False,
             ws="none",
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         )
     )
