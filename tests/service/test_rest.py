@@ -249,6 +249,24 @@ async def test_a_full_queue_says_when_to_come_back():
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
 
 
+async def test_a_queue_that_is_full_is_429_with_retry_after(repository, photos):
+    picture = min((photo.read_bytes() for photo in photos), key=len)
+    part = len(picture).to_bytes(4, "little") + picture
+    tensor = {
+        "name": "image",
+        "shape": [8, 1],
+        "datatype": "BYTES",
+        "parameters": {"binary_data_size": 8 * len(part)},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    async with serve(models=repository, threads=1, max_queue=1, **HTTP) as host:
+        code, found, answer = await ask(host, "POST", "/v2/models/imagenet/infer", head + 8 * part, headers)
+    assert code == 429, answer
+    assert int(found["retry-after"]) >= 1
+    assert "of the batch of 8: " in answer["error"]
+
+
 async def test_the_text_of_a_bug_stays_here(caplog):
     assert as_status(RuntimeError("a secret")).body == as_status(ValueError("another")).body
     assert b"secret" not in as_error_object(RuntimeError("a secret")).body

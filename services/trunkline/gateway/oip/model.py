@@ -1,7 +1,6 @@
 """What a model of the protocol is, and how a request with several pictures is answered."""
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -103,9 +102,11 @@ async def each(count: int, one: Callable[[int], Awaitable[Item]]) -> list[Item]:
 def _at(error: BaseException, place: int, count: int) -> BaseException:
     if count == 1 or not isinstance(error, TrunklineError):
         return error
-    named = copy.copy(error)
-    named.message = f"item {place} of the batch of {count}: {error.message}"
-    named.metadata = {**error.metadata, "item": str(place)}
+    message = f"item {place} of the batch of {count}: {error.message}"
+    # The error itself may be raised to others too, and its class may want more than a message to be made.
+    named = type(error).__new__(type(error), message)
+    vars(named).update(vars(error), message=message, metadata={**error.metadata, "item": str(place)})
+    named.__cause__ = error
     return named
 
 
