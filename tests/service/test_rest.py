@@ -127,6 +127,7 @@ BAD = [
     ("POST", "/v1/images:classify?colour=red", b"x", JPEG, 400, "INVALID_REQUEST"),
     ("POST", "/v1/images:classify", b"{", JSON, 400, "INVALID_REQUEST"),
     ("POST", "/v1/images:classify", b'{"picture": 1}', JSON, 400, "INVALID_REQUEST"),
+    ("POST", "/v1/images:classify", b"[" * 99999, JSON, 400, "INVALID_REQUEST"),
     ("POST", "/v1/images:classify", b"\xff", JSON, 400, "INVALID_REQUEST"),
     ("POST", "/v1/images:classify", b"{}", {"Content-Type": "text/plain"}, 415, "MEDIA_TYPE"),
     ("POST", "/v1/models/imagenet:rollback", b"{}", {}, 415, "MEDIA_TYPE"),

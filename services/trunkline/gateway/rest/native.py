@@ -63,6 +63,8 @@ async def _message(rule: Rule, request: Request, limit_bytes: int) -> Message:
 def _parse(message: Message, body: bytes) -> None:
     try:
         json_format.Parse(body or b"{}", message)
+    except RecursionError as error:
+        raise InvalidRequestError("the body is nested too deeply") from error
     except (json_format.ParseError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"the body is no JSON of {message.DESCRIPTOR.name}: {error}") from error
 
