@@ -17,7 +17,9 @@ $(VENV)/.serving: pyproject.toml
 
 $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,train,kubernetes,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,train,kubernetes,http,dev]'
+# It asks for an older protobuf than the one it works with, so pip must not look at what it asks for.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps tritonclient==2.73.0
 	touch $@ $(VENV)/.serving
 
 demo: $(VENV)/.serving  ## start the service, ask it about real photographs, show the answers

@@ -73,6 +73,16 @@ def test_the_example_of_several_heads_runs(target, monkeypatch, capsys):
     assert {line.split()[0] for line in shown.splitlines()[1:]} == {"camera", "chelsea", "clock"}
 
 
+def test_the_tritonclient_example_runs(target):
+    block = re.search(r"```python\n(import numpy as np\nimport tritonclient.*?)```", README, re.DOTALL)
+    assert block is not None
+    code = block.group(1).replace("127.0.0.1:8500", target)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "espresso" in done.stdout
+
+
 def test_the_plain_grpc_example_runs(target, monkeypatch, capsys):
     block = re.search(r"```python\n(import grpc.*?)```", README, re.DOTALL)
     assert block is not None

@@ -12,8 +12,10 @@ from trunkline.api.catalog.v1 import catalog_service_pb2
 from trunkline.api.catalog.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
+from trunkline.api.oip.v2.inference_service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
+from trunkline.assembly.rest import check_rest, rest_beside
 from trunkline.assembly.shared import arena, arena_reader
 from trunkline.assembly.training import import_beside, training_if_installed
 from trunkline.backbone import servicer as backbone_servicer
@@ -27,6 +29,9 @@ from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.forward import Forward
+from trunkline.gateway.oip.models import Models
+from trunkline.gateway.oip.servicer import SERVICE_NAME as OIP_NAME
+from trunkline.gateway.oip.servicer import InferenceServicer
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
 from trunkline.gateway.streams import Streams
 from trunkline.heads import servicer as head_servicer
@@ -50,6 +55,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 
     With the train extra, the training service too; its jobs run in processes of their own.
     """
+    check_rest(settings)
     import_beside(settings)
     store = open_store(settings)
     with _workers(settings) as workers:
@@ -64,7 +70,11 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
             await host.start()
             await host.ready(*_health_names(heads))
             with following(store, settings.catalog_poll_s):
-                async with _following(settings, heads, host, directory), _drained(host):
+                async with (
+                    rest_beside(host, settings),
+                    _following(settings, heads, host, directory),
+                    _drained(host),
+                ):
                     yield host
 
 
@@ -119,6 +129,7 @@ async def catalog(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Host]:
     """The gateway. It listens when it is entered and gets ready when the services behind it have answered."""
+    check_rest(settings)
     async with contextlib.AsyncExitStack() as stack:
         addresses = (
             settings.catalog_address,
@@ -144,7 +155,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
         stack.push_async_callback(_cancelled, watch)
-        async with _drained(host):
+        async with rest_beside(host, settings), _drained(host):
             yield host
 
 
@@ -264,6 +275,9 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
     host.when_ready(streams.start)
     host.before_drain(streams.stop)
+    inference = InferenceServicer(Models(directory, analyzer, servicer), directory, settings.request_timeout_s)
+    host.add(OIP_NAME, lambda server: add_GRPCInferenceServiceServicer_to_server(inference, server))
+    host.before_drain(inference.stop)
 
 
 def _add_catalog(host: Host, store: ModelStore) -> None:

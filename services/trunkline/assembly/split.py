@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trunkline.assembly.rest import check_rest
 from trunkline.assembly.shared import shared_folder
 from trunkline.assembly.training import missing_packages
 from trunkline.core.errors import ModelInvalidError
@@ -113,6 +114,7 @@ def split_plans(settings: Settings, shared: str) -> list[Plan]:
 
     The backbone gets the cores; a head service of small heads gets one thread.
     """
+    check_rest(settings)
     add_folders(settings.heads_path)
     store = open_store(settings)
     tasks = _tasks(settings, store)
@@ -142,6 +144,7 @@ def split_plans(settings: Settings, shared: str) -> list[Plan]:
                 "TRUNKLINE_CATALOG_ADDRESS": catalog,
                 "TRUNKLINE_TRAINING_ADDRESS": settings.training_address,
                 "TRUNKLINE_TRAINING_JOBS": str(settings.training_jobs) if training else "0",
+                "TRUNKLINE_HTTP_ADDRESS": settings.http_address,
             },
         ),
     ]

@@ -40,6 +40,10 @@ def serve(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where to listen.", show_default="127.0.0.1:8500 (training: 8504)"),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to answer HTTP and JSON too.", show_default="off"),
+    ] = None,
     models: Models = None,
     backbone_address: Annotated[
         str | None,
@@ -86,6 +90,7 @@ def serve(
 
     settings = read_settings(
         address=address,
+        http_address=http,
         models=models,
         backbone_address=backbone_address,
         head_addresses=tuple(head_address) if head_address else None,

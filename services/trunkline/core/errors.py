@@ -12,6 +12,7 @@ TrunklineError
 ├── GateFailedError           a version is not good enough to become the default
 ├── StorageError              the model folder cannot be written
 ├── ConfigurationError        settings with which nothing can start
+├── UnsupportedError          a call of a protocol that has no meaning here
 ├── QueueFullError            too much work is waiting
 ├── ServiceUnavailableError   a service that is needed does not answer
 │   └── FeaturesGoneError     features in shared memory that cannot be read, or no longer
@@ -97,6 +98,10 @@ class StorageError(TrunklineError):
 
 class ConfigurationError(TrunklineError):
     reason = "CONFIGURATION"
+
+
+class UnsupportedError(TrunklineError):
+    reason = "UNSUPPORTED"
 
 
 class QueueFullError(TrunklineError):

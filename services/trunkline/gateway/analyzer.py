@@ -45,6 +45,16 @@ class Analyzer:
         ask = Ask(head or entry.info.name, params, required=True)
         return await self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
 
+    async def ask_version(
+        self, image: bytes, entry: HeadEntry, params: Mapping[str, Any], timeout_s: float
+    ) -> Analysis:
+        """One required question to a version that was resolved before, so that a batch gets one version.
+
+        Raises what the backbone and the head raise.
+        """
+        ask = Ask(entry.info.name, params, required=True)
+        return await self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
+
     async def analyze(
         self, image: bytes, asks: Sequence[Ask], timeout_s: float, tell: Tell | None = None
     ) -> Analysis:

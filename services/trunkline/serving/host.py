@@ -42,6 +42,7 @@ class Host:
         self._when_ready: list[Callable[[], None]] = []
         self._before_drain: list[Callable[[], None]] = []
         self.address = settings.address
+        self.http_address = ""  # of the HTTP port before this server, where there is one
 
     def add(self, service: str, register: Callable[[grpc.aio.Server], None]) -> None:
         """Serve the gRPC service of this full name; before start()."""

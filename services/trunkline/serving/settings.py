@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="forbid")
 
     address: str = Field("127.0.0.1:8500", description="where this process listens; port 0 takes a free one")
+    http_address: str = Field(
+        "", description="where the gateway, also in all in one, answers HTTP and JSON; off where empty"
+    )
     models: str = Field(
         "models",
         description="the model repository: a folder, or the URL of an object store such as s3://BUCKET/PREFIX",
@@ -151,6 +154,13 @@ class Settings(BaseSettings):
         unknown = [name for name in value if name not in PROVIDERS]
         if unknown or not value:
             raise ValueError(f"{', '.join(unknown) or 'none'} is no provider; known: {', '.join(PROVIDERS)}")
+        return value
+
+    @field_validator("http_address")
+    @classmethod
+    def _has_port_or_is_off(cls, value: str) -> str:
+        if value and not value.rpartition(":")[2].isdecimal():
+            raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8580")
         return value
 
     @field_validator("training_kubernetes_database_secret")
