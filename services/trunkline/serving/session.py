@@ -179,6 +179,8 @@ def widen_session(session: OnnxSession, bundle: Bundle[BackboneManifest]) -> Non
         session.widen(bundle.read_model(), bundle.read_golden()[0])
     except TrunklineError as error:
         _log.warning("each pass uses one thread: %s", error)
+    except Exception:  # whatever it is, serving goes on without
+        _log.exception("each pass uses one thread")
     give_back_freed()
 
 
