@@ -1,6 +1,7 @@
 """Threads that compute, with a bounded queue in which finishing work goes before new work."""
 
 import asyncio
+import contextvars
 import itertools
 import queue
 import threading
@@ -62,6 +63,21 @@ class WorkerPool:
         finally:
             self._held -= 1
 
+    @property
+    def held(self) -> int:
+        """Pieces of work that wait or run."""
+        return self._held
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work in the queue, those that were cancelled meanwhile among them."""
+        return self._queue.qsize()
+
+    @property
+    def limit(self) -> int:
+        """Pieces of work that may be held."""
+        return self._max_held
+
     def close(self) -> None:
         """Let running work end and stop the threads; work that still waits is cancelled."""
         for _ in self._threads:
@@ -71,6 +87,7 @@ class WorkerPool:
 
     def _piece(self, work: Callable[[], T], future: "Future[tuple[T, float]]", timeout_s: float | None) -> Any:
         queued_at = time.perf_counter()
+        context = contextvars.copy_context()  # so that a log line of the work names the request
 
         def piece() -> None:
             if not future.set_running_or_notify_cancel():
@@ -81,7 +98,7 @@ class WorkerPool:
                 future.set_exception(DeadlineError(f"waited {waited_s:.2f} s for a place to run, then time was over"))
                 return
             try:
-                result = work()
+                result = context.run(work)
             except BaseException as error:
                 future.set_exception(error)
             else:
