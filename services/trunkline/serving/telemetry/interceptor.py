@@ -58,11 +58,11 @@ class ObservingInterceptor(grpc.aio.ServerInterceptor):
         serialize, metrics = handler.response_serializer, self._telemetry.metrics
         if kind.endswith("_stream") or metrics is None:
             return _measured_stream_out(serialize)
-        sent = metrics.sent.labels(method, "OK")
+        sent = metrics.sent
 
         def measured(message: Any) -> bytes:
             data: bytes = message if serialize is None else serialize(message)
-            sent.observe(len(data))
+            sent.add(len(data), method, "OK")
             return data
 
         return measured

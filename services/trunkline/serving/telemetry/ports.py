@@ -1,8 +1,10 @@
 """The ports to backbone and heads, watched: where time went, what was refused, and which heads were asked."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from trunkline.core.errors import DeadlineError, NotFoundError, QueueFullError, ServiceUnavailableError
 from trunkline.core.exchange import (
@@ -18,6 +20,9 @@ from trunkline.core.exchange import (
 from trunkline.serving.status import code_of
 from trunkline.serving.telemetry.call import current_call
 from trunkline.serving.telemetry.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from trunkline.serving.telemetry.tracing import ActiveSpan
 
 _REFUSALS = (QueueFullError, DeadlineError, ServiceUnavailableError)
 _End = Callable[[float, BaseException | None], None]
@@ -48,7 +53,10 @@ class _ObservedSource:
         return await self._source.describe()
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
-        with _watched(self._telemetry, "pass", self._ended, {"trunkline.features": ",".join(request.features)}):
+        tracing, span = self._telemetry.tracing, None
+        if tracing is not None:
+            span = tracing.span("pass", {"trunkline.features": ",".join(request.features)})
+        with _Stage(self._ended, span):
             found = await self._source.extract(request, timeout_s)
         call, metrics = current_call(), self._telemetry.metrics
         if call is not None:
@@ -60,9 +68,9 @@ class _ObservedSource:
     def _ended(self, seconds: float, error: BaseException | None) -> None:
         metrics = self._telemetry.metrics
         if metrics is not None:
-            metrics.pass_duration.labels(_status(error)).observe(seconds)
+            metrics.pass_duration.add(seconds, _status(error))
             if isinstance(error, _REFUSALS):
-                metrics.refused.labels("backbone", error.reason).inc()
+                metrics.refused.add(1, "backbone", error.reason)
 
 
 class _ObservedRunner:
@@ -79,11 +87,11 @@ class _ObservedRunner:
         if call is not None:
             call.heads.append(question.head)
 
-        def ended(seconds: float, error: BaseException | None) -> None:
-            self._ended(question.head, seconds, error)
-
-        attributes = {"trunkline.head": question.head, "trunkline.head.version": question.version}
-        with _watched(self._telemetry, f"head {question.head}", ended, attributes):
+        tracing, span = self._telemetry.tracing, None
+        if tracing is not None:
+            attributes = {"trunkline.head": question.head, "trunkline.head.version": question.version}
+            span = tracing.span(f"head {question.head}", attributes)
+        with _Stage(partial(self._ended, question.head), span):
             return await self._runner.predict(question, timeout_s)
 
     def _ended(self, head: str, seconds: float, error: BaseException | None) -> None:
@@ -91,7 +99,7 @@ class _ObservedRunner:
         if metrics is not None:
             metrics.head_ended(None if isinstance(error, NotFoundError) else head, _status(error), seconds)
             if isinstance(error, _REFUSALS):
-                metrics.refused.labels("head", error.reason).inc()
+                metrics.refused.add(1, "head", error.reason)
 
 
 class _TracedSource:
@@ -111,22 +119,24 @@ class _TracedSource:
         return found
 
 
-@contextmanager
-def _watched(telemetry: Telemetry, span: str, ended: _End, attributes: dict[str, str]) -> Iterator[None]:
-    """A span where traces are on, and ended(seconds, error) at the end."""
-    started_at = time.perf_counter()
-    tracing = telemetry.tracing
-    within = tracing.span(span, attributes) if tracing is not None else None
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as found:
-        error = found
-        raise
-    finally:
-        ended(time.perf_counter() - started_at, error)
-        if within is not None:
-            within.end(_status(error))
+class _Stage:
+    """A context manager around one question: ended(seconds, error) at its end, and the end of its span."""
+
+    __slots__ = ("_ended", "_span", "_started_at")
+
+    def __init__(self, ended: _End, span: "ActiveSpan | None") -> None:
+        self._ended, self._span = ended, span
+        self._started_at = time.perf_counter()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended(time.perf_counter() - self._started_at, error)
+        if self._span is not None:
+            self._span.end(_status(error))
 
 
 def _status(error: BaseException | None) -> str:
