@@ -14,6 +14,7 @@ from trunkline.serving.settings import read_settings
 from trunkline.serving.telemetry.call import Call, begin_call, current_call, outgoing_metadata, request_id_of
 from trunkline.serving.telemetry.catalogue import METRICS, Metric
 from trunkline.serving.telemetry.metrics import Metrics
+from trunkline.serving.telemetry.tally import Distribution
 from trunkline.serving.workers import Priority, WorkerPool
 
 GAUGE = Metric("trunkline_entries", "gauge", "entries of a cache", ("kind",))
@@ -42,6 +43,28 @@ def test_a_reading_that_fails_costs_itself_and_not_the_scrape(caplog):
     metrics.read(COUNTER, lambda: 1)
     assert "trunkline_hits_total 1.0" in shown(metrics)
     assert "trunkline_entries" in caplog.text
+
+
+def test_a_metric_has_one_reading():
+    metrics = Metrics()
+    metrics.read(COUNTER, lambda: 1)
+    with pytest.raises(ValueError, match=COUNTER.name):
+        metrics.read(COUNTER, lambda: 2)
+
+
+def test_features_that_needed_no_pass_count_as_none():
+    metrics = Metrics()
+    metrics.passed(queue_s=0.0, decode_s=0.0, backbone_s=0.0)
+    metrics.passed(queue_s=0.001, decode_s=0.004, backbone_s=0.0)
+    counts = {name: f"trunkline_{name}_seconds_count" for name in ("queue", "decode", "backbone")}
+    assert {f"{counts['queue']} 1.0", f"{counts['decode']} 1.0", f"{counts['backbone']} 0.0"} <= set(shown(metrics))
+
+
+def test_buckets_hold_what_is_up_to_their_end():
+    distribution = Distribution((1, 2.5), labels=1)
+    for value in (0.5, 1, 2, 7):
+        distribution.add(value, "a")
+    assert list(distribution.read()) == [(("a",), [("1.0", 2), ("2.5", 3), ("+Inf", 4)], 10.5)]
 
 
 def test_names_of_metrics_say_their_unit_and_kind():

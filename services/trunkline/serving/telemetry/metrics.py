@@ -45,7 +45,10 @@ class Metrics(Collector):
         """At each scrape show value(): a number, or for a metric with labels a number for each tuple of theirs.
 
         It is called on a thread of its own, so it reads and changes nothing. A counter's value never falls.
+        Raises ValueError for a metric that is read already: what is summed or labelled is one reading.
         """
+        if any(metric.name == known.name for known, _ in self._readings):
+            raise ValueError(f"{metric.name} is read already")
         self._readings.append((metric, value))
 
     def call_began(self, method: str) -> None:
@@ -63,9 +66,11 @@ class Metrics(Collector):
             self.passes.add(call.passes)
 
     def passed(self, queue_s: float, decode_s: float, backbone_s: float) -> None:
-        """Where the time of a pass went; what took none did not happen."""
-        self.queue.add(queue_s)
-        self.decode.add(decode_s)
+        """Where the time of a pass went; a stage that took none did not happen, and nothing waited for none."""
+        if decode_s > 0 or backbone_s > 0:
+            self.queue.add(queue_s)
+        if decode_s > 0:
+            self.decode.add(decode_s)
         if backbone_s > 0:
             self.backbone.add(backbone_s)
 

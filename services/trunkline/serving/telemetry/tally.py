@@ -27,7 +27,7 @@ class Distribution:
 
     def __init__(self, bounds: Sequence[float], labels: int) -> None:
         """`bounds` are the upper ends of the buckets, rising; one without an end follows. `labels`: how many."""
-        self._bounds = tuple(bounds)
+        self._bounds = tuple(map(float, bounds))
         self._series: dict[Labels, tuple[list[int], list[float]]] = {}
         if not labels:
             self._new(())  # shown from the start, so that a rate knows when it was 0
