@@ -15,6 +15,7 @@ from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServ
 from trunkline.api.oip.v2.inference_service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
+from trunkline.assembly.observe import observe_backbone, observe_directory, observe_workers
 from trunkline.assembly.rest import check_rest, rest_beside
 from trunkline.assembly.shared import arena, arena_reader
 from trunkline.assembly.training import import_beside, training_if_installed
@@ -42,6 +43,7 @@ from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
+from trunkline.serving.telemetry.ports import observed_runner, observed_source, traced_source
 from trunkline.serving.workers import WorkerPool
 
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
@@ -61,9 +63,13 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, store, workers)
         heads = _load_heads(settings, store, workers, backbone_digest=backbone.info.digest)
-        directory = Directory(backbone, [heads], settings.default_heads)
-        await directory.refresh()
         host = Host(settings)
+        observe_workers(host, workers)
+        observe_backbone(host, backbone)
+        source = observed_source(traced_source(backbone, host.telemetry), host.telemetry)
+        directory = Directory(source, [observed_runner(heads, host.telemetry)], settings.default_heads)
+        observe_directory(host, directory)
+        await directory.refresh()
         _add_gateway(host, settings, directory)
         _add_catalog(host, store)
         async with training_if_installed(host, settings, store):
@@ -84,9 +90,11 @@ async def backbone(settings: Settings) -> AsyncIterator[Host]:
     store = open_store(settings)
     with _workers(settings) as workers:
         engine = _load_backbone(settings, store, workers)
-        host = Host(settings)
+        host = Host(settings, "backbone")
+        observe_workers(host, workers)
+        observe_backbone(host, engine)
         with arena(settings) as shared:
-            servicer = backbone_servicer.BackboneServicer(engine, shared)
+            servicer = backbone_servicer.BackboneServicer(traced_source(engine, host.telemetry), shared)
             host.add(
                 backbone_servicer.SERVICE_NAME,
                 lambda server: add_BackboneServiceServicer_to_server(servicer, server),
@@ -103,7 +111,8 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
     store = open_store(settings)
     with _workers(settings) as workers:
         engine = _load_heads(settings, store, workers, task=task)
-        host = Host(settings)
+        host = Host(settings, "head")
+        observe_workers(host, workers)
         servicer = head_servicer.HeadServicer(engine, arena_reader(settings))
         host.add(head_servicer.SERVICE_NAME, lambda server: add_HeadServiceServicer_to_server(servicer, server))
         await host.start()
@@ -117,7 +126,7 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
 async def catalog(settings: Settings) -> AsyncIterator[Host]:
     """The catalog service. Ready when it is entered."""
     store = open_store(settings)
-    host = Host(settings)
+    host = Host(settings, "catalog")
     _add_catalog(host, store)
     await host.start()
     await host.ready()
@@ -142,9 +151,11 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
             for address in addresses
         ]
         (to_catalog, _), (to_training, _), backbone, *heads = zip(channels, addresses, strict=True)
-        runners = [RemoteHeads(*each) for each in heads]
-        directory = Directory(RemoteBackbone(*backbone), runners, settings.default_heads)
-        host = Host(settings)
+        host = Host(settings, "gateway")
+        runners = [observed_runner(RemoteHeads(*each), host.telemetry) for each in heads]
+        source = observed_source(RemoteBackbone(*backbone), host.telemetry)
+        directory = Directory(source, runners, settings.default_heads)
+        observe_directory(host, directory)
         _add_gateway(host, settings, directory)
         catalog_name = f"the catalog service at {settings.catalog_address}"
         _pass_on(host, CATALOG, Forward(CATALOG, to_catalog, catalog_name, settings.request_timeout_s))

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trunkline.assembly.rest import check_rest
 from trunkline.assembly.shared import shared_folder
@@ -96,13 +96,13 @@ class Supervisor:
 
 async def run_split(settings: Settings) -> None:
     """Run backbone, one head service per task, and the gateway at settings.address, until SIGTERM or SIGINT."""
-    set_up_logs(settings.log_level, "supervisor")
+    set_up_logs(settings.log_level, "supervisor", settings.log_format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with shared_folder(settings) as shared:
-        plans = split_plans(settings, shared)
+        plans = with_metrics(split_plans(settings, shared), settings.metrics_address)
         for plan in plans:
             print(f"trunkline: {plan.name}: serve {' '.join(plan.arguments)}", file=sys.stderr, flush=True)
         await Supervisor(plans, settings.drain_pause_s + settings.drain_s + 5).run(stop)
@@ -147,6 +147,21 @@ def split_plans(settings: Settings, shared: str) -> list[Plan]:
                 "TRUNKLINE_HTTP_ADDRESS": settings.http_address,
             },
         ),
+    ]
+
+
+def with_metrics(plans: list[Plan], address: str) -> list[Plan]:
+    """The gateway, last of the plans, shows metrics at `address`, the others in their order at the ports above it.
+
+    Port 0 stays: each process then takes a free one and logs it.
+    """
+    host, _, port = address.rpartition(":")
+    if not address:
+        return plans
+    numbers = [*range(1, len(plans)), 0] if int(port) else [0] * len(plans)
+    return [
+        replace(plan, environment={**plan.environment, "TRUNKLINE_METRICS_ADDRESS": f"{host}:{int(port) + number}"})
+        for plan, number in zip(plans, numbers, strict=True)
     ]
 
 

@@ -39,7 +39,7 @@ async def training(settings: Settings) -> AsyncIterator[Host]:
     if "address" not in settings.model_fields_set:
         settings = settings.model_copy(update={"address": settings.training_address})
     store = open_store(settings)
-    host = Host(settings)
+    host = Host(settings, "training")
     async with training_within(host, settings, store):
         await host.start()
         await host.ready()
@@ -133,4 +133,5 @@ def _environment(settings: Settings, store: ModelStore) -> dict[str, str]:
         "TRUNKLINE_TRAINING_CACHE": str(settings.training_cache.absolute()),
         "TRUNKLINE_TRAINING_PROCESSES": str(settings.training_processes),
         "TRUNKLINE_LOG_LEVEL": settings.log_level,
+        "TRUNKLINE_LOG_FORMAT": settings.log_format,
     }

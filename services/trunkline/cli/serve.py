@@ -80,6 +80,9 @@ def serve(
             case_sensitive=False, metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.", show_default="INFO"
         ),
     ] = None,
+    metrics_address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where Prometheus finds /metrics.", show_default="off")
+    ] = None,
 ) -> None:
     """Serve heads over gRPC until SIGTERM or Ctrl-C: all in one process, one service of it, or --split.
 
@@ -98,6 +101,7 @@ def serve(
         training_address=training_address,
         threads=threads,
         log_level=log_level,
+        metrics_address=metrics_address,
     )
     if split:
         from trunkline.assembly.split import run_split

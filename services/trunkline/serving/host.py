@@ -12,6 +12,8 @@ from trunkline.core.errors import ConfigurationError
 from trunkline.serving.channel import message_limits
 from trunkline.serving.interceptors import ErrorInterceptor
 from trunkline.serving.settings import Settings
+from trunkline.serving.telemetry.interceptor import ObservingInterceptor
+from trunkline.serving.telemetry.telemetry import Telemetry
 
 OVERALL = ""  # the name under which grpc.health.v1 keeps the state of the whole process
 _log = logging.getLogger(__name__)
@@ -24,10 +26,12 @@ class Host:
     full name, and "head/NAME" for each head.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, role: str = "all-in-one") -> None:
+        """`role` is for metrics and traces. Raises ConfigurationError where traces are wanted and cannot be had."""
         self._settings = settings
+        self.telemetry = Telemetry(settings, role)
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[ObservingInterceptor(self.telemetry), ErrorInterceptor()],
             options=[
                 *message_limits(settings.max_message_bytes),
                 # Otherwise a second server could take the same port unseen, and half of the calls.
@@ -63,9 +67,13 @@ class Host:
             ) from error
         await self._server.start()
         self.address = f"{host}:{port}"
+        self.telemetry.start()
 
     async def set_ready(self, names: Iterable[str], *, ready: bool) -> None:
         """Tell health checks and watchers about these names."""
+        names = tuple(names)
+        if OVERALL in names:
+            self.telemetry.ready = ready
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in names:
             await self._health.set(name, status)
@@ -89,6 +97,8 @@ class Host:
         _log.info("draining: NOT_SERVING for %.1f s, then calls in flight", self._settings.drain_pause_s)
         for act in self._before_drain:
             act()
+        self.telemetry.ready = False
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_pause_s)
         await self._server.stop(self._settings.drain_s)
+        await self.telemetry.stop()

@@ -130,6 +130,15 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
+    log_format: Literal["text", "json"] = Field("text", description="lines of the log: text, or json, an object each")
+    access_log: bool = Field(False, description="whether each call gets a line in the log, at level INFO")
+    metrics_address: str = Field(
+        "", description="where Prometheus finds /metrics, such as 127.0.0.1:9464; off where empty"
+    )
+    otel_endpoint: str = Field(
+        "",
+        description="OTLP receiver of traces (gRPC), such as http://127.0.0.1:4317; off where empty",
+    )
 
     @field_validator("heads", "default_heads", "heads_path", "head_addresses", "providers", mode="before")
     @classmethod
@@ -156,11 +165,18 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(unknown) or 'none'} is no provider; known: {', '.join(PROVIDERS)}")
         return value
 
-    @field_validator("http_address")
+    @field_validator("http_address", "metrics_address")
     @classmethod
     def _has_port_or_is_off(cls, value: str) -> str:
         if value and not value.rpartition(":")[2].isdecimal():
-            raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8580")
+            raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:9464")
+        return value
+
+    @field_validator("otel_endpoint")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is no URL; write http://HOST:PORT, such as http://127.0.0.1:4317")
         return value
 
     @field_validator("training_kubernetes_database_secret")

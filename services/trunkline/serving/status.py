@@ -94,7 +94,8 @@ def to_head_error(error: Exception) -> vision_service_pb2.HeadError:
 async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> None:
     """End the call with the status of an error. Always raises grpc.aio.AbortError."""
     status = to_status(error)
-    details = ((_DETAILS_KEY, status.SerializeToString()),)
+    # What was set before, such as the request id, would otherwise be lost.
+    details = (*(context.trailing_metadata() or ()), (_DETAILS_KEY, status.SerializeToString()))
     await context.abort(code_of(error), status.message, details)
 
 
