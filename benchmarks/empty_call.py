@@ -130,7 +130,7 @@ def main() -> None:
         f"- command: `python -m benchmarks.empty_call`, {datetime.now(UTC):%Y-%m-%d}; {options.calls} calls of "
         f"{options.callers} callers a figure, {options.repeats} repeats in turn",
         "- figures: median and (lowest to highest); user and system time of the server's process for each call",
-        "- hand-written: grpc.aio in asyncio's own loop, one hop to a thread pool, no errors mapped, no versions, no times",
+        "- hand-written: grpc.aio in asyncio's own loop, one hop to a thread pool, no errors mapped, no versions",
         "",
         *table(measure(options.calls, options.callers, options.repeats)),
     ]
