@@ -109,8 +109,9 @@ def serve(
         asyncio.run(run_split(settings))
     else:
         from trunkline.assembly.run import run_role
+        from trunkline.serving.loop import run_loop
 
-        asyncio.run(run_role(role, settings, task=task))
+        run_loop(run_role(role, settings, task=task))
 
 
 def _check_use(role: Role | None, task: str | None, split: bool) -> None:

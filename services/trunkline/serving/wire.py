@@ -260,6 +260,9 @@ def seconds_to_pb(seconds: float) -> duration_pb2.Duration:
 
 def put_result(outcome: vision_service_pb2.HeadOutcome, result: Result) -> None:
     """Set the field of the outcome that belongs to the type of the result."""
+    if isinstance(result, Classification):  # most calls: filled in place, at half the cost
+        _put_labels(outcome.classification, result)
+        return
     name, to_pb, _ = _BY_TYPE[type(result)]
     getattr(outcome, name).CopyFrom(to_pb(result))
 
@@ -291,7 +294,15 @@ def _mask_from_pb(owner: Any) -> RunLengthMask | None:
 
 
 def _classification_to_pb(result: Classification) -> results_pb2.Classification:
-    return results_pb2.Classification(labels=map(_label_to_pb, result.labels))
+    message = results_pb2.Classification()
+    _put_labels(message, result)
+    return message
+
+
+def _put_labels(message: results_pb2.Classification, result: Classification) -> None:
+    message.SetInParent()  # without labels it is still the result
+    for label in result.labels:
+        message.labels.add(index=label.index, label=label.label, score=label.score)
 
 
 def _classification_from_pb(result: results_pb2.Classification) -> Classification:

@@ -94,23 +94,7 @@ REFUSED = Metric(
 HEAD_INFO = Metric(
     "trunkline_head_info", "gauge", "1 for the default version of each head", ("head", "version", "task", "backbone")
 )
-HEAD_WORK_REFUSED = Metric(
-    "trunkline_work_refused_total",
-    "counter",
-    "work that the queue of this process refused: full, late, over, pressure or evicted",
-    ("reason",),
-)
-CACHE_REQUESTS = Metric(
-    "trunkline_feature_cache_requests_total",
-    "counter",
-    "pictures that were looked up: hit, joined (a pass under way) or miss",
-    ("result",),
-)
-CACHE_BYTES = Metric("trunkline_feature_cache_bytes", "gauge", "features that are kept")
-CACHE_EVICTED = Metric("trunkline_feature_cache_evicted_total", "counter", "features that made room for others")
-BATCHES = Metric("trunkline_batches_total", "counter", "passes of several requests, by why they closed", ("reason",))
-BATCH_SIZES = Metric("trunkline_batch_size_total", "counter", "passes of several requests, by pictures", ("size",))
-READY = Metric("trunkline_head_ready", "gauge", "1 where the head can answer, 0 where not", ("head",))
+HEAD_READY = Metric("trunkline_head_ready", "gauge", "1 where the head can answer, 0 where not", ("head",))
 BACKBONE_INFO = Metric(
     "trunkline_backbone_info", "gauge", "1 for the backbone that is served", ("backbone", "version")
 )
