@@ -15,6 +15,7 @@ SIZE = (500, 375)
 _PIXELS = PreprocessSpec(crop_share=0.875)
 
 
+@cache
 def items_for(given: str, count: int, seed: int = 0) -> list[bytes]:
     """`count` distinct items: "jpeg", 500x375; "pixels", uint8 (1, 224, 224, 3) as bytes; "tiny", JPEGs of 32x32."""
     if given == "pixels":

@@ -124,7 +124,7 @@ class _Process:
         below = psutil.Process(self._process.pid).children(recursive=True) if self._process.poll() is None else []
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(timeout=8)
+            self._process.wait(timeout=6)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

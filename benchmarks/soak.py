@@ -29,12 +29,12 @@ class Swapper(threading.Thread):
 
     def __init__(self, address: str) -> None:
         super().__init__(daemon=True)
-        self._address, self._stop = address, threading.Event()
+        self._address, self._ended = address, threading.Event()
         self.swaps, self.errors = 0, Counter[str]()
 
     def run(self) -> None:
         with CatalogClient(self._address) as catalog:
-            while not self._stop.wait(_SWAP_EVERY_S):
+            while not self._ended.wait(_SWAP_EVERY_S):
                 try:
                     if self.swaps % 2 == 0:
                         catalog.promote(SWAPPED, 2, force=True)
@@ -45,7 +45,7 @@ class Swapper(threading.Thread):
                 self.swaps += 1
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 

@@ -15,6 +15,7 @@ _OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_reconnect_backoff_ms", 200),
 ]
+_NEVER = ("UNIMPLEMENTED", "INVALID_ARGUMENT")  # what no waiting changes
 
 
 class Asker:
@@ -25,6 +26,7 @@ class Asker:
         self._channel = grpc.aio.insecure_channel(target.address, options=_OPTIONS)
         self._asks = [target.calls(item) for item in items]
         self._next = 0
+        self._details = ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -45,6 +47,7 @@ class Asker:
         answers: list[bytes] = []
         for each in found:
             if isinstance(each, grpc.RpcError):
+                self._details = each.details() or ""
                 return each.code().name, []
             if isinstance(each, BaseException):
                 raise each
@@ -52,7 +55,10 @@ class Asker:
         return OK, answers
 
     async def labels(self, item: bytes, timeout_s: float) -> list[str]:
-        """The best label of each head, once the server can answer. Raises TimeoutError after `timeout_s`."""
+        """The best label of each head, once the server can answer.
+
+        Raises LookupError where it does not know such calls, TimeoutError after `timeout_s`.
+        """
         calls, code = self._target.calls(item), ""
         try:
             async with asyncio.timeout(timeout_s):
@@ -60,8 +66,8 @@ class Asker:
                     code, answers = await self.send(calls, timeout_s)
                     if code == OK:
                         return self._target.read(answers)
-                    if code == "UNIMPLEMENTED":
-                        raise LookupError(f"{self._target.address} does not know {calls[0].method}")
+                    if code in _NEVER:
+                        raise LookupError(f"{calls[0].method}: {code}, {self._details}")
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise TimeoutError(

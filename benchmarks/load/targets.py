@@ -39,7 +39,8 @@ class Target:
         if self.kind == "handwritten":
             return [_handwritten(head, item, self.given) for head in self.heads]
         if self.kind == "mlserver" or self.given == "pixels":
-            return [_open_inference(head, item, self.given) for head in self.heads]
+            name = "pixels" if self.kind == "trunkline" else "image"
+            return [_open_inference(head, item, self.given, name) for head in self.heads]
         if len(self.heads) == 1:
             request = vision.ClassifyRequest(image=image_pb2.Image(data=item), head=self.heads[0])
             return [Call(_CLASSIFY, request.SerializeToString())]
@@ -68,13 +69,13 @@ def _handwritten(head: str, item: bytes, given: Input) -> Call:
     return Call(_HANDWRITTEN, message.SerializeToString())
 
 
-def _open_inference(head: str, item: bytes, given: Input) -> Call:
+def _open_inference(head: str, item: bytes, given: Input, name: str) -> Call:
     request = protos.messages(protos.OPEN_INFERENCE)["inference.ModelInferRequest"](model_name=head)
     if given == "pixels":
-        request.inputs.add(name="image", datatype="UINT8", shape=[1, 224, 224, 3])
+        request.inputs.add(name=name, datatype="UINT8", shape=[1, 224, 224, 3])
         request.raw_input_contents.append(item)
     else:
-        request.inputs.add(name="image", datatype="BYTES", shape=[1]).contents.bytes_contents.append(item)
+        request.inputs.add(name=name, datatype="BYTES", shape=[1]).contents.bytes_contents.append(item)
     return Call(_INFER, request.SerializeToString())
 
 

@@ -20,8 +20,8 @@ _ITEMS = 120
 class Lengths:
     """Seconds of each part, and which loads."""
 
-    closed_s: float = 3.5
-    open_s: float = 6.0
+    closed_s: float = 3.2
+    open_s: float = 5.5
     bare_s: float = 0.8
     callers: tuple[int, ...] = (1, 4, 16)
 

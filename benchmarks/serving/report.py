@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.load.recorder import merged, percentile_ms
 from benchmarks.servers import SERVERS
+from benchmarks.serving.headlines import headlines
 from benchmarks.serving.measure import Lengths
 from benchmarks.serving.point import Point
 from benchmarks.serving.works import FULL, SHARED, WORKS, Work
@@ -34,8 +35,8 @@ def notes(lengths: Lengths, repeats: int, absent: Sequence[str]) -> list[str]:
 
 
 def body(points: Sequence[Point]) -> list[str]:
-    """A section for each kind of work, and one on the load generator."""
-    lines: list[str] = []
+    """The figures, a section for each kind of work, and one on the load generator."""
+    lines: list[str] = [*headlines(points), ""]
     for work in WORKS:
         group = [point for point in points if point.work == work.name]
         if group:

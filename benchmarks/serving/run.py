@@ -15,7 +15,7 @@ from benchmarks.serving.report import body, notes
 from benchmarks.serving.works import GROUPS, WORKS, Work
 from benchmarks.setting import models, servers_at_hand
 
-QUICK = Lengths(closed_s=1.5, open_s=2.0, bare_s=0.4, callers=(4, 16))
+QUICK = Lengths(closed_s=1.2, open_s=1.5, bare_s=0.3, callers=(4, 16))
 SEED = 4
 
 
@@ -57,7 +57,7 @@ def _measured(
             answer = load.order("labels", target=place)
             if "absent" in answer:
                 tell(f"{server}, {work.name}: {answer['absent']}")
-                absent.append(f"{server} has no row for {work.name}: it does not know this kind of call")
+                absent.append(f"{server} has no row for {work.name}: {answer['absent']}")
                 continue
             beside = Beside(loops[work.name], work, lengths.bare_s)
             done.extend(points(Subject(started, load, place, repeat), work, beside, lengths))
