@@ -15,7 +15,6 @@ _OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_reconnect_backoff_ms", 200),
 ]
-_NEVER = ("UNIMPLEMENTED", "INVALID_ARGUMENT")  # what no waiting changes
 
 
 class Asker:
@@ -66,13 +65,12 @@ class Asker:
                     code, answers = await self.send(calls, timeout_s)
                     if code == OK:
                         return self._target.read(answers)
-                    if code in _NEVER:
+                    if code == "UNIMPLEMENTED":  # which no waiting changes
                         raise LookupError(f"{calls[0].method}: {code}, {self._details}")
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise TimeoutError(
-                f"{self._target.address} gave no answer in {timeout_s} s; last status {code}"
-            ) from None
+            text = f"{calls[0].method}: no answer in {timeout_s:g} s: {code} {self._details}"
+            raise TimeoutError(text) from None
 
     def _send(self, call: Call, timeout_s: float) -> "grpc.aio.UnaryUnaryCall[bytes, bytes]":
         method = self._channel.unary_unary(call.method, request_serializer=None, response_deserializer=None)

@@ -12,7 +12,7 @@ Select = Callable[[Work, str, str], list[Point]]
 
 
 def headlines(points: Sequence[Point]) -> list[str]:
-    """A table: what, aim, measured. Rows whose points were not measured are empty."""
+    """A table: what, aim, measured. Only what was measured has a row."""
     most = max((int(point.load.split()[1]) for point in points if point.load.startswith("closed")), default=0)
     closed = f"closed {most}"
 
@@ -36,7 +36,7 @@ def headlines(points: Sequence[Point]) -> list[str]:
         ("one task, JPEG: split, times all in one", "0.8", _times(select(JPEG, SPLIT), select(JPEG, ALL_IN_ONE))),
         ("four heads: split, times all in one", "0.8", _times(select(FOUR, SPLIT), select(FOUR, ALL_IN_ONE))),
     ]  # fmt: skip
-    return ["## Figures", "", *table(("figure", "aim", "measured"), rows)]
+    return ["## Figures", "", *table(("figure", "aim", "measured"), [row for row in rows if row[-1]])]
 
 
 def _share(same: Sequence[Point], bare: str) -> str:
