@@ -22,8 +22,8 @@ def headlines(points: Sequence[Point]) -> list[str]:
 
     rows = [
         (f"one task, JPEG, {most} callers: all in one of bare A", "97 %", _share(select(JPEG, ALL_IN_ONE), SHARED)),
-        ("the same: hand-written of bare B", "", _share(select(JPEG, HANDWRITTEN), FULL)),
-        ("the same: all in one of bare B, the full decode", "115 %", _share(select(JPEG, ALL_IN_ONE), FULL)),
+        (f"one task, JPEG, {most} callers: hand-written of bare B", "", _share(select(JPEG, HANDWRITTEN), FULL)),
+        (f"one task, JPEG, {most} callers: all in one of bare B", "115 %", _share(select(JPEG, ALL_IN_ONE), FULL)),
         (f"one task, pixels, {most} callers: all in one of A", "97 %", _share(select(TENSOR, ALL_IN_ONE), SHARED)),
         *((f"CPU of the serving layer, ms a call: {server}", aim, _layer(select(EMPTY, server, "closed 4")))
           for server, aim in ((ALL_IN_ONE, "0.5"), (SPLIT, ""), (HANDWRITTEN, ""), (MLSERVER, ""))),
