@@ -1,5 +1,6 @@
 """python -m benchmarks [serving|growth|overload|burst|soak|start|mixed]: see each module; without a word, serving."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -79,4 +80,5 @@ def mixed(seconds: float = 4.0, repeats: int = 3, output: Folder = RESULTS) -> N
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped too
     app()
