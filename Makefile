@@ -28,8 +28,8 @@ demo: $(VENV)/.serving  ## start the service, ask it about real photographs, sho
 serve: $(VENV)/.serving  ## keep the all-in-one service running
 	$(BIN)/trunkline serve
 
-bench: $(VENV)/.dev  ## throughput and latency against bare ONNX Runtime, in one run
-	$(BIN)/python -m benchmarks.serving
+bench: $(VENV)/.dev  ## bare ONNX Runtime, both forms and other servers, in one run
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

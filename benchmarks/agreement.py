@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.bare import MODELS
+from benchmarks.repository import MODELS
 from trunkline.core import preprocess as path_of_pixels
 from trunkline.core.cpu import available_cores
 from trunkline.core.images import Area, EncodedImage

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.bare import BareLoop
+from benchmarks.bare import SharedLoop, rate
 from benchmarks.machine import describe
 from benchmarks.pictures import distinct_jpegs
+from benchmarks.repository import IMAGENET, MODELS
 from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import Frame, PreprocessSpec, preprocess
 
@@ -38,13 +39,11 @@ def full_decode(data: bytes, spec: PreprocessSpec) -> tuple[np.ndarray, Frame]:
     return pixels[np.newaxis], frame
 
 
-class FullDecodeLoop(BareLoop):
+class FullDecodeLoop(SharedLoop):
     """The bare loop with Pillow's full decode."""
 
-    def answer(self, data: bytes) -> None:
-        pixels, frame = full_decode(data, self._spec)
-        pooled = self._backbone.run({"image": pixels}, ["pooled"])
-        self._decoder.decode(self._head.run(pooled), frame, {})
+    def pixels(self, item: bytes, spec: PreprocessSpec) -> tuple[np.ndarray, Frame]:
+        return full_decode(item, spec)
 
 
 def pictures(size: tuple[int, int]) -> list[bytes]:
@@ -69,22 +68,14 @@ def alone_ms(prepare: Callable[[bytes], object], data: list[bytes]) -> float:
     return statistics.median(took)
 
 
-def in_loop(loop: BareLoop, data: list[bytes], seconds: float) -> tuple[float, float]:
-    """Pictures a second, and CPU milliseconds a picture, which other load on the machine disturbs less."""
-    started_at, cpu_before = time.perf_counter(), time.process_time()
-    per_second = loop.throughput(data, seconds)
-    took_s, used_s = time.perf_counter() - started_at, time.process_time() - cpu_before
-    return per_second, used_s * 1000 / (per_second * took_s)
-
-
 def row(size: tuple[int, int], seconds: float, repeats: int) -> str:
-    ours, full, spec = BareLoop(), FullDecodeLoop(), PreprocessSpec(crop_share=0.875)
-    data = pictures(size)
+    ours, full = SharedLoop(MODELS, [IMAGENET]), FullDecodeLoop(MODELS, [IMAGENET])
+    spec, data = PreprocessSpec(crop_share=0.875), pictures(size)
     found = []
     for _ in range(repeats):
         alone_full = alone_ms(lambda each: full_decode(each, spec), data)
         alone_ours = alone_ms(lambda each: preprocess(EncodedImage(each), spec), data)
-        (rate_full, cpu_full), (rate_ours, cpu_ours) = (in_loop(loop, data, seconds) for loop in (full, ours))
+        (rate_full, cpu_full), (rate_ours, cpu_ours) = (rate(loop.answer, data, seconds) for loop in (full, ours))
         found.append((alone_full, alone_ours, rate_full, rate_ours, rate_ours / rate_full, cpu_full / cpu_ours))
     cells = [_spread(values, 1 if index in (2, 3) else 2) for index, values in enumerate(zip(*found, strict=True))]
     return f"| {size[0]}x{size[1]} | {' | '.join(cells)} |"

@@ -1,140 +1,93 @@
-"""What happens at more than the capacity. Command: `python -m benchmarks.overload`.
+"""Open loop below, at and above the capacity, with a deadline for each call: what is still worth something."""
 
-A closed loop says what the capacity is; an open loop (Poisson) offers multiples of it, each call with a deadline,
-latency from the intended time of sending. Goodput is answers in time; a refusal is none. The two take turns of a few
-seconds, because a shared machine drifts. Distinct JPEGs, no cache.
-"""
-
-import argparse
-import asyncio
-import itertools
-import random
-import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import Any
 
-import grpc
-import numpy as np
+from benchmarks.load.process import load_process
+from benchmarks.load.recorder import OK, merged, percentile_ms
+from benchmarks.output import Output, tell
+from benchmarks.plotting import COLOURS, panels, save
+from benchmarks.repository import IMAGENET
+from benchmarks.servers import SERVERS, Models, ServerName, running
+from benchmarks.setting import models, servers_at_hand
+from benchmarks.statistics import spread, table
 
-from benchmarks.pictures import distinct_jpegs
-from benchmarks.serving import server
-from trunkline.api.vision.v1 import image_pb2
-from trunkline.api.vision.v1 import vision_service_pb2 as pb
-from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
-
-_CALLERS = 8
-_SLICE_S = 2.0
-
-
-@dataclass
-class Offered:
-    """What became of the calls of an open loop."""
-
-    seconds: float
-    deadline_s: float
-    latencies_s: list[float] = field(default_factory=list)  # of answers, from the intended time of sending
-    refusals_s: list[float] = field(default_factory=list)  # of RESOURCE_EXHAUSTED, likewise
-    codes: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def goodput(self) -> float:
-        """Answers a second that came in time."""
-        return sum(latency <= self.deadline_s for latency in self.latencies_s) / self.seconds
-
-    def latency_s(self, percent: float) -> float:
-        return float(np.percentile(self.latencies_s, percent)) if self.latencies_s else float("nan")
+FACTORS = (0.5, 0.8, 1.0, 1.5, 2.0)
+_COLUMNS = (
+    "server", "load / capacity", "offered/s", "goodput/s", "of capacity", "p50 ms", "p99 ms", "not OK, by code",
+    "late answers",
+)  # fmt: skip
 
 
-class Load:
-    """Calls to one service with distinct pictures, raw messages made beforehand: a client that costs little."""
-
-    def __init__(self, channel: grpc.aio.Channel, pictures: list[bytes]) -> None:
-        requests = [pb.ClassifyRequest(image=image_pb2.Image(data=data), head="imagenet") for data in pictures]
-        self._turn: Iterator[pb.ClassifyRequest] = itertools.cycle(requests)
-        self._classify = VisionServiceStub(channel).Classify
-        self._rng = random.Random(1)
-
-    async def capacity(self, seconds: float) -> float:
-        """Answers a second of a closed loop that keeps the service busy."""
-        ends_at = time.perf_counter() + seconds
-        counts = await asyncio.gather(*(self._caller(ends_at) for _ in range(_CALLERS)))
-        return sum(counts) / (time.perf_counter() - ends_at + seconds)
-
-    async def offer(self, per_second: float, seconds: float, offered: Offered) -> None:
-        """An open loop: calls begin when they are due, whatever became of those before."""
-        calls = set()
-        started_at = due_at = time.perf_counter()
-        while (due_at := due_at + self._rng.expovariate(per_second)) < started_at + seconds:
-            await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
-            calls.add(asyncio.create_task(self._call(due_at, offered)))
-        await asyncio.gather(*calls)
-        offered.seconds += seconds
-
-    async def _caller(self, ends_at: float) -> int:
-        count = 0
-        while time.perf_counter() < ends_at:
-            await self._classify(next(self._turn), timeout=60)
-            count += 1
-        return count
-
-    async def _call(self, due_at: float, offered: Offered) -> None:
-        left_s = due_at + offered.deadline_s - time.perf_counter()
-        try:
-            await self._classify(next(self._turn), timeout=max(0.001, left_s))
-        except grpc.aio.AioRpcError as error:
-            offered.codes[error.code().name] += 1
-            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                offered.refusals_s.append(time.perf_counter() - due_at)
-        else:
-            offered.codes["OK"] += 1
-            offered.latencies_s.append(time.perf_counter() - due_at)
+def run(output: Output, *, seconds: float = 8.0, deadline_s: float = 0.5, repeats: int = 2) -> None:
+    """Writes overload.md, .json and goodput.png."""
+    servers, absent = servers_at_hand(SERVERS)
+    found: list[dict[str, Any]] = []
+    with models() as made:
+        for repeat in range(repeats):
+            for server in servers:
+                found.extend(_one_server(server, made, seconds, deadline_s, repeat))
+    notes = [
+        f"one task from a JPEG of 500x375; {seconds:g} s a point, Poisson arrivals, {repeats} repeats",
+        f"every call has a deadline of {1000 * deadline_s:g} ms from the moment it was meant to leave",
+        "capacity: closed loop with 16 callers just before each point; goodput: answers within the deadline",
+        "p50 and p99 of the calls that were answered OK; late answers: OK, but after the deadline",
+        *(f"left out: {line}" for line in absent),
+    ]
+    output.write("overload", "Overload", notes, table(_COLUMNS, _rows(found, servers)), found)
+    _plot(found, servers, output)
 
 
-async def measure(address: str, factors: list[float], rounds: int, deadline_s: float) -> list[str]:
-    """A row for each factor. Closed and open loop take turns of some seconds."""
+def _one_server(
+    server: ServerName, made: Models, seconds: float, deadline_s: float, repeat: int
+) -> list[dict[str, Any]]:
+    done = []
+    with running(server, made, [IMAGENET]) as started, load_process([started.target()], seed=repeat) as load:
+        load.order("labels")
+        for factor in FACTORS:
+            probe = load.order("closed", callers=16, seconds=2.0)  # the machine drifts: before each point
+            capacity = probe["ok"] / probe["seconds"]
+            rate = factor * capacity
+            order = {"rate": rate, "seconds": seconds, "seed": repeat, "timeout_s": deadline_s}
+            point = load.order("open", **order)
+            goodput = (point["ok"] - point["late_answers"]) / seconds
+            tell(f"{repeat + 1}: {server} at {factor:g}: {goodput:.1f} of {capacity:.1f}/s, {point['codes']}")
+            known = {"server": server, "factor": factor, "rate": rate, "capacity": capacity, "goodput": goodput}
+            done.append({**known, **point})
+    return done
+
+
+def _rows(found: Sequence[dict[str, Any]], servers: Sequence[str]) -> list[list[str]]:
     rows = []
-    async with grpc.aio.insecure_channel(address) as channel:
-        load = Load(channel, distinct_jpegs(200))
-        capacities = [await load.capacity(_SLICE_S)]
-        for factor in factors:
-            found = Offered(0.0, deadline_s)
-            capacities = capacities[-1:]
-            for _ in range(rounds):
-                await load.offer(factor * capacities[-1], _SLICE_S, found)
-                capacities.append(await load.capacity(_SLICE_S))
-            rows.append(row(factor, float(np.mean(capacities)), found))
+    for server in servers:
+        for factor in FACTORS:
+            same = [point for point in found if (point["server"], point["factor"]) == (server, factor)]
+            histogram = merged([point["histogram"] for point in same])
+            codes = sum((Counter(point["codes"]) for point in same), Counter())
+            refused = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()) if code != OK)
+            rows.append([
+                server,
+                f"{factor:g}",
+                spread([point["rate"] for point in same]),
+                spread([point["goodput"] for point in same]),
+                spread([100 * point["goodput"] / point["capacity"] for point in same], 0, " %"),
+                *(f"{percentile_ms(histogram, share):.0f}" for share in (50, 99)),
+                refused or "none",
+                str(sum(point["late_answers"] for point in same)),
+            ])  # fmt: skip
     return rows
 
 
-def row(factor: float, capacity: float, found: Offered) -> str:
-    refusal_ms = float(np.median(found.refusals_s)) * 1000 if found.refusals_s else float("nan")
-    cells = [
-        f"{factor:g}",
-        f"{capacity:.1f}",
-        f"{found.goodput:.1f}",
-        f"{100 * found.goodput / capacity:.0f} %",
-        *(f"{1000 * found.latency_s(percent):.0f}" for percent in (50, 99, 100)),
-        f"{refusal_ms:.0f}",
-        ", ".join(f"{code} {count}" for code, count in found.codes.most_common()),
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--factors", type=float, nargs="+", default=[0.8, 1.0, 1.5, 2.0, 3.0])
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--deadline-ms", type=float, default=500.0)
-    parser.add_argument("--form", choices=["all-in-one", "split"], default="all-in-one")
-    given = parser.parse_args()
-    with server(("--split",) if given.form == "split" else ()) as (address, _):
-        rows = asyncio.run(measure(address, given.factors, given.rounds, given.deadline_ms / 1000))
-    print(f"{given.form}, {given.rounds} turns of {_SLICE_S:g} s a point, deadline {given.deadline_ms:g} ms\n")
-    print("| offered | capacity/s | goodput/s | of capacity | p50 ms | p99 ms | most ms | refused in ms | calls |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    print("\n".join(rows))
-
-
-if __name__ == "__main__":
-    main()
+def _plot(found: Sequence[dict[str, Any]], servers: Sequence[str], output: Output) -> None:
+    figure, (axis,) = panels(1, 6.0)
+    axis.plot([0, 1, max(FACTORS)], [0, 100, 100], color="black", linestyle="--", label="ideal")
+    for server in servers:
+        means = []
+        for factor in FACTORS:
+            same = [point for point in found if (point["server"], point["factor"]) == (server, factor)]
+            means.append(sum(100 * point["goodput"] / point["capacity"] for point in same) / len(same))
+        axis.plot(FACTORS, means, marker="o", label=server, color=COLOURS[server])
+    axis.set(xlabel="offered load / capacity", ylabel="goodput, % of the capacity", ylim=(0, None))
+    axis.legend()
+    save(figure, output.plot("goodput"))

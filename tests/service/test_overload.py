@@ -10,9 +10,9 @@ import grpc
 import numpy as np
 import pytest
 
-from benchmarks.overload import Load, Offered
 from benchmarks.pictures import distinct_jpegs
 from tests.conftest import start_server
+from tests.service.offered_load import Load, Offered
 from trunkline.assembly import roles
 from trunkline.backbone.engine import BackboneEngine
 from trunkline.client import AsyncClient, ServiceError
