@@ -108,7 +108,10 @@ async def test_metadata_and_configuration_say_the_same(ask):
 async def test_tensors_that_a_head_declares_are_in_its_metadata(triton, one):
     ask = Asker(triton, "http", one)
     found = {name: await ask.call("get_model_metadata", name) for name in ("imagenet", "digit-angle")}
-    assert found["imagenet"]["inputs"][1] == {"name": "pooled", "datatype": "FP32", "shape": [-1, 1280]}
+    assert found["imagenet"]["inputs"][1:] == [
+        {"name": "pixels", "datatype": "UINT8", "shape": [-1, 224, 224, 3]},
+        {"name": "pooled", "datatype": "FP32", "shape": [-1, 1280]},
+    ]
     assert found["digit-angle"]["inputs"][1] == {"name": "pixels", "datatype": "UINT8", "shape": [-1, 32, 32, 1]}
 
 
@@ -157,13 +160,14 @@ async def test_maps_of_the_backbone_have_the_shape_of_its_metadata(ask, photos):
     assert (found["c5"].shape, found["c3"].shape) == ((1, 320, 7, 7), (1, 40, 28, 28))
 
 
-async def test_pixels_into_a_head_on_pixels_are_as_good_as_the_picture(ask, models, photos):
-    spec = Repository(models).head("digit-angle").manifest.preprocess
+@pytest.mark.parametrize(("head", "output"), [("digit-angle", "values"), ("imagenet", "scores")])
+async def test_preprocessed_pixels_are_as_good_as_the_picture(ask, models, photos, head, output):
+    spec = Repository(models).head(head).manifest.preprocess
     limits = ImageLimits(2**24, 10**8)
     pixels = np.concatenate([preprocess(EncodedImage(path.read_bytes(), limits), spec)[0] for path in photos])
-    wanted = await ask.infer("digit-angle", {"image": batch(photos)}, ["values"])
-    found = await ask.infer("digit-angle", {"pixels": pixels}, ["values"])
-    assert found["values"].tobytes() == wanted["values"].tobytes()
+    wanted = await ask.infer(head, {"image": batch(photos)}, [output])
+    found = await ask.infer(head, {"pixels": pixels}, [output])
+    assert found[output].tobytes() == wanted[output].tobytes()
 
 
 async def test_a_flat_batch_is_taken_too(ask, photos):
@@ -199,7 +203,7 @@ REFUSED = [
     ("nothing", PICTURE, {}, "NOT_FOUND", "there is no head 'nothing'"),
     ("imagenet", PICTURE, {"model_version": "9"}, "NOT_FOUND", "serves no version '9'"),
     (BACKBONE, PICTURE, {"model_version": "9"}, "NOT_FOUND", "serves no version '9'"),
-    ("imagenet", {}, {}, "INVALID_ARGUMENT", "no input came; inputs of this model: image, pooled"),
+    ("imagenet", {}, {}, "INVALID_ARGUMENT", "no input came; inputs of this model: image, pixels, pooled"),
     (
         "imagenet",
         {"x": PICTURE["image"]},

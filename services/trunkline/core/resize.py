@@ -30,6 +30,8 @@ def resize(picture: Image.Image, size: tuple[int, int], kind: Filter, box: Area)
 
     The picture is in mode RGB or L. Pixels around the box take part in the filter.
     """
+    if size == picture.size and box == (0.0, 0.0, *picture.size):
+        return picture
     if not IS_SIMD:
         return picture.resize(size, _PILLOW[kind], box=box)
     resized = Image.new(picture.mode, size)

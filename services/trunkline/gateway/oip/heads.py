@@ -1,8 +1,10 @@
 """A version of a head as a model: pictures in, or the tensors that it declares."""
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import InvalidRequestError, TrunklineError
@@ -14,7 +16,7 @@ from trunkline.gateway.oip.model import PICTURE, Description, Item, Port, Questi
 from trunkline.gateway.oip.outputs import outputs_of, ports_of
 from trunkline.gateway.oip.tensors import BYTES
 
-PIXELS = "pixels"  # the feature `image` as an input; that name is taken by the encoded pictures
+PIXELS = "pixels"  # preprocessed pictures, the feature `image`; that name is taken by the encoded ones
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class HeadModel:
     async def answer(self, question: Question) -> list[Item]:
         """Raises InvalidRequestError where both or neither of pictures and tensors came, and what the head raises."""
         tensors = {name: array for name, array in question.inputs.items() if name != PICTURE}
+        if PIXELS in tensors and self.entry.info.features != (IMAGE,):
+            return await self._from_pixels(tensors, question)
         if PICTURE not in question.inputs:
             return await self._from_tensors(tensors, question)
         if tensors:
@@ -49,8 +53,18 @@ class HeadModel:
         pictures = question.inputs[PICTURE]  # (N,) bytes
         return await each(len(pictures), lambda place: self._from_picture(pictures[place], question))
 
-    async def _from_picture(self, picture: bytes, question: Question) -> Item:
-        done = await self.analyzer.ask_version(picture, self.entry, question.params, question.timeout_s)
+    async def _from_pixels(self, tensors: dict[str, np.ndarray], question: Question) -> list[Item]:
+        """A pass on pixels (N, H, W, 3) that were preprocessed before, as a picture of just the size of the input."""
+        if len(tensors) > 1 or PICTURE in question.inputs:
+            raise InvalidRequestError(f"input {PIXELS!r} and others exclude each other: send one")
+        spec = self.entry.info.spec
+        as_they_are = PreprocessSpec(resize="squash", width=spec.width, height=spec.height)
+        entry = replace(self.entry, info=replace(self.entry.info, spec=as_they_are))
+        pixels = tensors[PIXELS]
+        return await each(len(pixels), lambda place: self._from_picture(_bitmap(pixels[place]), question, entry))
+
+    async def _from_picture(self, picture: bytes, question: Question, entry: HeadEntry | None = None) -> Item:
+        done = await self.analyzer.ask_version(picture, entry or self.entry, question.params, question.timeout_s)
         answer = done.outcomes[0].answer
         if answer is None:
             raise RuntimeError("a required question was neither answered nor refused")
@@ -96,18 +110,23 @@ class HeadModel:
 _SILENT = "its head service does not answer"
 
 
+def _bitmap(pixels: np.ndarray) -> bytes:
+    """uint8 (H, W, 3) -> a file without compression."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "BMP")
+    return file.getvalue()
+
+
 def _input_name(feature: str) -> str:
     return PIXELS if feature == IMAGE else feature
 
 
 def _tensor_ports(info: HeadInfo, backbone: BackboneInfo) -> list[Port]:
     channels = {feature.name: feature for feature in backbone.features}
-    ports = []
+    depth = 1 if info.spec.colour == "L" else 3
+    ports = [Port(PIXELS, "UINT8", (info.spec.height, info.spec.width, depth), optional=True)]
     for name in info.features:
-        if name == IMAGE:
-            depth = 1 if info.spec.colour == "L" else 3
-            ports.append(Port(PIXELS, "UINT8", (info.spec.height, info.spec.width, depth), optional=True))
-        elif name in channels:
+        if name in channels:
             ports.append(Port(name, "FP32", _dims(channels[name], info.spec), optional=True))
     return ports
 
