@@ -18,6 +18,12 @@ ROOT = Path(__file__).parents[1]
 # As trunkline.training sets it, for tests that import torch before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 READY_WITHIN_S = 60
+# Many tests ask one server about the same pictures; without a cache each call computes what it asks for.
+_ENVIRONMENT = {
+    "TRUNKLINE_DRAIN_PAUSE_S": "0.2",
+    "TRUNKLINE_TRAINING_JOBS": "0",
+    "TRUNKLINE_FEATURE_CACHE_BYTES": "0",
+}
 
 
 @pytest.fixture(scope="session")
@@ -60,16 +66,16 @@ class Server:
 
 
 @contextmanager
-def start_server(log: Path, *arguments: str, **environment: str) -> Iterator[Server]:
-    """Start `trunkline serve ARGUMENTS` on a free port, wait until it is ready, and stop it at the end."""
-    address = f"127.0.0.1:{free_port()}"
+def start_server(log: Path, *arguments: str, address: str = "", **environment: str) -> Iterator[Server]:
+    """Start `trunkline serve ARGUMENTS`, on a free port, wait until it is ready, and stop it at the end."""
+    address = address or f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "trunkline.cli.main", "serve", *arguments, "--address", address]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             stderr=output,
             cwd=ROOT,
-            env={**os.environ, "TRUNKLINE_DRAIN_PAUSE_S": "0.2", "TRUNKLINE_TRAINING_JOBS": "0", **environment},
+            env={**os.environ, **_ENVIRONMENT, **environment},
         )
     server = Server(process, address, log)
     try:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from trunkline.core.repository import Repository
-from trunkline.serving.session import OnnxSession, load_session
+from trunkline.serving.execution import Execution
+from trunkline.serving.session import OnnxSession, load_session, widen_session
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -61,3 +62,15 @@ def test_the_default_backbone_gives_the_features_of_the_design():
         "c5": (320, 32),
         "pooled": (1280, 0),
     }
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_a_pass_on_several_threads_gives_the_same_bits(bundle, session, threads):
+    wide = load_session(bundle, Execution(wide_threads=threads))
+    widen_session(wide, bundle)
+    assert wide.can_be_wide
+    random = np.random.default_rng(7)
+    for height, width in [(224, 224), (256, 320), (416, 416)]:
+        pixels = random.integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+        one, several = session.run({"image": pixels}), wide.run({"image": pixels}, wide=True)
+        assert {name: several[name].tobytes() for name in one} == {name: one[name].tobytes() for name in one}

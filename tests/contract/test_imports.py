@@ -42,6 +42,17 @@ def test_the_catalog_imports_without_onnx_runtime():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.parametrize("module", ["trunkline.cli.main", "trunkline.assembly.run", "trunkline.assembly.split"])
+def test_serving_imports_where_the_packages_of_the_http_port_are_absent(module):
+    code = f"import sys; sys.modules.update(starlette=None, uvicorn=None); import {module}"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_client_can_be_loaded_beside_tritonclient():
+    code = "import trunkline.client, trunkline.cli.main, tritonclient.grpc"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_onnx_runtime_telemetry_is_off_before_it_is_imported():
     code = "import trunkline.serving.session, os; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

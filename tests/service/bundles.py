@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from trunkline.core.bundle import model_digest, write_golden
+from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.repository import Repository
 
 
@@ -54,13 +55,46 @@ def add_regression_head(
 ) -> None:
     """A head `name` on `pooled`: values = pooled @ weights + bias, or their logarithm. weights: (1280, columns)."""
     model = _linear_model(weights.astype(np.float32), np.array(bias, np.float32), logarithm)
+    golden = np.array([bias], np.float32)
+    inputs = {"pooled": np.zeros((1, len(weights)), np.float32)}
+    outputs = {"values": np.log(golden) if logarithm else golden}
+    _write_regression(repository, name, model, inputs, outputs, targets)
+
+
+def add_map_head(repository: Path, name: str, features: Sequence[str], side: int) -> None:
+    """A head `name` on feature maps of a picture of `side` x `side`: its one value is the mean of their means."""
+    manifest = Repository(repository).backbone("efficientnet-lite0").manifest
+    channels = {feature.name: feature.channels for feature in manifest.features}
+    model = _mean_model({feature: channels[feature] for feature in features})
+    inputs = {feature: np.ones((1, channels[feature], 2, 2), np.float32) for feature in features}
+    spec = manifest.preprocess.model_copy(update={"width": side, "height": side})
+    outputs = {"values": np.ones((1, 1), np.float32)}
+    _write_regression(
+        repository,
+        name,
+        model,
+        inputs,
+        outputs,
+        [{"name": "mean", "unit": "", "kind": "number", "low": -9, "high": 9}],
+        spec,
+    )
+
+
+def _write_regression(
+    repository: Path,
+    name: str,
+    model: bytes,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    targets: Sequence[Mapping[str, Any]],
+    spec: PreprocessSpec | None = None,
+) -> None:
     path = repository / "heads" / name / "1"
     path.mkdir(parents=True)
     (path / "model.onnx").write_bytes(model)
-    pooled = np.zeros((1, len(weights)), np.float32)
-    golden = np.array([bias], np.float32)
-    write_golden(path, {"pooled": pooled}, {"values": np.log(golden) if logarithm else golden})
+    write_golden(path, dict(inputs), dict(outputs))
     backbone = Repository(repository).backbone("efficientnet-lite0").manifest
+    spec = spec or backbone.preprocess
     manifest = {
         "kind": "head",
         "task": "regression",
@@ -68,9 +102,9 @@ def add_regression_head(
         "version": 1,
         "digest": model_digest(model),
         "backbone": {"name": backbone.name, "version": backbone.version, "digest": backbone.digest},
-        "features": ["pooled"],
-        "preprocess": backbone.preprocess.model_dump(),
-        "preprocess_fingerprint": backbone.preprocess_fingerprint,
+        "features": list(inputs),
+        "preprocess": spec.model_dump(),
+        "preprocess_fingerprint": spec.fingerprint,
         "mode": "features",
         "settings": {"targets": list(targets)},
         "origin": {"source": "made by this test", "licence": "CC0", "data": "none"},
@@ -89,6 +123,33 @@ def _linear_model(weights: np.ndarray, bias: np.ndarray, logarithm: bool) -> byt
         [helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["n", weights.shape[0]])],
         [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["n", weights.shape[1]])],
         [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(bias, "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _mean_model(channels: Mapping[str, int]) -> bytes:
+    """Maps float32 (N, channels, H, W) -> values float32 (N, 1): the mean over maps of the mean over each."""
+    means = [
+        helper.make_node("ReduceMean", [name, "axes"], [f"{name}_mean"], keepdims=0, name=name) for name in channels
+    ]
+    graph = helper.make_graph(
+        [
+            *means,
+            helper.make_node("Mean", [f"{name}_mean" for name in channels], ["mean"]),
+            helper.make_node("Unsqueeze", ["mean", "one"], ["values"]),
+        ],
+        "mean",
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", count, f"{name}_h", f"{name}_w"])
+            for name, count in channels.items()
+        ],
+        [helper.make_tensor_value_info("values", TensorProto.FLOAT, ["n", 1])],
+        [
+            numpy_helper.from_array(np.array([1, 2, 3], np.int64), "axes"),
+            numpy_helper.from_array(np.array([1], np.int64), "one"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)

@@ -16,8 +16,10 @@ TABLE = [
     (errors.ModelInvalidError("x"), "FAILED_PRECONDITION", "MODEL_INVALID"),
     (errors.GateFailedError("x"), "FAILED_PRECONDITION", "GATE_FAILED"),
     (errors.StorageError("x"), "FAILED_PRECONDITION", "STORAGE"),
+    (errors.UnsupportedError("x"), "UNIMPLEMENTED", "UNSUPPORTED"),
     (errors.QueueFullError("x", retry_after_s=1.5), "RESOURCE_EXHAUSTED", "QUEUE_FULL"),
     (errors.ServiceUnavailableError("x"), "UNAVAILABLE", "UNAVAILABLE"),
+    (errors.FeaturesGoneError("x"), "UNAVAILABLE", "FEATURES_GONE"),
     (errors.DeadlineError("x"), "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
 ]
 

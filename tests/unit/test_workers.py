@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
-from trunkline.core.errors import DeadlineError, InvalidImageError, QueueFullError
+from trunkline.core.errors import DeadlineError, InvalidImageError, QueueFullError, ServiceUnavailableError
 from trunkline.serving.workers import Priority, WorkerPool
 
 
@@ -105,3 +106,133 @@ async def test_an_error_reaches_its_caller_and_the_thread_lives_on(pool):
     with pytest.raises(InvalidImageError):
         await pool.run(fail, Priority.BACKBONE)
     assert (await pool.run(lambda: 3, Priority.HEAD))[0] == 3
+
+
+async def settle() -> None:
+    """Let every task run until it waits."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_work_leaves_the_queue_when_its_caller_or_its_time_is_gone(pool):
+    gate, holder = await hold(pool)
+    cancelled = asyncio.create_task(pool.run(lambda: None, Priority.BACKBONE))
+    late = asyncio.create_task(pool.run(lambda: None, Priority.BACKBONE, timeout_s=0.03))
+    await settle()
+    assert sum(pool.load.waiting.values()) == 2
+    cancelled.cancel()
+    await settle()
+    assert sum(pool.load.waiting.values()) == 1
+    with pytest.raises(DeadlineError, match="waited"):
+        await late
+    assert not any(pool.load.waiting.values())
+    assert not gate.opened.is_set()
+    gate.opened.set()
+    await holder
+    assert pool.stats.ended == {"cancelled": 1, "expired": 1, "done": 1}
+
+
+async def teach(pool: WorkerPool, seconds: float) -> None:
+    """Let the pool measure passes of this length."""
+    await pool.run(lambda: time.sleep(seconds), Priority.BACKBONE)
+
+
+async def test_work_that_would_come_too_late_is_refused_before_it_waits(pool):
+    await teach(pool, 0.1)
+    gate, holder = await hold(pool)
+    waiting = asyncio.create_task(pool.run(lambda: 1, Priority.BACKBONE, timeout_s=20))
+    await settle()
+    with pytest.raises(QueueFullError, match=r"is waiting, too much for the 0\.15 s") as caught:
+        await pool.run(lambda: None, Priority.BACKBONE, timeout_s=0.15)
+    assert caught.value.retry_after_s >= 0.1
+    gate.opened.set()
+    await holder
+    assert (await waiting)[0] == 1
+    assert pool.stats.refused == {"late": 1}
+
+
+async def test_work_that_waited_too_long_to_be_done_in_time_makes_way(pool):
+    gate, holder = await hold(pool)
+    ran: list[int] = []
+    tasks = [
+        asyncio.create_task(pool.run(lambda name=name: ran.append(name), Priority.BACKBONE, timeout_s=20))
+        for name in (1, 2)
+    ]
+    await settle()
+    pool._estimate.ran(Priority.BACKBONE, 30.0, passes_wait=False)  # passes have got slower meanwhile
+    gate.opened.set()
+    await holder
+    with pytest.raises(QueueFullError):
+        await tasks[0]
+    await tasks[1]  # nobody waits any more whom it could hold up
+    assert ran == [2]
+
+
+async def test_after_a_bad_time_work_is_let_in_again(pool):
+    pool._estimate.ran(Priority.BACKBONE, 30.0, passes_wait=False)
+    assert (await pool.run(lambda: 5, Priority.BACKBONE, timeout_s=2))[0] == 5
+    assert pool.mean_s(Priority.BACKBONE) < 30
+
+
+async def test_a_deadline_that_is_over_is_refused_without_a_turn(pool):
+    with pytest.raises(DeadlineError):
+        await pool.run(lambda: None, Priority.BACKBONE, timeout_s=0)
+
+
+async def test_required_work_goes_before_optional_work(pool):
+    gate, holder = await hold(pool)
+    order: list[str] = []
+    lanes = [("optional", Priority.BACKBONE), ("required", Priority.BACKBONE), ("optional", Priority.HEAD)]
+    tasks = [
+        asyncio.create_task(
+            pool.run(lambda name=f"{kind} {priority.name}": order.append(name), priority, required=kind == "required")
+        )
+        for kind, priority in lanes
+    ]
+    await settle()
+    gate.opened.set()
+    await asyncio.gather(holder, *tasks)
+    assert order == ["optional HEAD", "required BACKBONE", "optional BACKBONE"]
+
+
+async def test_optional_work_has_half_of_the_places_and_gives_them_up(pool):
+    gate, holder = await hold(pool)  # the first of eight places
+    optional = [asyncio.create_task(pool.run(lambda: 0, Priority.BACKBONE, required=False)) for _ in range(3)]
+    await settle()
+    with pytest.raises(QueueFullError):
+        await pool.run(lambda: None, Priority.BACKBONE, required=False)
+    required = [asyncio.create_task(pool.run(lambda: 1, Priority.BACKBONE)) for _ in range(7)]
+    await settle()
+    with pytest.raises(QueueFullError, match="8 pieces of work are held"):
+        await pool.run(lambda: None, Priority.BACKBONE)
+    gate.opened.set()
+    await holder
+    assert [(await task)[0] for task in required] == [1] * 7
+    refused = await asyncio.gather(*optional, return_exceptions=True)
+    assert [type(error) for error in refused] == [QueueFullError] * 3
+    assert pool.stats.refused == {"pressure": 1, "evicted": 3, "full": 1}
+
+
+async def test_a_queue_full_of_passes_refuses_no_head(pool):
+    gate, holder = await hold(pool)
+    passes = [asyncio.create_task(pool.run(lambda: 1, Priority.BACKBONE)) for _ in range(7)]
+    await settle()
+    head = asyncio.create_task(pool.run(lambda: 2, Priority.HEAD))
+    await settle()
+    gate.opened.set()
+    await asyncio.gather(holder, *passes)
+    assert (await head)[0] == 2
+
+
+async def test_closing_ends_what_runs_and_cancels_what_waits():
+    pool = WorkerPool(threads=1, max_held=8)
+    gate, holder = await hold(pool)
+    waiting = asyncio.create_task(pool.run(lambda: 1, Priority.BACKBONE))
+    await settle()
+    closing = asyncio.create_task(asyncio.to_thread(pool.close))
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    gate.opened.set()
+    await asyncio.gather(closing, holder)
+    with pytest.raises(ServiceUnavailableError):
+        await pool.run(lambda: 1, Priority.BACKBONE)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -11,9 +12,13 @@ from trunkline.api.catalog.v1 import catalog_service_pb2
 from trunkline.api.catalog.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import add_BackboneServiceServicer_to_server
 from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServicer_to_server
+from trunkline.api.oip.v2.inference_service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
-from trunkline.assembly.training import training_if_installed
+from trunkline.assembly.observe import observe_backbone, observe_directory, observe_workers
+from trunkline.assembly.rest import check_rest, rest_beside
+from trunkline.assembly.shared import arena, arena_reader
+from trunkline.assembly.training import import_beside, training_if_installed
 from trunkline.backbone import servicer as backbone_servicer
 from trunkline.backbone.engine import BackboneEngine
 from trunkline.catalog.catalog import Catalog
@@ -25,7 +30,11 @@ from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.forward import Forward
+from trunkline.gateway.oip.models import Models
+from trunkline.gateway.oip.servicer import SERVICE_NAME as OIP_NAME
+from trunkline.gateway.oip.servicer import InferenceServicer
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
+from trunkline.gateway.streams import Streams
 from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
@@ -34,6 +43,7 @@ from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
+from trunkline.serving.telemetry.ports import observed_runner, observed_source, traced_source
 from trunkline.serving.workers import WorkerPool
 
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
@@ -47,20 +57,30 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 
     With the train extra, the training service too; its jobs run in processes of their own.
     """
+    check_rest(settings)
+    import_beside(settings)
     store = open_store(settings)
     with _workers(settings) as workers:
         backbone = _load_backbone(settings, store, workers)
         heads = _load_heads(settings, store, workers, backbone_digest=backbone.info.digest)
-        directory = Directory(backbone, [heads], settings.default_heads)
-        await directory.refresh()
         host = Host(settings)
+        observe_workers(host, workers)
+        observe_backbone(host, backbone)
+        source = observed_source(traced_source(backbone, host.telemetry), host.telemetry)
+        directory = Directory(source, [observed_runner(heads, host.telemetry)], settings.default_heads)
+        observe_directory(host, directory)
+        await directory.refresh()
         _add_gateway(host, settings, directory)
         _add_catalog(host, store)
         async with training_if_installed(host, settings, store):
             await host.start()
             await host.ready(*_health_names(heads))
             with following(store, settings.catalog_poll_s):
-                async with _following(settings, heads, host, directory), _drained(host):
+                async with (
+                    rest_beside(host, settings),
+                    _following(settings, heads, host, directory),
+                    _drained(host),
+                ):
                     yield host
 
 
@@ -70,15 +90,19 @@ async def backbone(settings: Settings) -> AsyncIterator[Host]:
     store = open_store(settings)
     with _workers(settings) as workers:
         engine = _load_backbone(settings, store, workers)
-        host = Host(settings)
-        host.add(
-            backbone_servicer.SERVICE_NAME,
-            lambda server: add_BackboneServiceServicer_to_server(backbone_servicer.BackboneServicer(engine), server),
-        )
-        await host.start()
-        await host.ready()
-        async with _drained(host):
-            yield host
+        host = Host(settings, "backbone")
+        observe_workers(host, workers)
+        observe_backbone(host, engine)
+        with arena(settings) as shared:
+            servicer = backbone_servicer.BackboneServicer(traced_source(engine, host.telemetry), shared)
+            host.add(
+                backbone_servicer.SERVICE_NAME,
+                lambda server: add_BackboneServiceServicer_to_server(servicer, server),
+            )
+            await host.start()
+            await host.ready()
+            async with _drained(host):
+                yield host
 
 
 @contextlib.asynccontextmanager
@@ -87,11 +111,10 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
     store = open_store(settings)
     with _workers(settings) as workers:
         engine = _load_heads(settings, store, workers, task=task)
-        host = Host(settings)
-        host.add(
-            head_servicer.SERVICE_NAME,
-            lambda server: add_HeadServiceServicer_to_server(head_servicer.HeadServicer(engine), server),
-        )
+        host = Host(settings, "head")
+        observe_workers(host, workers)
+        servicer = head_servicer.HeadServicer(engine, arena_reader(settings))
+        host.add(head_servicer.SERVICE_NAME, lambda server: add_HeadServiceServicer_to_server(servicer, server))
         await host.start()
         await host.ready(*_health_names(engine))
         with following(store, settings.catalog_poll_s):
@@ -103,7 +126,7 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
 async def catalog(settings: Settings) -> AsyncIterator[Host]:
     """The catalog service. Ready when it is entered."""
     store = open_store(settings)
-    host = Host(settings)
+    host = Host(settings, "catalog")
     _add_catalog(host, store)
     await host.start()
     await host.ready()
@@ -115,6 +138,7 @@ async def catalog(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Host]:
     """The gateway. It listens when it is entered and gets ready when the services behind it have answered."""
+    check_rest(settings)
     async with contextlib.AsyncExitStack() as stack:
         addresses = (
             settings.catalog_address,
@@ -127,9 +151,11 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
             for address in addresses
         ]
         (to_catalog, _), (to_training, _), backbone, *heads = zip(channels, addresses, strict=True)
-        runners = [RemoteHeads(*each) for each in heads]
-        directory = Directory(RemoteBackbone(*backbone), runners, settings.default_heads)
-        host = Host(settings)
+        host = Host(settings, "gateway")
+        runners = [observed_runner(RemoteHeads(*each), host.telemetry) for each in heads]
+        source = observed_source(RemoteBackbone(*backbone), host.telemetry)
+        directory = Directory(source, runners, settings.default_heads)
+        observe_directory(host, directory)
         _add_gateway(host, settings, directory)
         catalog_name = f"the catalog service at {settings.catalog_address}"
         _pass_on(host, CATALOG, Forward(CATALOG, to_catalog, catalog_name, settings.request_timeout_s))
@@ -140,7 +166,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
         stack.push_async_callback(_cancelled, watch)
-        async with _drained(host):
+        async with rest_beside(host, settings), _drained(host):
             yield host
 
 
@@ -220,7 +246,14 @@ def _load_backbone(settings: Settings, store: ModelStore, workers: WorkerPool) -
     if version and not version.isdigit():
         raise ConfigurationError(f"setting TRUNKLINE_BACKBONE: {settings.backbone!r} is not NAME or NAME/VERSION")
     bundle = Repository(store.root).backbone(name, int(version) if version else None)
-    return BackboneEngine.load(bundle, workers, settings.image_limits)
+    return BackboneEngine.load(
+        bundle,
+        workers,
+        settings.image_limits,
+        settings.execution,
+        cache_bytes=settings.feature_cache_bytes,
+        batching=settings.batches,
+    )
 
 
 def _load_heads(
@@ -237,7 +270,7 @@ def _load_heads(
     engine = HeadEngine.load(
         Repository(store.root),
         workers,
-        Choice(settings.heads, task, backbone_digest),
+        Choice(settings.heads, task, backbone_digest, replace(settings.execution, wide_threads=1)),
         # A gateway may have sent a call on its way just before it heard of a change.
         grace_s=settings.request_timeout_s + 2 * settings.refresh_s,
     )
@@ -248,8 +281,14 @@ def _load_heads(
 
 def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     analyzer = Analyzer(directory, settings.max_image_bytes)
-    servicer = gateway_servicer.VisionServicer(analyzer, directory, settings.request_timeout_s)
+    streams = Streams(settings.pictures_in_flight)
+    servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
+    host.when_ready(streams.start)
+    host.before_drain(streams.stop)
+    inference = InferenceServicer(Models(directory, analyzer, servicer), directory, settings.request_timeout_s)
+    host.add(OIP_NAME, lambda server: add_GRPCInferenceServiceServicer_to_server(inference, server))
+    host.before_drain(inference.stop)
 
 
 def _add_catalog(host: Host, store: ModelStore) -> None:

@@ -22,7 +22,7 @@ async def run_role(role: str | None, settings: Settings, *, task: str | None = N
 
     Returns after a drain. Raises ConfigurationError, NotFoundError or ModelInvalidError where it cannot start.
     """
-    set_up_logs(settings.log_level, role or "trunkline")
+    set_up_logs(settings.log_level, role or "trunkline", settings.log_format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

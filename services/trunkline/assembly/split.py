@@ -8,8 +8,10 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from trunkline.assembly.rest import check_rest
+from trunkline.assembly.shared import shared_folder
 from trunkline.assembly.training import missing_packages
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.repository import Repository
@@ -94,37 +96,40 @@ class Supervisor:
 
 async def run_split(settings: Settings) -> None:
     """Run backbone, one head service per task, and the gateway at settings.address, until SIGTERM or SIGINT."""
-    set_up_logs(settings.log_level, "supervisor")
+    set_up_logs(settings.log_level, "supervisor", settings.log_format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    plans = split_plans(settings)
-    for plan in plans:
-        print(f"trunkline: {plan.name}: serve {' '.join(plan.arguments)}", file=sys.stderr, flush=True)
-    await Supervisor(plans, settings.drain_pause_s + settings.drain_s + 5).run(stop)
+    with shared_folder(settings) as shared:
+        plans = with_metrics(split_plans(settings, shared), settings.metrics_address)
+        for plan in plans:
+            print(f"trunkline: {plan.name}: serve {' '.join(plan.arguments)}", file=sys.stderr, flush=True)
+        await Supervisor(plans, settings.drain_pause_s + settings.drain_s + 5).run(stop)
 
 
-def split_plans(settings: Settings) -> list[Plan]:
+def split_plans(settings: Settings, shared: str) -> list[Plan]:
     """One plan each for the backbone, every task that the repository has heads of, the catalog, training where its
-    packages are installed, and the gateway.
+    packages are installed, and the gateway. `shared` is the folder through which features are shared, empty for none.
 
     The backbone gets the cores; a head service of small heads gets one thread.
     """
+    check_rest(settings)
     add_folders(settings.heads_path)
     store = open_store(settings)
     tasks = _tasks(settings, store)
     ports = _free_ports(2 + len(tasks))
     backbone, catalog, *heads = (f"127.0.0.1:{port}" for port in ports)
     models = {"TRUNKLINE_MODELS": store.where, "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute())}
+    features = {**models, "TRUNKLINE_SHARED_MEMORY": shared}
     training = _training_plans(settings, models)
     return [
-        Plan("backbone", ("backbone", "--address", backbone), models),
+        Plan("backbone", ("backbone", "--address", backbone), features),
         *(
             Plan(
                 f"head {task}",
                 ("head", "--task", task, "--address", address),
-                {**models, "TRUNKLINE_THREADS": "1"},
+                {**features, "TRUNKLINE_THREADS": "1"},
             )
             for task, address in zip(tasks, heads, strict=True)
         ),
@@ -139,8 +144,24 @@ def split_plans(settings: Settings) -> list[Plan]:
                 "TRUNKLINE_CATALOG_ADDRESS": catalog,
                 "TRUNKLINE_TRAINING_ADDRESS": settings.training_address,
                 "TRUNKLINE_TRAINING_JOBS": str(settings.training_jobs) if training else "0",
+                "TRUNKLINE_HTTP_ADDRESS": settings.http_address,
             },
         ),
+    ]
+
+
+def with_metrics(plans: list[Plan], address: str) -> list[Plan]:
+    """The gateway, last of the plans, shows metrics at `address`, the others in their order at the ports above it.
+
+    Port 0 stays: each process then takes a free one and logs it.
+    """
+    host, _, port = address.rpartition(":")
+    if not address:
+        return plans
+    numbers = [*range(1, len(plans)), 0] if int(port) else [0] * len(plans)
+    return [
+        replace(plan, environment={**plan.environment, "TRUNKLINE_METRICS_ADDRESS": f"{host}:{int(port) + number}"})
+        for plan, number in zip(plans, numbers, strict=True)
     ]
 
 

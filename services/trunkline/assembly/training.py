@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import AsyncIterator
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -37,7 +39,7 @@ async def training(settings: Settings) -> AsyncIterator[Host]:
     if "address" not in settings.model_fields_set:
         settings = settings.model_copy(update={"address": settings.training_address})
     store = open_store(settings)
-    host = Host(settings)
+    host = Host(settings, "training")
     async with training_within(host, settings, store):
         await host.start()
         await host.ready()
@@ -46,6 +48,12 @@ async def training(settings: Settings) -> AsyncIterator[Host]:
                 yield host
             finally:
                 await host.drain()
+
+
+def import_beside(settings: Settings) -> None:
+    """Begin the imports of training in a thread: they take a third of a second, and loading models holds no lock."""
+    if settings.training_jobs and not missing_packages():
+        threading.Thread(target=import_module, args=("trunkline.jobs.scheduler",), daemon=True).start()
 
 
 @contextlib.asynccontextmanager
@@ -125,4 +133,5 @@ def _environment(settings: Settings, store: ModelStore) -> dict[str, str]:
         "TRUNKLINE_TRAINING_CACHE": str(settings.training_cache.absolute()),
         "TRUNKLINE_TRAINING_PROCESSES": str(settings.training_processes),
         "TRUNKLINE_LOG_LEVEL": settings.log_level,
+        "TRUNKLINE_LOG_FORMAT": settings.log_format,
     }

@@ -1,36 +1,81 @@
 """Decode once, run the backbone once, give out the features that were asked for."""
 
+import threading
 import time
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
+from trunkline.backbone.batching import Batcher, batches_help
+from trunkline.backbone.cache import FeatureCache
 from trunkline.core.bundle import BackboneManifest, Bundle
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE, BackboneInfo, FeatureRequest, Features
 from trunkline.core.images import EncodedImage, ImageLimits
-from trunkline.core.preprocess import preprocess
-from trunkline.serving.session import OnnxSession, load_session
+from trunkline.core.preprocess import Frame, Pixels, PreprocessSpec, preprocess
+from trunkline.serving.device import DeviceArrays
+from trunkline.serving.execution import CPU, Execution
+from trunkline.serving.session import OnnxSession, load_session, widen_session
+from trunkline.serving.settings import Batching
+from trunkline.serving.width import Width
 from trunkline.serving.workers import Priority, WorkerPool
 
 
-class BackboneEngine:
-    """The FeatureSource of the process that has the model."""
+@dataclass(frozen=True)
+class _Decoded:
+    pixels: Pixels  # (1, H, W, C)
+    frame: Frame
+    decode_ms: float
 
-    def __init__(self, info: BackboneInfo, session: OnnxSession, workers: WorkerPool, limits: ImageLimits) -> None:
+
+class BackboneEngine:
+    """The FeatureSource of the process that has the model: cache, then a pass on the workers, alone or in a batch."""
+
+    def __init__(
+        self,
+        info: BackboneInfo,
+        session: OnnxSession,
+        workers: WorkerPool,
+        limits: ImageLimits,
+        *,
+        cache_bytes: int = 0,
+        batcher: Batcher | None = None,
+    ) -> None:
         self._info = info
         self._session = session
         self._workers = workers
         self._limits = limits
+        self._width = Width()
         self._known = {IMAGE, *(feature.name for feature in info.features)}
+        self.batcher = batcher
+        self.cache = FeatureCache(info.digest, cache_bytes, self._compute) if cache_bytes else None
 
     @classmethod
-    def load(cls, bundle: Bundle[BackboneManifest], workers: WorkerPool, limits: ImageLimits) -> Self:
-        """Raises ModelInvalidError where the bundle is damaged or its golden outputs do not hold."""
+    def load(
+        cls,
+        bundle: Bundle[BackboneManifest],
+        workers: WorkerPool,
+        limits: ImageLimits,
+        execution: Execution = CPU,
+        *,
+        cache_bytes: int = 0,
+        batching: Batching | None = None,
+    ) -> Self:
+        """With `cache_bytes`, so much is kept; with `batching`, pictures share passes where that says so.
+
+        Raises ModelInvalidError where the bundle is damaged or its golden outputs do not hold, ConfigurationError
+        where a provider cannot be had.
+        """
         manifest = bundle.manifest
         info = BackboneInfo(manifest.name, str(manifest.version), manifest.digest, manifest.features)
-        return cls(info, load_session(bundle), workers, limits)
+        session = load_session(bundle, execution)
+        if execution.wide_threads > 1:
+            # Beside the rest of the start. No daemon: a process that ends waits for the native code.
+            threading.Thread(target=widen_session, args=(session, bundle), name="widen").start()
+        batcher = _batcher(session, manifest.preprocess, workers, batching) if batching else None
+        return cls(info, session, workers, limits, cache_bytes=cache_bytes, batcher=batcher)
 
     @property
     def info(self) -> BackboneInfo:
@@ -40,14 +85,22 @@ class BackboneEngine:
         return self._info
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
-        """One decode and at most one pass.
+        """At most one decode and one pass.
 
         Raises InvalidRequestError for unknown features, InvalidImageError and ImageTooLargeError for the
         picture, QueueFullError and DeadlineError.
         """
         self._check(request)
+        if self.cache is not None:
+            return await self.cache.extract(request, timeout_s)
+        return await self._compute(request, timeout_s)
+
+    async def _compute(self, request: FeatureRequest, timeout_s: float | None) -> Features:
+        wanted = [name for name in request.features if name != IMAGE]
+        if self.batcher is not None and wanted:
+            return await self._in_batch(self.batcher, request, wanted, timeout_s)
         done, queue_ms = await self._workers.run(
-            lambda: self._compute(request), Priority.BACKBONE, timeout_s=timeout_s
+            lambda: self._alone(request, wanted), Priority.BACKBONE, timeout_s, request.required
         )
         return replace(done, queue_ms=queue_ms)
 
@@ -62,20 +115,65 @@ class BackboneEngine:
                 f"the backbone takes RGB; a spec with colour {request.spec.colour!r} is for heads on 'image' alone"
             )
 
-    def _compute(self, request: FeatureRequest) -> Features:
+    def _alone(self, request: FeatureRequest, wanted: Sequence[str]) -> Features:
+        decoded = self._decode(request)
+        started_at = time.perf_counter()
+        arrays = self._pass(decoded.pixels, wanted) if wanted else {}
+        backbone_ms = (time.perf_counter() - started_at) * 1000 if wanted else 0.0
+        return self._features(request, decoded, arrays, backbone_ms)
+
+    def _pass(self, pixels: Pixels, wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
+        if not self._session.can_be_wide:
+            return self._session.run_in_place({IMAGE: pixels}, wanted)
+        with self._workers.turnstile.all_cores(wanted=self._width.choose()) as wide:
+            started_at = time.perf_counter()
+            arrays = self._session.run_in_place({IMAGE: pixels}, wanted, wide=wide)
+            self._width.ran(wide=wide, took_s=time.perf_counter() - started_at, pixels=pixels.size)
+        return arrays
+
+    async def _in_batch(
+        self, batcher: Batcher, request: FeatureRequest, wanted: Sequence[str], timeout_s: float | None
+    ) -> Features:
+        started_at = time.perf_counter()
+        with batcher.place():
+            decoded, queue_ms = await self._workers.run(
+                lambda: self._decode(request), Priority.BACKBONE, timeout_s, request.required
+            )
+            left_s = None if timeout_s is None else timeout_s - (time.perf_counter() - started_at)
+            done = await batcher.run(decoded.pixels, wanted, left_s, required=request.required)
+        found = self._features(request, decoded, done.arrays, done.backbone_ms)
+        return replace(found, queue_ms=queue_ms + done.queue_ms)
+
+    def _decode(self, request: FeatureRequest) -> _Decoded:
         started_at = time.perf_counter()
         pixels, frame = preprocess(EncodedImage(request.image, self._limits), request.spec)  # (1, H, W, C)
-        decoded_at = time.perf_counter()
-        wanted = [name for name in request.features if name != IMAGE]
-        arrays: dict[str, np.ndarray] = self._session.run({IMAGE: pixels}, wanted) if wanted else {}
-        ran_at = time.perf_counter()
+        return _Decoded(pixels, frame, (time.perf_counter() - started_at) * 1000)
+
+    def _features(
+        self, request: FeatureRequest, decoded: _Decoded, arrays: Mapping[str, np.ndarray], backbone_ms: float
+    ) -> Features:
         if IMAGE in request.features:
-            arrays[IMAGE] = pixels
+            own = {IMAGE: decoded.pixels}
+            arrays = arrays.merged(own) if isinstance(arrays, DeviceArrays) else {**arrays, **own}
         return Features(
             arrays=arrays,
-            frame=frame,
+            frame=decoded.frame,
             backbone_digest=self._info.digest,
             queue_ms=0.0,
-            decode_ms=(decoded_at - started_at) * 1000,
-            backbone_ms=(ran_at - decoded_at) * 1000 if wanted else 0.0,
+            decode_ms=decoded.decode_ms,
+            backbone_ms=backbone_ms,
         )
+
+
+def _batcher(session: OnnxSession, spec: PreprocessSpec, workers: WorkerPool, batching: Batching) -> Batcher | None:
+    """None where pictures are better run one by one. On a CPU they are: see README, so nothing is measured there."""
+
+    def run(pixels: Pixels, features: Sequence[str]) -> Mapping[str, np.ndarray]:
+        return session.run_in_place({IMAGE: pixels}, features)
+
+    if batching.mode == "off" or (batching.mode == "auto" and session.providers[0] == "CPUExecutionProvider"):
+        return None
+    pixels = np.zeros((1, spec.height, spec.width, 3), np.uint8)  # (1, H, W, C)
+    if batching.mode == "auto" and not batches_help(run, pixels, session.outputs, batching.max_batch):
+        return None
+    return Batcher(run, workers, batching.max_batch, batching.wait_s, batching.max_held)

@@ -1,156 +1,130 @@
 """`trunkline analyze`: several heads on the same pictures, for one backbone pass each."""
 
-import base64
-from dataclasses import asdict
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trunkline.cli.options import DEFAULT_TARGET, Draw, Images, Json, Target, Timeout
-from trunkline.cli.output import complain, console, measure, percent, print_documents, table
+from trunkline.cli.options import DEFAULT_TARGET, Draw, Json, Target, Timeout
 
 if TYPE_CHECKING:
     from trunkline.cli.ask import Asked
-    from trunkline.cli.rows import Row
-    from trunkline.client import AnalyzeAnswer, HeadOutcome
-    from trunkline.core.results import Result
+    from trunkline.client import AnalyzeAnswer
+
+    Ask = Callable[[Sequence[Path]], Iterator[Asked[AnalyzeAnswer]]]
 
 
 def analyze(
-    images: Images,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTO|FOLDER", help="Pictures, or folders of pictures.", show_default=False),
+    ],
     heads: Annotated[
         list[str], typer.Option("--head", metavar="NAME", help="Head to ask; may be repeated.", show_default=False)
     ],
+    *,
+    params: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="HEAD.NAME=VALUE", help="Parameter of a head's task; may be repeated."),
+    ] = None,
+    budgets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget", metavar="[HEAD=]S", help="Seconds for each head, or for one; a late one fails alone."
+        ),
+    ] = None,
     json: Json = False,
     draw: Draw = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RESULTS.jsonl", help="Add a line for each picture; pictures with a line are left out."),
+    ] = None,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = 30.0,
 ) -> None:
     """Ask several heads about pictures. Each head answers or fails by itself; status 1 where one failed."""
-    from trunkline.cli.ask import ask_each, complain_about
+    from trunkline.cli.ask import Asked
+    from trunkline.cli.head_asks import head_asks
+    from trunkline.cli.pictures import find_pictures
     from trunkline.client import Client
 
+    if out is not None and (draw is not None or json):
+        raise typer.BadParameter("--out writes a file of JSON lines; leave out --json and --draw")
+    asks = head_asks(heads, params or [], budgets or [])
+    pictures = find_pictures(images)
     with Client(target) as client:
-        asked = list(ask_each(images, lambda image: client.analyze(image, heads, timeout)))
-    if json:
-        print_documents([_to_json(each) for each in asked])
-    else:
-        for each in asked:
-            _show(each)
-    if draw is not None:
-        _draw(asked, draw)
-    heads_failed = [_complain_about_heads(each) for each in asked]
-    if complain_about(asked) or any(heads_failed):
+
+        def ask(wanted: Sequence[Path]) -> "Iterator[Asked[AnalyzeAnswer]]":
+            keyed = ((picture, picture) for picture in wanted)
+            for done in client.analyze_stream(keyed, asks, timeout_s=timeout):
+                assert isinstance(done.key, Path)
+                yield Asked(done.key, answer=done.answer, error=done.error)
+
+        good = _show(ask, pictures, json=json, draw=draw) if out is None else _to_file(ask, pictures, heads, out)
+    if not good:
         raise typer.Exit(1)
 
 
-def _complain_about_heads(asked: "Asked[AnalyzeAnswer]") -> bool:
-    faults = [outcome.error for outcome in asked.answer.outcomes if outcome.error] if asked.answer else []
-    for fault in faults:
-        complain(f"{asked.image}: {fault.message}")
-    return bool(faults)
+def _show(ask: "Ask", pictures: Sequence[Path], *, json: bool, draw: Path | None) -> bool:
+    """Print the answers in the order of the pictures. Returns whether all heads answered about all pictures."""
+    from trunkline.cli import analysis
+    from trunkline.cli.ask import complain_about
+    from trunkline.cli.output import print_documents
+
+    asked: list[Asked[AnalyzeAnswer]] = []
+    for each in _in_order(ask, pictures, quiet=not (json and sys.stderr.isatty())):
+        asked.append(each)
+        if not json:
+            analysis.show(each)
+    if json:
+        print_documents([analysis.to_json(each) for each in asked])
+    if draw is not None:
+        analysis.draw(asked, draw)
+    heads_failed = [analysis.complain_about_heads(each) for each in asked]
+    return not (complain_about(asked) or any(heads_failed))
 
 
-def _to_json(asked: "Asked[AnalyzeAnswer]") -> dict[str, Any]:
-    from trunkline.cli.ask import error_to_json, timings_to_json
+def _to_file(ask: "Ask", pictures: Sequence[Path], heads: Sequence[str], out: Path) -> bool:
+    """Add the answers to a file as they come. Returns whether all heads answered about all pictures of this run."""
+    from trunkline.cli.analysis import to_json
+    from trunkline.cli.output import complain
+    from trunkline.cli.picture_bar import PictureBar
+    from trunkline.cli.results_file import ResultsFile
 
-    if asked.answer is None:
-        return {"image": str(asked.image), "error": error_to_json(asked.failure)}
-    answer = asked.answer
-    return {
-        "image": str(asked.image),
-        "width": answer.image_size.width,
-        "height": answer.image_size.height,
-        "outcomes": [_outcome_to_json(outcome) for outcome in answer.outcomes],
-        "backbone_passes": answer.backbone_passes,
-        "timings": timings_to_json(answer.timings),
-    }
-
-
-def _outcome_to_json(outcome: "HeadOutcome") -> dict[str, Any]:
-    """The answer under the name that it has in the API, such as "classification", or "error"."""
-    from trunkline.cli.ask import error_to_json
-
-    fields: dict[str, Any] = {"head": outcome.head, "version": outcome.version}
-    fields["head_ms"] = round(outcome.head_ms, 3)
-    if outcome.error is not None:
-        return fields | {"error": error_to_json(outcome.error)}
-    result = outcome.value()
-    return fields | {type(result).__name__.lower(): result_to_json(result)}
+    with ResultsFile(out, heads) as file:
+        left = [picture for picture in pictures if str(picture) not in file.done]
+        before, failed = len(pictures) - len(left), 0
+        with PictureBar(len(pictures), before, quiet=not sys.stderr.isatty()) as bar:
+            for each in ask(left) if left else ():
+                file.add(to_json(each))
+                failed += not _whole(each)
+                bar.step(failed=not _whole(each))
+    there = f", {before} were there" if before else ""
+    complain(f"{out}: {len(left)} pictures asked about{there}, {failed} with a failure")
+    return not failed
 
 
-def result_to_json(result: "Result") -> dict[str, Any]:
-    """The fields of a result; a label map as base64 of its PNG, a custom result as it is."""
-    from trunkline.core.results import Custom, Segmentation
+def _in_order(ask: "Ask", pictures: Sequence[Path], *, quiet: bool) -> "Iterator[Asked[AnalyzeAnswer]]":
+    """Each once all before it are there; where the service goes away, the rest with the error that says so."""
+    from trunkline.cli.ask import Asked
+    from trunkline.cli.picture_bar import PictureBar
+    from trunkline.client import UnreachableError
 
-    if isinstance(result, Custom):
-        return dict(result.fields)
-    fields = asdict(result)
-    if isinstance(result, Segmentation):
-        for name in ("label_map_png", "confidence_map_png"):
-            fields[name] = base64.b64encode(fields[name]).decode()
-    return fields
-
-
-def _draw(asked: "list[Asked[AnalyzeAnswer]]", path: Path) -> None:
-    """Write the pictures that were answered, with labels and quantities under the name of their head."""
-    from trunkline.cli.draw import Card
-    from trunkline.cli.single import title_of, write_cards
-
-    cards = [
-        Card(
-            picture=each.image.read_bytes(),
-            title=title_of(each.image, each.answer.image_size),
-            rows=[row for outcome in each.answer.outcomes for row in _rows(outcome)],
-            footer=f"{each.answer.backbone_passes} backbone pass(es): {each.answer.timings.total_ms:.1f} ms",
-        )
-        for each in asked
-        if each.answer is not None and any(outcome.result for outcome in each.answer.outcomes)
-    ]
-    write_cards(cards, path)
+    waiting: dict[Path, Asked[AnalyzeAnswer]] = {}
+    left = deque(pictures)
+    with PictureBar(len(pictures), 0, quiet=quiet or len(pictures) < 2) as bar:
+        try:
+            for each in ask(pictures):
+                waiting[each.image] = each
+                bar.step(failed=not _whole(each))
+                while left and left[0] in waiting:
+                    yield waiting.pop(left.popleft())
+        except UnreachableError as gone:
+            yield from (waiting.get(picture) or Asked(picture, error=gone) for picture in left)
 
 
-def _rows(outcome: "HeadOutcome") -> "list[Row]":
-    from trunkline.cli.rows import rows_of
-
-    text = f"{outcome.head} {outcome.version}".rstrip()
-    if outcome.result is None:
-        return [f"{text}: {outcome.error.reason if outcome.error else 'no answer'}"]
-    return [text, *rows_of(outcome.result)]
-
-
-def _show(asked: "Asked[AnalyzeAnswer]") -> None:
-    from trunkline.cli.ask import timings_to_text
-
-    if asked.answer is None:
-        return
-    answer = asked.answer
-    width, height = answer.image_size
-    made = table("head", "version", "answer", "ms", right=("ms",))
-    for outcome in answer.outcomes:
-        text = f"{outcome.error.reason}: {outcome.error}" if outcome.error else _summary(outcome.value())
-        made.add_row(outcome.head, outcome.version, text, f"{outcome.head_ms:.1f}")
-    out = console()
-    out.print(f"{asked.image}  {width}x{height}", style="bold")
-    out.print(made)
-    out.print(f"  {answer.backbone_passes} backbone pass(es): {timings_to_text(answer.timings)}\n")
-
-
-def _summary(result: "Result") -> str:
-    """A few words on a result; --json has all of it."""
-    from trunkline.core import results
-
-    match result:
-        case results.Classification(labels):
-            return "\n".join(f"{label.label} {percent(label.score)}" for label in labels)
-        case results.Regression(values):
-            return "\n".join(f"{value.name} {measure(value.value, value.unit)}" for value in values)
-        case results.Detections(objects):
-            return "\n".join(f"{found.label.label} {percent(found.label.score)}" for found in objects) or "nothing"
-        case results.Segmentation(_, classes):
-            return "\n".join(f"{part.label} {percent(part.area)} of the picture" for part in classes)
-        case results.Embedding(space, values):
-            return f"{len(values)} values in space {space}"
-        case results.Custom(fields):
-            return "\n".join(f"{name}: {value}" for name, value in fields.items())
+def _whole(asked: "Asked[AnalyzeAnswer]") -> bool:
+    return asked.answer is not None and all(outcome.error is None for outcome in asked.answer.outcomes)

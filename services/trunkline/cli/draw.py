@@ -4,6 +4,7 @@ Sizes follow from the card, never from the picture, so that the panel can be rea
 are scaled up, large ones down.
 """
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _SHEET_BOX = (440, 330)  # of a picture on a contact sheet
 _LEAST_WIDTH = 440
 _MOST_ROWS = 24
 _LEAST_FONT, _WIDTH_PER_FONT = 18, 40
+_COLOURS = 0.55  # share of an overlay
 _GROUND = (22, 24, 29)
 # The service took the picture within its own limits; these only bound what a broken header can ask for.
 _LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 29)
@@ -26,20 +28,24 @@ _LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 29)
 
 @dataclass(frozen=True)
 class Card:
-    """An encoded picture and what to write below it: rows, of which the first 24 are drawn."""
+    """An encoded picture and what to write below it: rows, of which the first 24 are drawn.
+
+    overlay: an indexed PNG of the same size, laid over the picture in its colours.
+    """
 
     picture: bytes
     title: str
     rows: Sequence[Row]
     footer: str
+    overlay: bytes = b""
 
 
 def draw_cards(cards: Sequence[Card]) -> Image.Image:
     """One large card, or a contact sheet of several. RGB. Raises InvalidImageError for a broken picture."""
     if len(cards) == 1:
-        picture = _fit(cards[0].picture, _LONE_BOX)
+        picture = _shown(cards[0], _LONE_BOX)
         return _card(picture, cards[0], (max(picture.width, _LEAST_WIDTH), picture.height))
-    drawn = [_card(_fit(card.picture, _SHEET_BOX), card, _SHEET_BOX) for card in cards]
+    drawn = [_card(_shown(card, _SHEET_BOX), card, _SHEET_BOX) for card in cards]
     return _sheet(drawn)
 
 
@@ -56,6 +62,15 @@ def _fit(data: bytes, box: tuple[int, int]) -> Image.Image:
     size = max(1, round(encoded.width * scale)), max(1, round(encoded.height * scale))
     picture = encoded.decode(size)
     return picture.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+
+
+def _shown(card: Card, box: tuple[int, int]) -> Image.Image:
+    picture = _fit(card.picture, box)
+    if not card.overlay:
+        return picture
+    with Image.open(io.BytesIO(card.overlay)) as labels:
+        colours = labels.resize(picture.size, Image.Resampling.NEAREST).convert("RGB")
+    return Image.blend(picture, colours, _COLOURS)
 
 
 def _card(picture: Image.Image, card: Card, area: tuple[int, int]) -> Image.Image:

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from trunkline import __version__
-from trunkline.cli import analyze, backbone, catalog, classify, data, demo, jobs, models, regress, serve, train
+from trunkline.cli import (
+    analyze,
+    backbone,
+    catalog,
+    classify,
+    data,
+    demo,
+    jobs,
+    models,
+    regress,
+    segment,
+    serve,
+    train,
+)
 from trunkline.cli.output import complain
 from trunkline.core.errors import TrunklineError
 
@@ -21,6 +34,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("classify")(classify.classify)
 app.command("regress")(regress.regress)
+app.command("segment")(segment.segment)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
 app.add_typer(models.app, name="models")

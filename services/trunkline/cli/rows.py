@@ -1,19 +1,30 @@
 """The lines of a card's panel: headings, labels with bars, quantities with their unit and, for angles, a dial."""
 
+import io
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from trunkline.cli.output import measure, percent
-from trunkline.core.results import Classification, Quantity, Regression, Result, ScoredLabel
+from trunkline.core.results import Classification, Quantity, Regression, Result, ScoredLabel, Segmentation
 
 MOST_LABELS = 10
 TEXT, DIM = (240, 242, 245), (158, 166, 178)
 _TRACK, _BAR = (46, 51, 60), (70, 150, 245)
 _DEGREES = ("deg", "°", "degree", "degrees")
 
-Row = str | ScoredLabel | Quantity
+
+class Swatch(NamedTuple):
+    """A line of a legend: the colour of a class in the picture above, its name, and its share."""
+
+    colour: tuple[int, int, int]
+    text: str
+    share: float
+
+
+Row = str | ScoredLabel | Quantity | Swatch
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Point = tuple[float, float]
 
@@ -25,14 +36,26 @@ def rows_of(result: Result) -> Sequence[Row]:
             return labels[:MOST_LABELS]
         case Regression(values):
             return values
+        case Segmentation(label_map_png, classes) if label_map_png:
+            colours = palette_of(label_map_png)
+            return [Swatch(colours[part.index], part.label, part.area) for part in classes]
         case _:
             return ()
+
+
+def palette_of(label_map_png: bytes) -> list[tuple[int, int, int]]:
+    """RGB by the value of a pixel of an indexed PNG."""
+    with Image.open(io.BytesIO(label_map_png)) as picture:
+        flat = picture.getpalette() or []
+    return [(flat[at], flat[at + 1], flat[at + 2]) for at in range(0, len(flat) - 2, 3)]
 
 
 def draw_row(draw: ImageDraw.ImageDraw, row: Row, at: Point, width: float, size: int) -> None:
     """Draw a row of height 2 * size at its top left corner."""
     if isinstance(row, ScoredLabel):
         _draw_label(draw, row, at, width, size)
+    elif isinstance(row, Swatch):
+        _draw_swatch(draw, row, at, width, size)
     elif isinstance(row, Quantity):
         _draw_quantity(draw, row, at, width, size)
     else:
@@ -71,6 +94,14 @@ def _draw_quantity(draw: ImageDraw.ImageDraw, quantity: Quantity, at: Point, wid
         room = 2 * radius + 0.6 * size
     text = measure(quantity.value, quantity.unit)
     _draw_pair(draw, quantity.name, text, (x + room, y + 0.4 * size), width - room, size)
+
+
+def _draw_swatch(draw: ImageDraw.ImageDraw, swatch: Swatch, at: Point, width: float, size: int) -> None:
+    """A square of the colour before the name, the share on the right."""
+    x, y = at
+    draw.rectangle((x, y + 0.35 * size, x + 1.2 * size, y + 1.55 * size), swatch.colour, TEXT)
+    room = 1.8 * size
+    _draw_pair(draw, swatch.text, percent(swatch.share), (x + room, y + 0.4 * size), width - room, size)
 
 
 def _draw_pair(draw: ImageDraw.ImageDraw, left: str, right: str, at: Point, width: float, size: int) -> None:

@@ -40,6 +40,10 @@ def serve(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where to listen.", show_default="127.0.0.1:8500 (training: 8504)"),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to answer HTTP and JSON too.", show_default="off"),
+    ] = None,
     models: Models = None,
     backbone_address: Annotated[
         str | None,
@@ -76,6 +80,9 @@ def serve(
             case_sensitive=False, metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.", show_default="INFO"
         ),
     ] = None,
+    metrics_address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where Prometheus finds /metrics.", show_default="off")
+    ] = None,
 ) -> None:
     """Serve heads over gRPC until SIGTERM or Ctrl-C: all in one process, one service of it, or --split.
 
@@ -86,6 +93,7 @@ def serve(
 
     settings = read_settings(
         address=address,
+        http_address=http,
         models=models,
         backbone_address=backbone_address,
         head_addresses=tuple(head_address) if head_address else None,
@@ -93,6 +101,7 @@ def serve(
         training_address=training_address,
         threads=threads,
         log_level=log_level,
+        metrics_address=metrics_address,
     )
     if split:
         from trunkline.assembly.split import run_split
@@ -100,8 +109,9 @@ def serve(
         asyncio.run(run_split(settings))
     else:
         from trunkline.assembly.run import run_role
+        from trunkline.serving.loop import run_loop
 
-        asyncio.run(run_role(role, settings, task=task))
+        run_loop(run_role(role, settings, task=task))
 
 
 def _check_use(role: Role | None, task: str | None, split: bool) -> None:

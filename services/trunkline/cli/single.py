@@ -1,4 +1,4 @@
-"""One head about each of several pictures: what `classify` and `regress` share."""
+"""One head about each of several pictures: what `classify`, `regress` and `segment` share."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from trunkline.cli.ask import Asked, ask_each, complain_about, error_to_json, timings_to_json, timings_to_text
 from trunkline.cli.output import complain, console, print_documents
 from trunkline.client import SingleAnswer
-from trunkline.core.results import Result
+from trunkline.core.results import Result, Segmentation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -85,6 +85,12 @@ def write_cards(cards: "Sequence[Card]", path: Path) -> None:
     save_picture(draw_cards(cards), path)
 
 
+def overlay_of(results: Iterable[Result | None]) -> bytes:
+    """The first label map among them, to be laid over the picture; b"" where there is none."""
+    maps = (each.label_map_png for each in results if isinstance(each, Segmentation))
+    return next((png for png in maps if png), b"")
+
+
 def title_of(image: Path, size: tuple[int, int]) -> str:
     return f"{image.name}  ({size[0]} x {size[1]})"
 
@@ -100,6 +106,7 @@ def _card(image: Path, answer: SingleAnswer[R]) -> "Card":
         title=title_of(image, answer.image_size),
         rows=rows_of(answer.result),
         footer=f"{answer.head} {answer.version}: {times.total_ms:.1f} ms ({stages})",
+        overlay=overlay_of([answer.result]),
     )
 
 

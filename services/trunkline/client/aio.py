@@ -1,7 +1,8 @@
 """The client for asyncio: the methods of Client, awaited."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -10,11 +11,20 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
 from trunkline.client import messages
-from trunkline.client.answers import AnalyzeAnswer, ClassifyAnswer, RegressAnswer, ServedHead
+from trunkline.client.answers import (
+    AnalyzeAnswer,
+    ClassifyAnswer,
+    PictureAnswer,
+    RegressAnswer,
+    SegmentAnswer,
+    ServedHead,
+)
 from trunkline.client.connection import DEFAULT_TARGET, options_for
-from trunkline.client.encode import ImageLike, encode_image
+from trunkline.client.conversation import IN_FLIGHT, PATIENCE_S, Conversation, OnOutcome
+from trunkline.client.encode import ImageLike
 from trunkline.client.errors import from_rpc_error
 from trunkline.client.readiness import PAUSE_S, Readiness
+from trunkline.client.stream_aio import AsyncStream, Pictures, encoded
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -48,20 +58,48 @@ class AsyncClient:
         self, image: ImageLike, head: str | None = None, top_k: int | None = None, timeout_s: float = 30.0
     ) -> ClassifyAnswer:
         """The `top_k` (5 by default) most probable classes, best first; see Client.classify."""
-        request = messages.classify_request(await _encoded(image), head, top_k)
+        request = messages.classify_request(await encoded(image), head, top_k)
         return messages.classify_answer(await self._call(self._vision.Classify, request, timeout_s))
 
     async def regress(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> RegressAnswer:
         """One estimate with its unit for each target of a regression head; see Client.regress."""
-        request = messages.regress_request(await _encoded(image), head)
+        request = messages.regress_request(await encoded(image), head)
         return messages.regress_answer(await self._call(self._vision.Regress, request, timeout_s))
+
+    async def segment(
+        self,
+        image: ImageLike,
+        head: str | None = None,
+        masks: messages.MaskFormat = "png",
+        confidence_map: bool = False,
+        timeout_s: float = 30.0,
+    ) -> SegmentAnswer:
+        """A class for every pixel, in the size of the upright picture; see Client.segment."""
+        request = messages.segment_request(await encoded(image), head, masks, confidence_map)
+        return messages.segment_answer(await self._call(self._vision.Segment, request, timeout_s))
 
     async def analyze(
         self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0
     ) -> AnalyzeAnswer:
         """Ask several heads about one picture; see Client.analyze."""
-        request = messages.analyze_request(await _encoded(image), heads)
+        request = messages.analyze_request(await encoded(image), heads)
         return messages.analyze_answer(await self._call(self._vision.Analyze, request, timeout_s))
+
+    async def analyze_stream(
+        self,
+        images: Pictures,
+        heads: Sequence[messages.HeadLike],
+        *,
+        timeout_s: float = 30.0,
+        in_flight: int = IN_FLIGHT,
+        patience_s: float = PATIENCE_S,
+        on_outcome: OnOutcome | None = None,
+    ) -> AsyncIterator[PictureAnswer]:
+        """Ask several heads about many pictures, from any iterable or async iterable; see Client.analyze_stream."""
+        stream = AsyncStream(self.target, self._vision.AnalyzeStream, Conversation(heads, timeout_s), in_flight)
+        async with contextlib.aclosing(stream.answers(images, patience_s, on_outcome)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def list_heads(self, task: str | None = None, timeout_s: float = 30.0) -> list[ServedHead]:
         """All heads that are served, or those of one task, in order of name. `timeout_s` is for each page."""
@@ -101,8 +139,3 @@ class AsyncClient:
             return await method(request, timeout=timeout_s)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.target, timeout_s) from error
-
-
-async def _encoded(image: ImageLike) -> bytes:
-    """encode_image beside the event loop, which reading files and making PNGs would hold up."""
-    return encode_image(image) if isinstance(image, bytes) else await asyncio.to_thread(encode_image, image)

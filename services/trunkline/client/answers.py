@@ -1,11 +1,11 @@
 """What a client gets back: frozen values. Results themselves are those of trunkline.core.results."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from trunkline.client.errors import ServiceError
-from trunkline.core.results import Classification, Regression, Result
+from trunkline.core.results import Classification, Regression, Result, Segmentation
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -47,21 +47,39 @@ class RegressAnswer(SingleAnswer[Regression]):
     """The estimates for one picture, each with its unit, in the order of the head's targets."""
 
 
+class SegmentAnswer(SingleAnswer[Segmentation]):
+    """A class for every pixel of one picture."""
+
+
 @dataclass(frozen=True)
 class HeadOutcome:
-    """What became of one head's question: just one of `result` and `error` is set."""
+    """What became of one head's question: just one of `result` and `error` is set.
+
+    `head_ms` is the time in the head, `queue_ms` the part of it that was spent waiting.
+    """
 
     head: str
     version: str
     result: Result | None
     error: ServiceError | None
     head_ms: float
+    queue_ms: float = 0.0
 
     def value(self) -> Result:
         """The result. Raises the head's ServiceError where there is none."""
         if self.result is None:
             raise self.error or ServiceError("INTERNAL", "INTERNAL", f"head {self.head!r} gave no result")
         return self.result
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What was made for one preprocessing spec, in milliseconds; no backbone where `backbone_ms` is 0."""
+
+    preprocess_fingerprint: str
+    queue_ms: float
+    decode_ms: float
+    backbone_ms: float
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,7 @@ class AnalyzeAnswer:
     image_size: ImageSize
     timings: Timings
     backbone_passes: int
+    passes: tuple[Pass, ...] = ()
 
     def __getitem__(self, head: str) -> HeadOutcome:
         """The outcome of the head of this name. Raises KeyError where it was not asked."""
@@ -79,6 +98,24 @@ class AnalyzeAnswer:
             if outcome.head == head:
                 return outcome
         raise KeyError(head)
+
+
+@dataclass(frozen=True)
+class PictureAnswer:
+    """The end of one picture of a stream: just one of `answer` and `error` is set.
+
+    `key` is what the caller named the picture, or its number in the stream, from 0.
+    """
+
+    key: Hashable
+    answer: AnalyzeAnswer | None = None
+    error: ServiceError | None = None
+
+    def value(self) -> AnalyzeAnswer:
+        """The answer. Raises the picture's ServiceError where there is none."""
+        if self.answer is None:
+            raise self.error or ServiceError("INTERNAL", "INTERNAL", f"picture {self.key!r} has no answer")
+        return self.answer
 
 
 @dataclass(frozen=True)

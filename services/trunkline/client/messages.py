@@ -1,7 +1,7 @@
 """Requests from plain values, and answers back: pure functions that both clients share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
@@ -10,23 +10,30 @@ from trunkline.client.answers import (
     ClassifyAnswer,
     HeadOutcome,
     ImageSize,
+    Pass,
     RegressAnswer,
+    SegmentAnswer,
     ServedHead,
     Timings,
 )
 from trunkline.client.errors import ServiceError, from_head_error
-from trunkline.core.results import Classification, Regression, Result
+from trunkline.core.results import Classification, Regression, Result, Segmentation
 from trunkline.serving import wire
 
 R = TypeVar("R", bound=Result)
+MaskFormat = Literal["png", "rle", "both"]
 
 
 class HeadAsk(NamedTuple):
-    """One head to ask, with the parameters of its task. A required one that fails fails the call."""
+    """One head to ask, with the parameters of its task. A required one that fails fails the call.
+
+    `budget_s` is its own time, in seconds since the call began; a head that takes longer fails alone.
+    """
 
     head: str
     params: Mapping[str, Any] = {}
     required: bool = False
+    budget_s: float | None = None
 
 
 HeadLike = str | HeadAsk | tuple[str, Mapping[str, Any]]
@@ -40,12 +47,36 @@ def regress_request(image: bytes, head: str | None) -> pb.RegressRequest:
     return pb.RegressRequest(image=image_pb2.Image(data=image), head=head or "")
 
 
+def segment_request(image: bytes, head: str | None, masks: MaskFormat, confidence_map: bool) -> pb.SegmentRequest:
+    """Raises ValueError for a format that does not exist."""
+    return pb.SegmentRequest(
+        image=image_pb2.Image(data=image),
+        head=head or "",
+        format=pb.MaskFormat.Value(f"MASK_FORMAT_{masks.upper()}"),
+        confidence_map=confidence_map,
+    )
+
+
 def analyze_request(image: bytes, heads: Sequence[HeadLike]) -> pb.AnalyzeRequest:
+    """Raises as head_requests does."""
+    return pb.AnalyzeRequest(image=image_pb2.Image(data=image), heads=head_requests(heads))
+
+
+def head_requests(heads: Sequence[HeadLike]) -> list[pb.HeadRequest]:
     """Raises TypeError for a single string, InvalidRequestError for parameters that JSON does not have."""
     if isinstance(heads, str):
         raise TypeError(f"heads is a list of names: write [{heads!r}]")
     asks = [HeadAsk(head) if isinstance(head, str) else HeadAsk(*head) for head in heads]
-    return pb.AnalyzeRequest(image=image_pb2.Image(data=image), heads=map(_ask_to_pb, asks))
+    return list(map(_ask_to_pb, asks))
+
+
+def stream_request(
+    picture: str, image: bytes, heads: Sequence[pb.HeadRequest], timeout_s: float
+) -> pb.AnalyzeStreamRequest:
+    """`picture` is its id on the wire. Raises InvalidRequestError for a time that is none."""
+    return pb.AnalyzeStreamRequest(
+        id=picture, image=image_pb2.Image(data=image), heads=heads, budget=wire.seconds_to_pb(timeout_s)
+    )
 
 
 def list_request(task: str | None, token: str) -> pb.ListHeadsRequest:
@@ -66,12 +97,28 @@ def regress_answer(response: pb.RegressResponse) -> RegressAnswer:
     return RegressAnswer(*_answer(response, Regression))
 
 
+def segment_answer(response: pb.SegmentResponse) -> SegmentAnswer:
+    """Raises ServiceError where the head gave no segmentation."""
+    return SegmentAnswer(*_answer(response, Segmentation))
+
+
 def analyze_answer(response: pb.AnalyzeResponse) -> AnalyzeAnswer:
     return AnalyzeAnswer(
-        outcomes=tuple(map(_outcome, response.outcomes)),
+        outcomes=tuple(map(head_outcome, response.outcomes)),
         image_size=_size(response.image_size),
         timings=_timings(response.timings),
         backbone_passes=response.backbone_passes,
+        passes=tuple(map(_pass, response.passes)),
+    )
+
+
+def picture_answer(outcomes: Sequence[HeadOutcome], done: pb.PictureDone) -> AnalyzeAnswer:
+    return AnalyzeAnswer(
+        outcomes=tuple(outcomes),
+        image_size=_size(done.image_size),
+        timings=_timings(done.timings),
+        backbone_passes=done.backbone_passes,
+        passes=tuple(map(_pass, done.passes)),
     )
 
 
@@ -99,13 +146,14 @@ def served_head(head: pb.Head) -> ServedHead:
 
 def _ask_to_pb(ask: HeadAsk) -> pb.HeadRequest:
     params = wire.params_to_pb(ask.params) if ask.params else None
-    return pb.HeadRequest(head=ask.head, params=params, required=ask.required)
+    budget = None if ask.budget_s is None else wire.seconds_to_pb(ask.budget_s)
+    return pb.HeadRequest(head=ask.head, params=params, required=ask.required, budget=budget)
 
 
 def _answer(
-    response: pb.ClassifyResponse | pb.RegressResponse, wanted: type[R]
+    response: pb.ClassifyResponse | pb.RegressResponse | pb.SegmentResponse, wanted: type[R]
 ) -> tuple[str, str, R, ImageSize, Timings]:
-    outcome = _outcome(response.outcome)
+    outcome = head_outcome(response.outcome)
     result = outcome.value()
     if not isinstance(result, wanted):
         text = f"head {outcome.head!r} answered with no {wanted.__name__.lower()}"
@@ -113,16 +161,21 @@ def _answer(
     return outcome.head, outcome.version, result, _size(response.image_size), _timings(response.timings)
 
 
-def _outcome(outcome: pb.HeadOutcome) -> HeadOutcome:
+def head_outcome(outcome: pb.HeadOutcome) -> HeadOutcome:
+    """A result that is not known here is an error."""
     result, error = wire.get_result(outcome), None
     if result is None:
         error = from_head_error(outcome.error) if outcome.HasField("error") else _unknown_result(outcome.head)
-    return HeadOutcome(outcome.head, outcome.model_version, result, error, outcome.head_ms)
+    return HeadOutcome(outcome.head, outcome.model_version, result, error, outcome.head_ms, outcome.queue_ms)
 
 
 def _unknown_result(head: str) -> ServiceError:
     text = f"head {head!r} answered with a result that this client does not know: update trunkline here"
     return ServiceError("UNIMPLEMENTED", "UNKNOWN_RESULT", text)
+
+
+def _pass(made: pb.Pass) -> Pass:
+    return Pass(made.preprocess_fingerprint, made.queue_ms, made.decode_ms, made.backbone_ms)
 
 
 def _size(size: image_pb2.ImageSize) -> ImageSize:

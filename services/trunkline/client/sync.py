@@ -1,7 +1,7 @@
 """The client for plain code."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -10,11 +10,20 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
 from trunkline.client import messages
-from trunkline.client.answers import AnalyzeAnswer, ClassifyAnswer, RegressAnswer, ServedHead
+from trunkline.client.answers import (
+    AnalyzeAnswer,
+    ClassifyAnswer,
+    PictureAnswer,
+    RegressAnswer,
+    SegmentAnswer,
+    ServedHead,
+)
 from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.conversation import IN_FLIGHT, PATIENCE_S, Conversation, OnOutcome, PictureLike
 from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import from_rpc_error
 from trunkline.client.readiness import PAUSE_S, Readiness
+from trunkline.client.stream_sync import Stream
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -65,13 +74,51 @@ class Client:
         request = messages.regress_request(encode_image(image), head)
         return messages.regress_answer(self._call(self._vision.Regress, request, timeout_s))
 
+    def segment(
+        self,
+        image: ImageLike,
+        head: str | None = None,
+        masks: messages.MaskFormat = "png",
+        confidence_map: bool = False,
+        timeout_s: float = 30.0,
+    ) -> SegmentAnswer:
+        """A class for every pixel, in the size of the upright picture.
+
+        masks: "png" for a label map, "rle" for run lengths of each class, or "both". confidence_map: the probability
+        of each pixel's class as a gray PNG. `image` and `head` are as for classify. Raises as encode_image does, too.
+        """
+        request = messages.segment_request(encode_image(image), head, masks, confidence_map)
+        return messages.segment_answer(self._call(self._vision.Segment, request, timeout_s))
+
     def analyze(self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0) -> AnalyzeAnswer:
         """Ask several heads about one picture. A head is its name, (name, parameters) or a HeadAsk.
 
-        A head that fails has its error in its outcome, unless it was required. Raises as encode_image does.
+        A head that fails, or takes longer than its budget, has its error in its outcome, unless it was required.
+        Raises as encode_image does.
         """
         request = messages.analyze_request(encode_image(image), heads)
         return messages.analyze_answer(self._call(self._vision.Analyze, request, timeout_s))
+
+    def analyze_stream(
+        self,
+        images: Iterable[PictureLike],
+        heads: Sequence[messages.HeadLike],
+        *,
+        timeout_s: float = 30.0,
+        in_flight: int = IN_FLIGHT,
+        patience_s: float = PATIENCE_S,
+        on_outcome: OnOutcome | None = None,
+    ) -> Iterator[PictureAnswer]:
+        """Ask several heads about many pictures: one answer for each, in the order in which they are ready.
+
+        An image is what classify takes, or (key, image) with a key for its answer instead of its number. At most
+        `in_flight` are taken from `images` and not handed back yet. `timeout_s` is for each picture;
+        `on_outcome(key, outcome)` is told of each head before its picture is complete. A picture that fails, or
+        that cannot be read, has its error in its answer. Where the service restarts, it goes on by itself, and raises
+        UnreachableError where that is away for `patience_s`, or is not there at first.
+        """
+        stream = Stream(self.target, self._vision.AnalyzeStream, Conversation(heads, timeout_s), in_flight)
+        yield from stream.answers(images, patience_s, on_outcome)
 
     def list_heads(self, task: str | None = None, timeout_s: float = 30.0) -> list[ServedHead]:
         """All heads that are served, or those of one task, in order of name. `timeout_s` is for each page."""

@@ -11,7 +11,8 @@ from trunkline.api.training.v1 import training_service_pb2 as pb
 from trunkline.api.training.v1.training_service_pb2_grpc import TrainingServiceStub
 from trunkline.client.answers import Evaluation
 from trunkline.client.connection import DEFAULT_TARGET, options_for
-from trunkline.client.training_calls import PAUSE_S, Patience, create_request, evaluation, explained
+from trunkline.client.patience import PAUSE_S, Patience
+from trunkline.client.training_calls import create_request, evaluation, explained
 from trunkline.core.jobs import Job, JobEvent, JobState
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.wire_training import event_from_pb, job_from_pb, state_to_pb
@@ -74,7 +75,7 @@ class TrainingClient:
 
         Goes on by itself where the service restarts, and raises UnreachableError where it is away for `patience_s`.
         """
-        patience = Patience(self.target, patience_s)
+        patience = Patience(self.target, patience_s, explained)
         while True:
             patience.calls()
             stream = self._training.WatchTrainingJob(pb.WatchTrainingJobRequest(job=job, after_sequence=after))

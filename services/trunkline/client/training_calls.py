@@ -1,7 +1,6 @@
-"""What both clients of the training service share: requests, answers, errors, and how long a watch is patient."""
+"""What both clients of the training service share: requests, answers, errors."""
 
 import secrets
-import time
 
 import grpc
 
@@ -10,37 +9,6 @@ from trunkline.client.answers import Evaluation
 from trunkline.client.errors import ServiceError, from_rpc_error
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.wire_training import request_to_pb
-
-PAUSE_S = 0.5
-_STOOD_S = 5.0
-
-
-class Patience:
-    """Decides whether a watch that broke off is tried again: for `limit_s` seconds without a sign of the service."""
-
-    def __init__(self, target: str, limit_s: float) -> None:
-        self._target = target
-        self._limit_s = limit_s
-        self._away_since: float | None = None
-        self._called_at = time.monotonic()
-
-    def calls(self) -> None:
-        """A stream is asked for."""
-        self._called_at = time.monotonic()
-
-    def heard(self) -> None:
-        """The service has sent something."""
-        self._away_since = None
-
-    def broke(self, error: grpc.RpcError) -> None:
-        """The stream broke off. Raises ServiceError where it makes no sense to try again."""
-        now = time.monotonic()
-        # A quiet stream that stood for a while shows that the service was there.
-        if self._away_since is None or now - self._called_at > _STOOD_S:
-            self._away_since = now
-        found = explained(error, self._target, self._limit_s)
-        if found.code != "UNAVAILABLE" or now - self._away_since >= self._limit_s:
-            raise found from error
 
 
 def create_request(request: TrainRequest, request_id: str) -> pb.CreateTrainingJobRequest:

@@ -12,8 +12,10 @@ TrunklineError
 ├── GateFailedError           a version is not good enough to become the default
 ├── StorageError              the model folder cannot be written
 ├── ConfigurationError        settings with which nothing can start
+├── UnsupportedError          a call of a protocol that has no meaning here
 ├── QueueFullError            too much work is waiting
 ├── ServiceUnavailableError   a service that is needed does not answer
+│   └── FeaturesGoneError     features in shared memory that cannot be read, or no longer
 └── DeadlineError             the time of the request is over
 
 The core knows no transport: serving maps these to gRPC codes in one table.
@@ -98,6 +100,10 @@ class ConfigurationError(TrunklineError):
     reason = "CONFIGURATION"
 
 
+class UnsupportedError(TrunklineError):
+    reason = "UNSUPPORTED"
+
+
 class QueueFullError(TrunklineError):
     """`retry_after_s` is when a new try makes sense, in seconds."""
 
@@ -110,6 +116,10 @@ class QueueFullError(TrunklineError):
 
 class ServiceUnavailableError(TrunklineError):
     reason = "UNAVAILABLE"
+
+
+class FeaturesGoneError(ServiceUnavailableError):
+    reason = "FEATURES_GONE"
 
 
 class DeadlineError(TrunklineError):

@@ -6,7 +6,7 @@ which is why all-in-one and split give the same answers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,29 @@ from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 
 IMAGE = "image"  # the feature that is the preprocessed pixels themselves, uint8 (1, H, W, C)
+
+
+class Held(Protocol):
+    """Memory outside of this process that is kept until it is released, or nothing refers to this any more."""
+
+    def release(self) -> None:
+        """More than once does no harm."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteFeature:
+    """A feature whose numbers are in another process: the gateway hands it on as it came and cannot look inside.
+
+    `message` is what `serving.wire` made of it, and nobody else reads it. Where the numbers are in shared memory,
+    `held` keeps them there, as one for all features of a pass.
+    """
+
+    message: bytes
+    held: Held | None = None
+
+
+Feature: TypeAlias = np.ndarray | RemoteFeature
 
 
 @dataclass(frozen=True)
@@ -29,23 +52,56 @@ class BackboneInfo:
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """An encoded picture, how to preprocess it, and the names of the features wanted."""
+    """An encoded picture, how to preprocess it, and the names of the features wanted.
+
+    Where it is not `required`, only heads wait for it that their call can do without: under pressure it goes first.
+    `arenas` are those that every head of this pass can read; features may then be left in one of them.
+    """
 
     image: bytes
     spec: PreprocessSpec
     features: tuple[str, ...]
+    required: bool = True
+    arenas: frozenset[str] = frozenset()
+
+
+@runtime_checkable
+class Selectable(Protocol):
+    """Arrays that can stay where they are, on a device, when some of them are passed on."""
+
+    def select(self, names: Sequence[str]) -> "Mapping[str, Feature]":
+        """Those of these names. Raises KeyError."""
+        ...
+
+
+def select(arrays: "Mapping[str, Feature]", names: Sequence[str]) -> "Mapping[str, Feature]":
+    """The arrays of these names, nothing copied. Raises KeyError."""
+    return arrays.select(names) if isinstance(arrays, Selectable) else {name: arrays[name] for name in names}
 
 
 @dataclass(frozen=True)
 class Features:
-    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds)."""
+    """Arrays by name, each with a batch axis of 1, and where the time went (milliseconds).
 
-    arrays: Mapping[str, np.ndarray]
+    `cached` ones cost this request no decode and no pass: they were kept, or come from a pass that another request
+    had begun. Their arrays are shared, so read-only.
+    The arrays are numpy's where the backbone is in this process, or on a device until they are read (see `select`);
+    RemoteFeatures where it is not.
+    """
+
+    arrays: Mapping[str, Feature]
     frame: Frame
     backbone_digest: str
     queue_ms: float
     decode_ms: float
     backbone_ms: float
+    cached: bool = False
+    held: Held | None = None
+
+    def release(self) -> None:
+        """Nobody needs these any more. Not left to the garbage alone: an error that is raised keeps much alive."""
+        if self.held is not None:
+            self.held.release()
 
 
 @dataclass(frozen=True)
@@ -87,23 +143,39 @@ class HeadInfo:
 
 @dataclass(frozen=True)
 class HeadQuestion:
-    """The features of one picture for one version of a head (the default where it is empty), with parameters."""
+    """The features of one picture for one version of a head (the default where it is empty), with parameters.
+
+    Where it is not `required`, its call can do without the answer: under pressure it goes first.
+    """
 
     head: str
-    features: Mapping[str, np.ndarray]
+    features: Mapping[str, Feature]
     frame: Frame
     backbone_digest: str
     params: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
+    required: bool = True
 
 
 @dataclass(frozen=True)
 class HeadAnswer:
-    """A result, the version that gave it, and its time in the head, waiting and running (milliseconds)."""
+    """A result, the version that gave it, and its time in the head, waiting and running (milliseconds).
+
+    `queue_ms` is the part of it that was spent waiting.
+    """
 
     result: Result
     version: str
     head_ms: float
+    queue_ms: float = 0.0
+
+
+def local_arrays(features: Mapping[str, Feature]) -> Mapping[str, np.ndarray]:
+    """The same features, for the process that made or received them: no RemoteFeature is among them there.
+
+    They are not looked at, which could cost a copy where they are not in this process's own memory.
+    """
+    return cast("Mapping[str, np.ndarray]", features)
 
 
 class FeatureSource(Protocol):
@@ -120,6 +192,11 @@ class FeatureSource(Protocol):
 
 class HeadRunner(Protocol):
     """A process with heads, this one or another."""
+
+    @property
+    def arenas(self) -> frozenset[str]:
+        """Ids of the arenas of shared features that it can read, as far as is known; none in the same process."""
+        ...
 
     async def describe(self) -> Sequence[HeadInfo]:
         """The default version of each head. Raises ServiceUnavailableError where it does not answer."""

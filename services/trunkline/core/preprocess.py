@@ -18,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.images import Area, EncodedImage
+from trunkline.core.resize import IS_SIMD, resize
 
 STRIDE = 32  # the largest stride of a backbone: sizes are multiples of it, so that every feature fits exactly
-_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+# What pixels depend on beside the picture and the spec, for keys of what is stored: it changes no head's spec.
+PIXELS_VERSION = "2-simd" if IS_SIMD else "1"
 _PAD_VALUE = 127
 # A JPEG is decoded at a reduced scale of at least this many times the size it is then resized to: the resize
 # filter keeps its antialiasing, and top-1 answers stay what they are with a full decode.
@@ -131,9 +133,8 @@ def _frame(width: int, height: int, spec: PreprocessSpec) -> Frame:
 
 
 def _place(picture: Image.Image, area: Area, frame: Frame, spec: PreprocessSpec) -> Image.Image:
-    resample = _FILTERS[spec.interpolation]
     if spec.resize == "pad":
-        return _padded(picture.resize(_inner_size(frame), resample, box=area), frame, spec)
+        return _padded(resize(picture, _inner_size(frame), spec.interpolation, area), frame, spec)
     # A reduced decode has fewer pixels than the caller's picture; the box is given in its pixels.
     left, top, right, bottom = area
     fx, fy = (right - left) / frame.image_width, (bottom - top) / frame.image_height
@@ -143,7 +144,7 @@ def _place(picture: Image.Image, area: Area, frame: Frame, spec: PreprocessSpec)
         min(right, left + (frame.x_offset + spec.width * frame.x_scale) * fx),
         min(bottom, top + (frame.y_offset + spec.height * frame.y_scale) * fy),
     )
-    return picture.resize((spec.width, spec.height), resample, box=box)
+    return resize(picture, (spec.width, spec.height), spec.interpolation, box)
 
 
 def _inner_size(frame: Frame) -> tuple[int, int]:

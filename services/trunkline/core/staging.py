@@ -49,11 +49,9 @@ def held(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def sweep_staging(models: Path, min_age_s: float = _NEW_S) -> list[Path]:
+def sweep_staging(models: Path, min_age_s: float = _NEW_S, prefix: str = STAGING_PREFIX) -> list[Path]:
     """Remove the staging folders in a model folder that no process holds any more. Returns them."""
-    return [
-        folder for folder in models.glob(f"{STAGING_PREFIX}*") if _abandoned(folder, min_age_s) and _remove(folder)
-    ]
+    return [folder for folder in models.glob(f"{prefix}*") if _abandoned(folder, min_age_s) and _remove(folder)]
 
 
 def _abandoned(folder: Path, min_age_s: float) -> bool:

@@ -1,16 +1,20 @@
 """The ports over gRPC: a backbone and heads in other processes."""
 
+from typing import Any
+
 import grpc
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import BackboneServiceStub
 from trunkline.api.inference.v1.head_service_pb2_grpc import HeadServiceStub
-from trunkline.core.errors import ServiceUnavailableError
+from trunkline.core.errors import FeaturesGoneError, ServiceUnavailableError
 from trunkline.core.exchange import BackboneInfo, FeatureRequest, Features, HeadAnswer, HeadInfo, HeadQuestion
+from trunkline.gateway.blocks import Blocks
 from trunkline.serving import wire
 from trunkline.serving.status import from_rpc_error
 
 _DESCRIBE_TIMEOUT_S = 2.0
+_PREDICT = f"/{head_service_pb2.DESCRIPTOR.services_by_name['HeadService'].full_name}/Predict"
 
 
 class RemoteBackbone:
@@ -18,6 +22,7 @@ class RemoteBackbone:
 
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
         self._stub = BackboneServiceStub(channel)
+        self._blocks = Blocks()
         self._name = f"the backbone service at {address}"
 
     async def describe(self) -> BackboneInfo:
@@ -31,19 +36,27 @@ class RemoteBackbone:
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         message = backbone_service_pb2.ExtractFeaturesRequest(
-            image=request.image, preprocess=wire.spec_to_pb(request.spec), features=request.features
+            image=request.image,
+            preprocess=wire.spec_to_pb(request.spec),
+            features=request.features,
+            optional=not request.required,
+            arenas=request.arenas,
+            released=self._blocks.take_released(),
         )
         try:
             found = await self._stub.ExtractFeatures(message, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._name) from error
+        held = self._blocks.hold(found.features.values())
         return Features(
-            arrays=wire.tensors_from_pb(found.features),
+            arrays={name: wire.remote_feature(name, tensor, held) for name, tensor in found.features.items()},
             frame=wire.frame_from_pb(found.frame),
             backbone_digest=found.backbone_digest,
             queue_ms=found.queue_ms,
             decode_ms=found.decode_ms,
             backbone_ms=found.backbone_ms,
+            cached=found.cached,
+            held=held,
         )
 
 
@@ -52,7 +65,17 @@ class RemoteHeads:
 
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
         self._stub = HeadServiceStub(channel)
+        # Its requests are put together as bytes, so that features pass through unread.
+        self._predict: Any = channel.unary_unary(
+            _PREDICT, response_deserializer=head_service_pb2.PredictResponse.FromString
+        )
         self._name = f"the head service at {address}"
+        self._arenas: frozenset[str] = frozenset()
+        self._unreadable: set[str] = set()
+
+    @property
+    def arenas(self) -> frozenset[str]:
+        return self._arenas - self._unreadable
 
     async def describe(self) -> list[HeadInfo]:
         try:
@@ -61,22 +84,30 @@ class RemoteHeads:
             )
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._name) from error
+        self._arenas = frozenset(served.arenas)
         return list(map(wire.served_head_from_pb, served.heads))
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         message = head_service_pb2.PredictRequest(
             head=question.head,
-            features=wire.tensors_to_pb(question.features),
             frame=wire.frame_to_pb(question.frame),
             backbone_digest=question.backbone_digest,
             params=wire.params_to_pb(question.params) if question.params else None,
             version=question.version,
+            optional=not question.required,
         )
         try:
-            outcome = (await self._stub.Predict(message, timeout=timeout_s)).outcome
+            answer = await self._predict(wire.predict_request(message, question.features), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self._name) from error
+            raise self._noted(from_rpc_error(error, self._name)) from error
+        outcome = answer.outcome
         result = wire.get_result(outcome)
         if result is None:
             raise ServiceUnavailableError(f"{self._name} gave no result: its version is newer than this gateway's")
-        return HeadAnswer(result, outcome.model_version, outcome.head_ms)
+        return HeadAnswer(result, outcome.model_version, outcome.head_ms, outcome.queue_ms)
+
+    def _noted(self, error: Exception) -> Exception:
+        """Of several processes behind one address, some may not have the arena that the one we asked has."""
+        if isinstance(error, FeaturesGoneError) and "arena" in error.metadata:
+            self._unreadable.add(error.metadata["arena"])
+        return error

@@ -1,5 +1,7 @@
 """VisionService: convert, call, convert."""
 
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Any, TypeAlias
 
 import grpc
@@ -7,21 +9,25 @@ import grpc
 from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
-from trunkline.core.errors import InvalidRequestError
+from trunkline.core.errors import InvalidRequestError, TrunklineError
 from trunkline.gateway.analyzer import Analysis, Analyzer, Ask, Outcome
+from trunkline.gateway.answers import Pass
 from trunkline.gateway.directory import Directory
+from trunkline.gateway.streams import Streams
 from trunkline.serving import wire
 from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_log = logging.getLogger(__name__)
 
 
 class VisionServicer(pb_grpc.VisionServiceServicer):
-    def __init__(self, analyzer: Analyzer, directory: Directory, default_timeout_s: float) -> None:
+    def __init__(self, analyzer: Analyzer, directory: Directory, streams: Streams, default_timeout_s: float) -> None:
         self._analyzer = analyzer
         self._directory = directory
+        self._streams = streams
         self._default_timeout_s = default_timeout_s
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
@@ -45,15 +51,49 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
             timings=_timings_to_pb(done),
         )
 
+    async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
+        params = {"format": _mask_format(request.format), "confidence_map": request.confidence_map}
+        done = await self._analyzer.ask_one(
+            request.image.data, "segmentation", request.head, params, self._timeout_s(context)
+        )
+        return pb.SegmentResponse(
+            outcome=_outcome_to_pb(done.outcomes[0]),
+            image_size=_size_to_pb(done),
+            timings=_timings_to_pb(done),
+        )
+
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
-        asks = [Ask(ask.head, wire.params_from_pb(ask.params), ask.required) for ask in request.heads]
+        asks = _asks_from_pb(request.heads)
         done = await self._analyzer.analyze(request.image.data, asks, self._timeout_s(context))
         return pb.AnalyzeResponse(
             outcomes=map(_outcome_to_pb, done.outcomes),
             image_size=_size_to_pb(done),
             timings=_timings_to_pb(done),
             backbone_passes=done.passes,
+            passes=map(_pass_to_pb, done.each_pass),
         )
+
+    async def AnalyzeStream(
+        self, request_iterator: AsyncIterable[pb.AnalyzeStreamRequest], context: Context
+    ) -> AsyncIterator[pb.AnalyzeStreamResponse]:
+        async for response in self._streams.answer(request_iterator, self._answer_picture):
+            yield response
+
+    async def _answer_picture(
+        self, request: pb.AnalyzeStreamRequest, send: Callable[[pb.AnalyzeStreamResponse], None]
+    ) -> None:
+        def tell(outcome: Outcome) -> None:
+            send(pb.AnalyzeStreamResponse(id=request.id, outcome=_outcome_to_pb(outcome)))
+
+        try:
+            asks, timeout_s = _asks_from_pb(request.heads), self._picture_timeout_s(request)
+            done = await self._analyzer.analyze(request.image.data, asks, timeout_s, tell)
+        except Exception as error:  # one bad picture costs its own answer, never the stream
+            if not isinstance(error, TrunklineError):
+                _log.error("bug in a picture of a stream", exc_info=error)
+            send(pb.AnalyzeStreamResponse(id=request.id, error=to_head_error(error)))
+        else:
+            send(pb.AnalyzeStreamResponse(id=request.id, done=_done_to_pb(done)))
 
     async def ListHeads(self, request: pb.ListHeadsRequest, context: Context) -> pb.ListHeadsResponse:
         heads = [head for head in self._directory.heads() if request.task in ("", head.task)]
@@ -69,11 +109,41 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         left_s = context.time_remaining()
         return self._default_timeout_s if left_s is None else left_s
 
+    def _picture_timeout_s(self, request: pb.AnalyzeStreamRequest) -> float:
+        if not request.HasField("budget"):
+            return self._default_timeout_s
+        budget_s = wire.seconds_from_pb(request.budget)
+        if not budget_s > 0:
+            raise InvalidRequestError(f"the budget of the picture is {budget_s:g} s: give one above 0")
+        return budget_s
+
+
+def _mask_format(value: "pb.MaskFormat.ValueType") -> str:
+    """Raises InvalidRequestError for a number that is no format."""
+    if value == pb.MASK_FORMAT_UNSPECIFIED:
+        return "png"
+    if value not in pb.MaskFormat.values():
+        raise InvalidRequestError(f"{value} is no MaskFormat")
+    return pb.MaskFormat.Name(value).removeprefix("MASK_FORMAT_").lower()
+
+
+def _asks_from_pb(heads: Iterable[pb.HeadRequest]) -> list[Ask]:
+    return [
+        Ask(
+            head=ask.head,
+            params=wire.params_from_pb(ask.params),
+            required=ask.required,
+            budget_s=wire.seconds_from_pb(ask.budget) if ask.HasField("budget") else None,
+        )
+        for ask in heads
+    ]
+
 
 def _outcome_to_pb(outcome: Outcome) -> pb.HeadOutcome:
     message = pb.HeadOutcome(head=outcome.head, model_version=outcome.version)
     if outcome.answer is not None:
         message.head_ms = outcome.answer.head_ms
+        message.queue_ms = outcome.answer.queue_ms
         wire.put_result(message, outcome.answer.result)
     elif outcome.error is not None:
         message.error.CopyFrom(to_head_error(outcome.error))
@@ -94,4 +164,22 @@ def _timings_to_pb(done: Analysis) -> pb.Timings:
         backbone_ms=done.backbone_ms,
         head_ms=done.head_ms,
         total_ms=done.total_ms,
+    )
+
+
+def _pass_to_pb(made: Pass) -> pb.Pass:
+    return pb.Pass(
+        preprocess_fingerprint=made.fingerprint,
+        queue_ms=made.queue_ms,
+        decode_ms=made.decode_ms,
+        backbone_ms=made.backbone_ms,
+    )
+
+
+def _done_to_pb(done: Analysis) -> pb.PictureDone:
+    return pb.PictureDone(
+        image_size=_size_to_pb(done),
+        timings=_timings_to_pb(done),
+        backbone_passes=done.passes,
+        passes=map(_pass_to_pb, done.each_pass),
     )

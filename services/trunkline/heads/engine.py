@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Self
 
 from trunkline.core.errors import NotFoundError
-from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion
+from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion, local_arrays
 from trunkline.core.repository import Repository
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
 from trunkline.heads.stock import Choice, Key, Stock
@@ -24,6 +24,10 @@ class HeadEngine:
         self._workers = workers
         self._missing = asyncio.Lock()  # those who miss a version wait for one look, not each for its own
         self._trouble = ""
+
+    @property
+    def arenas(self) -> frozenset[str]:
+        return frozenset()
 
     @classmethod
     def load(cls, repository: Repository, workers: WorkerPool, choice: Choice, grace_s: float) -> Self:
@@ -68,13 +72,15 @@ class HeadEngine:
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         """Raises NotFoundError, ModelInvalidError, BackboneMismatchError, InvalidRequestError, QueueFullError."""
         head = await self._usable(question)
+        features = local_arrays(question.features)
         started_at = time.perf_counter()
-        result, _ = await self._workers.run(
-            lambda: head.answer(question.features, question.frame, question.params),
+        result, queue_ms = await self._workers.run(
+            lambda: head.answer(features, question.frame, question.params),
             Priority.HEAD,
             timeout_s=timeout_s,
+            required=question.required,
         )
-        return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000)
+        return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000, queue_ms)
 
     async def _usable(self, question: HeadQuestion) -> LoadedHead:
         head = self._find(question)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from trunkline.core.bundle import Bundle, HeadManifest
-from trunkline.core.errors import BackboneMismatchError, ModelInvalidError, TrunklineError
-from trunkline.core.exchange import HeadInfo
+from trunkline.core.errors import BackboneMismatchError, ConfigurationError, ModelInvalidError, TrunklineError
+from trunkline.core.exchange import HeadInfo, local_arrays, select
 from trunkline.core.head import Arrays, TaskHead
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Result
 from trunkline.heads.discovery import head_class
+from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session
 
 _log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class LoadedHead:
 
     def answer(self, features: Arrays, frame: Frame, params: Mapping[str, Any]) -> Result:
         """Run the model on the features of one picture and decode. Raises InvalidRequestError."""
-        inputs = {name: features[name] for name in self.session.inputs if name in features}
+        inputs = local_arrays(select(features, [name for name in self.session.inputs if name in features]))
         return self.decoder.decode(self.session.run(inputs), frame, params)
 
 
@@ -42,15 +43,22 @@ class FaultyHead:
     error: TrunklineError
 
 
-def load_head(bundle: Bundle[HeadManifest], backbone_digest: str | None) -> LoadedHead | FaultyHead:
-    """Load a version and check its golden outputs, which warms it up. With `backbone_digest`, it must be its own."""
+def load_head(
+    bundle: Bundle[HeadManifest], backbone_digest: str | None, execution: Execution = CPU
+) -> LoadedHead | FaultyHead:
+    """Load a version and check its golden outputs, which warms it up. With `backbone_digest`, it must be its own.
+
+    Raises ConfigurationError where a provider cannot be had: that is no fault of the head.
+    """
     label = f"{bundle.manifest.name}/{bundle.manifest.version}"
     try:
         decoder = head_class(bundle.manifest.task)(bundle)
-        session = load_session(bundle)
+        session = load_session(bundle, execution)
         info = _info(bundle)
         if backbone_digest is not None:
             check_backbone(info, backbone_digest)
+    except ConfigurationError:
+        raise
     except TrunklineError as error:
         _log.error("head %s cannot be served: %s", label, error)
         return _faulty(bundle, error)

@@ -15,6 +15,7 @@ from trunkline.core.models import HeadCatalog
 from trunkline.core.repository import Repository
 from trunkline.heads.loading import FaultyHead, LoadedHead, load_head
 from trunkline.heads.routing import route, versions_of
+from trunkline.serving.execution import CPU, Execution
 
 _log = logging.getLogger(__name__)
 Key = tuple[str, int]  # name and version of a head
@@ -23,11 +24,15 @@ _Signature = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass(frozen=True)
 class Choice:
-    """Which heads a process serves: of these names (all where empty), of one task (any for None), of one backbone."""
+    """Which heads a process serves: of these names (all where empty), of one task (any for None), of one backbone.
+
+    And how it runs them.
+    """
 
     names: Sequence[str] = ()
     task: str | None = None
     backbone_digest: str | None = None
+    execution: Execution = CPU
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ class _Look:
         task = bundle.manifest.task
         if self._choice.task not in (None, task):
             return FaultyHead(None, WrongTaskError(f"head {name!r} does {task}, which is not served here", task=task))
-        return load_head(bundle, self._choice.backbone_digest)
+        return load_head(bundle, self._choice.backbone_digest, self._choice.execution)
 
 
 def _signature(folder: Path) -> _Signature:

@@ -1,8 +1,11 @@
 """Channels between services: one message limit on every hop, load spread over replicas, safe calls retried."""
 
 import json
+from typing import cast
 
 import grpc
+
+from trunkline.serving.telemetry.carrying import CarryingChannel
 
 # Nearly every call is a pure function of its request, or the same done twice, so a new try can do no harm.
 _SERVICE_CONFIG = json.dumps(
@@ -19,6 +22,8 @@ _SERVICE_CONFIG = json.dumps(
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             },
+            # Its client knows what was answered, and sends the rest again itself.
+            {"name": [{"service": "trunkline.api.vision.v1.VisionService", "method": "AnalyzeStream"}]},
             # Two of these are not one.
             {"name": [{"service": "trunkline.api.catalog.v1.CatalogService", "method": "RollbackModel"}]},
         ],
@@ -46,5 +51,9 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
 
 
 def open_channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
-    """A channel to HOST:PORT or any gRPC target, such as dns:///heads:8502. Connects when it is first used."""
-    return grpc.aio.insecure_channel(address, options=channel_options(max_message_bytes))
+    """A channel to HOST:PORT or any gRPC target, such as dns:///heads:8502. Connects when it is first used.
+
+    Its calls carry the request id and the trace of the call that they are made for.
+    """
+    channel = grpc.aio.insecure_channel(address, options=channel_options(max_message_bytes))
+    return cast("grpc.aio.Channel", CarryingChannel(channel))

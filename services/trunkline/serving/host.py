@@ -12,6 +12,8 @@ from trunkline.core.errors import ConfigurationError
 from trunkline.serving.channel import message_limits
 from trunkline.serving.interceptors import ErrorInterceptor
 from trunkline.serving.settings import Settings
+from trunkline.serving.telemetry.interceptor import ObservingInterceptor
+from trunkline.serving.telemetry.telemetry import Telemetry
 
 OVERALL = ""  # the name under which grpc.health.v1 keeps the state of the whole process
 _log = logging.getLogger(__name__)
@@ -24,10 +26,12 @@ class Host:
     full name, and "head/NAME" for each head.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, role: str = "all-in-one") -> None:
+        """`role` is for metrics and traces. Raises ConfigurationError where traces are wanted and cannot be had."""
         self._settings = settings
+        self.telemetry = Telemetry(settings, role)
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[ObservingInterceptor(self.telemetry), ErrorInterceptor()],
             options=[
                 *message_limits(settings.max_message_bytes),
                 # Otherwise a second server could take the same port unseen, and half of the calls.
@@ -39,8 +43,10 @@ class Host:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services: list[str] = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        self._when_ready: list[Callable[[], None]] = []
         self._before_drain: list[Callable[[], None]] = []
         self.address = settings.address
+        self.http_address = ""  # of the HTTP port before this server, where there is one
 
     def add(self, service: str, register: Callable[[grpc.aio.Server], None]) -> None:
         """Serve the gRPC service of this full name; before start()."""
@@ -61,9 +67,13 @@ class Host:
             ) from error
         await self._server.start()
         self.address = f"{host}:{port}"
+        self.telemetry.start()
 
     async def set_ready(self, names: Iterable[str], *, ready: bool) -> None:
         """Tell health checks and watchers about these names."""
+        names = tuple(names)
+        if OVERALL in names:
+            self.telemetry.ready = ready
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in names:
             await self._health.set(name, status)
@@ -71,6 +81,12 @@ class Host:
     async def ready(self, *further: str) -> None:
         """The process, its services and these further names serve from now on."""
         await self.set_ready([*self._services[2:], *further, OVERALL], ready=True)
+        for act in self._when_ready:
+            act()
+
+    def when_ready(self, act: Callable[[], None]) -> None:
+        """Call this when the process is said to be ready."""
+        self._when_ready.append(act)
 
     def before_drain(self, act: Callable[[], None]) -> None:
         """Call this when the drain begins: what would hold calls open, or goes on by itself, is told to end."""
@@ -81,6 +97,8 @@ class Host:
         _log.info("draining: NOT_SERVING for %.1f s, then calls in flight", self._settings.drain_pause_s)
         for act in self._before_drain:
             act()
+        self.telemetry.ready = False
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_pause_s)
         await self._server.stop(self._settings.drain_s)
+        await self.telemetry.stop()

@@ -18,7 +18,7 @@ _Stream = Callable[[Any, Any], AsyncIterator[Any]]
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Maps what a call with one request raises to its status, also in the middle of a stream of answers.
+    """Maps what a call raises to its status, also in the middle of a stream of answers.
 
     The text of a bug goes to the log, never to the client.
     """
@@ -40,6 +40,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is not None and inspect.isasyncgenfunction(handler.unary_stream):
             return grpc.unary_stream_rpc_method_handler(
                 _guarded_stream(handler.unary_stream, name),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        if handler is not None and inspect.isasyncgenfunction(handler.stream_stream):
+            return grpc.stream_stream_rpc_method_handler(
+                _guarded_stream(handler.stream_stream, name),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )

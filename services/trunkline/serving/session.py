@@ -1,51 +1,100 @@
-"""ONNX Runtime sessions: one thread each call, safe to share between threads, checked before they serve."""
+"""ONNX Runtime sessions: safe to share between threads, on the provider asked for, checked before they serve."""
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime as ort
 
 from trunkline.core.bundle import BackboneManifest, Bundle, HeadManifest
-from trunkline.core.errors import InvalidRequestError, ModelInvalidError
+from trunkline.core.errors import InvalidRequestError, ModelInvalidError, TrunklineError
+from trunkline.serving.device import DeviceArrays, DeviceTensor
+from trunkline.serving.execution import CPU, Execution, device_of, preload_libraries
+from trunkline.serving.memory import give_back_freed
 
 _GOLDEN_TOLERANCE = 1e-3  # relative to the largest golden value, at least to 1
+_sharing, _shared = threading.Lock(), threading.Event()
 _log = logging.getLogger(__name__)
 
 
 class OnnxSession:
     """A loaded ONNX file.
 
-    Each run uses one thread: a shared session with as many callers as cores has the highest throughput on CPU,
-    and threads never outnumber cores.
+    On the CPU a run uses one thread: a shared session with as many callers as cores has the highest throughput, and
+    threads never outnumber cores. After `widen` there is a second session, whose runs use several threads: for a
+    caller who is alone. Both give the same numbers, bit for bit.
     """
 
-    def __init__(self, model: bytes, name: str) -> None:
-        """Raises ModelInvalidError where ONNX Runtime cannot load the file."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own classes share no public base
-            raise ModelInvalidError(f"{name}: ONNX Runtime cannot load the model: {error}") from error
+    def __init__(self, model: bytes, name: str, execution: Execution = CPU) -> None:
+        """Raises ModelInvalidError where ONNX Runtime cannot load the file, ConfigurationError for the provider."""
         self.name = name
+        self._execution = execution
+        self._session = _open(model, name, execution, threads=1)
+        self._wide: ort.InferenceSession | None = None
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())  # the first one is used
+        self.device = device_of(self.providers)
         self.inputs = {node.name: tuple(node.shape) for node in self._session.get_inputs()}
         self.outputs = tuple(node.name for node in self._session.get_outputs())
         self._dtypes = {node.name: node.type for node in self._session.get_inputs()}
 
-    def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """Outputs by name; all of them where none are named.
+    def run(
+        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None, *, wide: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Outputs by name; all of them where none are named. `wide` uses the threads of `widen`, if there are any.
 
         Raises InvalidRequestError where the inputs do not fit the model in name, dtype or shape.
         """
-        self._check(inputs)
         names = list(outputs) if outputs is not None else list(self.outputs)
-        values = self._session.run(names, dict(inputs))
-        return dict(zip(names, values, strict=True))
+        if self.device or isinstance(inputs, DeviceArrays):
+            return dict(zip(names, self._bound(inputs, names, "cpu").copy_outputs_to_cpu(), strict=True))
+        self._check(inputs)
+        session = self._wide if wide and self._wide is not None else self._session
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
-    def _check(self, inputs: Mapping[str, np.ndarray]) -> None:
+    def run_in_place(
+        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], *, wide: bool = False
+    ) -> Mapping[str, np.ndarray]:
+        """Like `run`, but the outputs stay on the device, where there is one: as DeviceArrays."""
+        return self.run_on(self.device, inputs, outputs) if self.device else self.run(inputs, outputs, wide=wide)
+
+    def run_on(self, device: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> DeviceArrays:
+        """Outputs bound to the memory of a device, such as "cuda". Raises InvalidRequestError as `run` does."""
+        values = self._bound(inputs, outputs, device).get_outputs()
+        return DeviceArrays({name: DeviceTensor(value) for name, value in zip(outputs, values, strict=True)})
+
+    @property
+    def can_be_wide(self) -> bool:
+        return self._wide is not None
+
+    def widen(self, model: bytes, inputs: Mapping[str, np.ndarray]) -> None:
+        """Make the second session, and keep it if it computes the same from these inputs, bit for bit."""
+        if self._execution.wide_threads < 2 or self.device:
+            return
+        session = _open(model, self.name, self._execution, self._execution.wide_threads)
+        names = list(self.outputs)
+        found, expected = session.run(names, dict(inputs)), self._session.run(names, dict(inputs))
+        if all(one.tobytes() == other.tobytes() for one, other in zip(found, expected, strict=True)):
+            self._wide = session
+        else:
+            _log.warning("%s computes other bits with several threads: each pass uses one", self.name)
+
+    def _bound(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], device: str) -> ort.IOBinding:
+        values = inputs.tensors if isinstance(inputs, DeviceArrays) else inputs
+        self._check(values)
+        binding = self._session.io_binding()
+        for name in self.inputs:
+            value = values[name]
+            if isinstance(value, DeviceTensor):
+                value.bind(binding, name)
+            else:
+                binding.bind_cpu_input(name, value)
+        for name in outputs:
+            binding.bind_output(name, device)
+        self._session.run_with_iobinding(binding)
+        return binding
+
+    def _check(self, inputs: Mapping[str, np.ndarray | DeviceTensor] | Mapping[str, np.ndarray]) -> None:
         for name, shape in self.inputs.items():
             value = inputs.get(name)
             if value is None:
@@ -61,6 +110,41 @@ class OnnxSession:
                 )
 
 
+def _open(model: bytes, name: str, execution: Execution, threads: int) -> ort.InferenceSession:
+    preload_libraries(ort, execution)
+    available = ort.get_available_providers()
+    providers = execution.usable(available)
+    try:
+        session = ort.InferenceSession(model, _options(threads), providers=providers)
+    except Exception as error:  # ONNX Runtime's own classes share no public base
+        raise ModelInvalidError(f"{name}: ONNX Runtime cannot load the model: {error}") from error
+    # It was built with the provider, and still goes on without it where a driver or a library is not there.
+    execution.check(session.get_providers(), available)
+    session._model_bytes = None  # kept for a fall-back that is not wanted; as large as the weights
+    return session
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    _share_allocator()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # Threads that spin on after a run take their cores from the next ones and from other processes.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
+def _share_allocator() -> None:
+    """One arena for all sessions of the process, grown by what is asked for and not by the next power of two."""
+    with _sharing:
+        if not _shared.is_set():
+            memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+            ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"arena_extend_strategy": 1}))
+            _shared.set()
+
+
 _ONNX_TYPES = {
     "uint8": "tensor(uint8)",
     "float16": "tensor(float16)",
@@ -69,12 +153,13 @@ _ONNX_TYPES = {
 }
 
 
-def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest]) -> OnnxSession:
+def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest], execution: Execution = CPU) -> OnnxSession:
     """Load a bundle's model and check it on its golden inputs, which warms it up too.
 
-    Raises ModelInvalidError where a file is damaged or the answers are not the golden ones.
+    Raises ModelInvalidError where a file is damaged or the answers are not the golden ones, ConfigurationError
+    where a provider cannot be had.
     """
-    session = OnnxSession(bundle.read_model(), f"{bundle.manifest.name}/{bundle.manifest.version}")
+    session = OnnxSession(bundle.read_model(), f"{bundle.manifest.name}/{bundle.manifest.version}", execution)
     inputs, expected = bundle.read_golden()
     if not inputs or not expected:
         raise ModelInvalidError(f"{session.name}: golden.npz holds no inputs or no outputs")
@@ -83,8 +168,20 @@ def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest]) -> Onn
         if name not in found:
             raise ModelInvalidError(f"{session.name}: the model has no output {name!r}, golden.npz has")
         _compare(session.name, name, _like(found[name], want), want)
+    give_back_freed()
     _log.info("%s loaded, golden outputs %s hold", session.name, ", ".join(expected))
     return session
+
+
+def widen_session(session: OnnxSession, bundle: Bundle[BackboneManifest]) -> None:
+    """Give the session of this bundle its second one. What goes wrong is logged, and passes use one thread each."""
+    try:
+        session.widen(bundle.read_model(), bundle.read_golden()[0])
+    except TrunklineError as error:
+        _log.warning("each pass uses one thread: %s", error)
+    except Exception:  # whatever it is, serving goes on without
+        _log.exception("each pass uses one thread")
+    give_back_freed()
 
 
 def _like(found: np.ndarray, want: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Settings: one frozen object, read once at start from TRUNKLINE_* variables and the command line."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,8 +10,20 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from trunkline.core.cpu import available_cores
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.images import ImageLimits
+from trunkline.serving.execution import PROVIDERS, Execution
 
+_MOST_WIDE_THREADS = 8  # a layer of a small backbone takes well under a millisecond and divides no further
 CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+@dataclass(frozen=True)
+class Batching:
+    """Whether pictures of several requests share a pass, and the bounds on that."""
+
+    mode: Literal["auto", "on", "off"]
+    max_batch: int
+    wait_s: float
+    max_held: int
 
 
 class Settings(BaseSettings):
@@ -19,6 +32,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="forbid")
 
     address: str = Field("127.0.0.1:8500", description="where this process listens; port 0 takes a free one")
+    http_address: str = Field(
+        "", description="where the gateway, also in all in one, answers HTTP and JSON; off where empty"
+    )
     models: str = Field(
         "models",
         description="the model repository: a folder, or the URL of an object store such as s3://BUCKET/PREFIX",
@@ -65,9 +81,35 @@ class Settings(BaseSettings):
         "", description="Secret with TRUNKLINE_TRAINING_DATABASE for workers, NAME/KEY"
     )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
-    max_queue: int = Field(256, ge=1, description="pieces of work that may wait in one process")
+    stream_in_flight: int = Field(
+        0, ge=0, description="pictures of one AnalyzeStream in work at a time; 0 takes four for each worker thread"
+    )
+    max_queue: int = Field(256, ge=1, description="pictures, and questions to heads, that one process holds at most")
+    feature_cache_bytes: int = Field(
+        128 * 1024 * 1024, ge=0, description="features kept for pictures seen before, bytes; 0 keeps none"
+    )
+    batching: Literal["auto", "on", "off"] = Field(
+        "auto", description="pictures of several requests in one pass: on, off, or auto, as measured at start"
+    )
+    max_batch: int = Field(8, ge=1, description="pictures in one pass, where they are batched")
+    batch_wait_ms: float = Field(2.0, ge=0, description="how long a picture waits for others to share its pass")
+    wide_threads: int = Field(
+        0, ge=0, description="threads of a backbone pass that runs alone; 0 takes all worker threads, at most 8"
+    )
+    providers: CommaList = Field(
+        ("cpu",), description="where models run, the preferred one first: cpu, cuda, tensorrt, openvino"
+    )
+    allow_fallback: bool = Field(
+        False, description="run on the CPU, with a warning, where a provider cannot be had; otherwise nothing starts"
+    )
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
     max_image_pixels: int = Field(50_000_000, ge=1, description="limit on a picture, width times height")
+    shared_memory: str = Field(
+        "",
+        description="folder in memory through which the backbone and the head services of a machine share features; "
+        "off where empty, but `trunkline serve --split` makes one",
+    )
+    shared_memory_mib: int = Field(256, ge=0, description="limit on the features in it, MiB; 0 turns it off")
     max_message_bytes: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="limit on one gRPC message, on every hop"
     )
@@ -88,8 +130,17 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
+    log_format: Literal["text", "json"] = Field("text", description="lines of the log: text, or json, an object each")
+    access_log: bool = Field(False, description="whether each call gets a line in the log, at level INFO")
+    metrics_address: str = Field(
+        "", description="where Prometheus finds /metrics, such as 127.0.0.1:9464; off where empty"
+    )
+    otel_endpoint: str = Field(
+        "",
+        description="OTLP receiver of traces (gRPC), such as http://127.0.0.1:4317; off where empty",
+    )
 
-    @field_validator("heads", "default_heads", "heads_path", "head_addresses", mode="before")
+    @field_validator("heads", "default_heads", "heads_path", "head_addresses", "providers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -106,6 +157,28 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8500")
         return value
 
+    @field_validator("providers")
+    @classmethod
+    def _are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in PROVIDERS]
+        if unknown or not value:
+            raise ValueError(f"{', '.join(unknown) or 'none'} is no provider; known: {', '.join(PROVIDERS)}")
+        return value
+
+    @field_validator("http_address", "metrics_address")
+    @classmethod
+    def _has_port_or_is_off(cls, value: str) -> str:
+        if value and not value.rpartition(":")[2].isdecimal():
+            raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:9464")
+        return value
+
+    @field_validator("otel_endpoint")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is no URL; write http://HOST:PORT, such as http://127.0.0.1:4317")
+        return value
+
     @field_validator("training_kubernetes_database_secret")
     @classmethod
     def _has_key(cls, value: str) -> str:
@@ -117,6 +190,21 @@ class Settings(BaseSettings):
     def worker_threads(self) -> int:
         """Threads that compute, never more than the cores this process may use unless set."""
         return self.threads or available_cores()
+
+    @property
+    def pictures_in_flight(self) -> int:
+        """Pictures of one stream that are read and not wholly answered."""
+        return self.stream_in_flight or 4 * self.worker_threads
+
+    @property
+    def batches(self) -> Batching:
+        return Batching(self.batching, self.max_batch, self.batch_wait_ms / 1000, self.max_queue)
+
+    @property
+    def execution(self) -> Execution:
+        """How models run here."""
+        wide_threads = min(self.wide_threads or _MOST_WIDE_THREADS, self.worker_threads)
+        return Execution(self.providers, self.allow_fallback, wide_threads)
 
     @property
     def image_limits(self) -> ImageLimits:

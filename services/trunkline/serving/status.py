@@ -21,6 +21,7 @@ _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.ModelInvalidError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.GateFailedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.StorageError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.UnsupportedError, grpc.StatusCode.UNIMPLEMENTED),
     (errors.QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.ServiceUnavailableError, grpc.StatusCode.UNAVAILABLE),
     (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -38,7 +39,9 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.ModelInvalidError,
         errors.GateFailedError,
         errors.StorageError,
+        errors.UnsupportedError,
         errors.ServiceUnavailableError,
+        errors.FeaturesGoneError,
         errors.DeadlineError,
     )
 }
@@ -91,7 +94,8 @@ def to_head_error(error: Exception) -> vision_service_pb2.HeadError:
 async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> None:
     """End the call with the status of an error. Always raises grpc.aio.AbortError."""
     status = to_status(error)
-    details = ((_DETAILS_KEY, status.SerializeToString()),)
+    # What was set before, such as the request id, would otherwise be lost.
+    details = (*(context.trailing_metadata() or ()), (_DETAILS_KEY, status.SerializeToString()))
     await context.abort(code_of(error), status.message, details)
 
 

@@ -1,18 +1,19 @@
 """The only place where messages become domain values, and the other way round."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import duration_pb2, json_format, struct_pb2
 from google.protobuf.message import Message
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2, preprocess_pb2, tensor_pb2
 from trunkline.api.vision.v1 import results_pb2, vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
-from trunkline.core.errors import InvalidRequestError
-from trunkline.core.exchange import BackboneInfo, HeadInfo, Routes
+from trunkline.core.errors import FeaturesGoneError, InvalidRequestError
+from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, Held, RemoteFeature, Routes
 from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec
 from trunkline.core.results import (
     Box,
@@ -29,6 +30,8 @@ from trunkline.core.results import (
     Segmentation,
     SegmentClass,
 )
+from trunkline.serving.shared.layout import Region
+from trunkline.serving.shared.reader import ArenaReader
 
 _DTYPES: Mapping[int, np.dtype[Any]] = {
     tensor_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
@@ -36,6 +39,8 @@ _DTYPES: Mapping[int, np.dtype[Any]] = {
     tensor_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
     tensor_pb2.DATA_TYPE_INT64: np.dtype("<i8"),
 }
+_LONGEST_S = 1e9
+_FRAME_FIELDS = tuple(field.name for field in backbone_service_pb2.Frame.DESCRIPTOR.fields)
 _DTYPE_IDS = {dtype: number for number, dtype in _DTYPES.items()}
 
 
@@ -43,30 +48,84 @@ _DTYPE_IDS = {dtype: number for number, dtype in _DTYPES.items()}
 
 
 def tensor_to_pb(array: np.ndarray) -> tensor_pb2.Tensor:
-    """Raises TypeError for a dtype that the wire does not know."""
+    """With the numbers inline. Raises TypeError for a dtype that the wire does not know."""
+    tensor = shape_to_pb(array)
+    tensor.data = array.tobytes()
+    return tensor
+
+
+def shape_to_pb(array: np.ndarray) -> tensor_pb2.Tensor:
+    """Dtype and shape without the numbers. Raises TypeError for a dtype that the wire does not know."""
     number = _DTYPE_IDS.get(array.dtype)
     if number is None:
         raise TypeError(f"no wire type for {array.dtype}; known: {[str(dtype) for dtype in _DTYPE_IDS]}")
-    return tensor_pb2.Tensor(dtype=number, shape=array.shape, data=array.tobytes())  # type: ignore[arg-type]
+    return tensor_pb2.Tensor(dtype=number, shape=array.shape)  # type: ignore[arg-type]
 
 
-def tensor_from_pb(tensor: tensor_pb2.Tensor) -> np.ndarray:
-    """A read-only array over the message's bytes. Raises InvalidRequestError where they do not fit the shape."""
+def tensor_from_pb(tensor: tensor_pb2.Tensor, reader: ArenaReader | None = None) -> np.ndarray:
+    """A read-only array over the message's bytes, or over the shared memory that it names.
+
+    Raises InvalidRequestError where they do not fit the shape, FeaturesGoneError where they cannot be read.
+    """
     dtype, shape = _DTYPES.get(tensor.dtype), tuple(tensor.shape)
     if dtype is None or any(length < 0 for length in shape):
         raise InvalidRequestError(f"a tensor has dtype {tensor.dtype} and shape {shape}, which is not valid")
     want = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-    if len(tensor.data) != want:
-        raise InvalidRequestError(f"a tensor of shape {shape} needs {want} bytes, not {len(tensor.data)}")
-    return np.frombuffer(tensor.data, dtype).reshape(shape)
+    data = _shared_data(region_of(tensor), reader) if tensor.HasField("shared") else tensor.data
+    if len(data) != want:
+        raise InvalidRequestError(f"a tensor of shape {shape} needs {want} bytes, not {len(data)}")
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def region_of(tensor: tensor_pb2.Tensor) -> Region:
+    """Where a shared tensor's numbers are said to be."""
+    shared = tensor.shared
+    return Region(shared.arena, shared.generation, shared.offset, shared.length)
+
+
+def _shared_data(region: Region, reader: ArenaReader | None) -> np.ndarray:
+    if reader is None:
+        raise FeaturesGoneError("this process reads no shared features", arena=region.arena)
+    return reader.view(region)
 
 
 def tensors_to_pb(arrays: Mapping[str, np.ndarray]) -> dict[str, tensor_pb2.Tensor]:
     return {name: tensor_to_pb(array) for name, array in arrays.items()}
 
 
-def tensors_from_pb(tensors: Mapping[str, tensor_pb2.Tensor]) -> dict[str, np.ndarray]:
-    return {name: tensor_from_pb(tensor) for name, tensor in tensors.items()}
+def tensors_from_pb(
+    tensors: Mapping[str, tensor_pb2.Tensor], reader: ArenaReader | None = None
+) -> dict[str, np.ndarray]:
+    return {name: tensor_from_pb(tensor, reader) for name, tensor in tensors.items()}
+
+
+# Features that pass through. Serialised messages can be laid behind each other, and are then read as one: so the
+# part of a PredictRequest that holds a feature is made once, and each head that needs it costs one copy, no parsing.
+
+
+def remote_feature(name: str, tensor: tensor_pb2.Tensor, held: Held | None = None) -> RemoteFeature:
+    """The feature `name` as it is handed on to heads."""
+    return RemoteFeature(head_service_pb2.PredictRequest(features={name: tensor}).SerializeToString(), held)
+
+
+def predict_request(message: head_service_pb2.PredictRequest, features: Mapping[str, Feature]) -> bytes:
+    """The serialised message with these features in it."""
+    parts = (
+        value if isinstance(value, RemoteFeature) else remote_feature(name, tensor_to_pb(value))
+        for name, value in features.items()
+    )
+    return b"".join([message.SerializeToString(), *(part.message for part in parts)])
+
+
+def array_of(feature: Feature) -> np.ndarray:
+    """The numbers of a feature, for who asked for it without naming arenas.
+
+    Raises FeaturesGoneError where they are in shared memory.
+    """
+    if isinstance(feature, np.ndarray):
+        return feature
+    (tensor,) = head_service_pb2.PredictRequest.FromString(feature.message).features.values()
+    return tensor_from_pb(tensor)
 
 
 # Specs, frames, descriptions -------------------------------------------------------------------------------
@@ -78,6 +137,13 @@ def spec_to_pb(spec: PreprocessSpec) -> preprocess_pb2.PreprocessSpec:
 
 def spec_from_pb(spec: preprocess_pb2.PreprocessSpec) -> PreprocessSpec:
     """Raises InvalidRequestError for a spec that is not legal."""
+    return _spec_of(spec.SerializeToString(deterministic=True))
+
+
+@functools.lru_cache(maxsize=256)
+def _spec_of(message: bytes) -> PreprocessSpec:
+    """The same few specs come with every request, and to check one takes longer than all else in a message."""
+    spec = preprocess_pb2.PreprocessSpec.FromString(message)
     return parse_spec({field.name: getattr(spec, field.name) for field in spec.DESCRIPTOR.fields})
 
 
@@ -86,7 +152,7 @@ def frame_to_pb(frame: Frame) -> backbone_service_pb2.Frame:
 
 
 def frame_from_pb(frame: backbone_service_pb2.Frame) -> Frame:
-    return Frame(**{field.name: getattr(frame, field.name) for field in frame.DESCRIPTOR.fields})
+    return Frame(**{name: getattr(frame, name) for name in _FRAME_FIELDS})
 
 
 def backbone_to_pb(info: BackboneInfo) -> backbone_service_pb2.DescribeBackboneResponse:
@@ -177,11 +243,26 @@ def params_from_pb(params: struct_pb2.Struct) -> dict[str, Any]:
     return json_format.MessageToDict(params) if params.fields else {}
 
 
+def seconds_from_pb(duration: duration_pb2.Duration) -> float:
+    return float(duration.seconds + duration.nanos / 1e9)
+
+
+def seconds_to_pb(seconds: float) -> duration_pb2.Duration:
+    """Raises InvalidRequestError for what is no time above 0 that a message can hold."""
+    if not 0 < seconds <= _LONGEST_S:
+        raise InvalidRequestError(f"{seconds:g} is no time: give seconds above 0")
+    whole = int(seconds)
+    return duration_pb2.Duration(seconds=whole, nanos=max(int(not whole), int((seconds - whole) * 1e9)))
+
+
 # Results ---------------------------------------------------------------------------------------------------
 
 
 def put_result(outcome: vision_service_pb2.HeadOutcome, result: Result) -> None:
     """Set the field of the outcome that belongs to the type of the result."""
+    if isinstance(result, Classification):  # most calls: filled in place, at half the cost
+        _put_labels(outcome.classification, result)
+        return
     name, to_pb, _ = _BY_TYPE[type(result)]
     getattr(outcome, name).CopyFrom(to_pb(result))
 
@@ -213,7 +294,15 @@ def _mask_from_pb(owner: Any) -> RunLengthMask | None:
 
 
 def _classification_to_pb(result: Classification) -> results_pb2.Classification:
-    return results_pb2.Classification(labels=map(_label_to_pb, result.labels))
+    message = results_pb2.Classification()
+    _put_labels(message, result)
+    return message
+
+
+def _put_labels(message: results_pb2.Classification, result: Classification) -> None:
+    message.SetInParent()  # without labels it is still the result
+    for label in result.labels:
+        message.labels.add(index=label.index, label=label.label, score=label.score)
 
 
 def _classification_from_pb(result: results_pb2.Classification) -> Classification:

@@ -1,102 +1,244 @@
-"""Threads that compute, with a bounded queue in which finishing work goes before new work."""
+"""Threads that compute, with bounded queues in which finishing work goes before new work."""
 
 import asyncio
-import itertools
-import queue
+import contextlib
+import contextvars
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
-from enum import IntEnum
 from typing import Any, TypeVar
 
-from trunkline.core.errors import DeadlineError, QueueFullError
+from trunkline.core.errors import DeadlineError, QueueFullError, ServiceUnavailableError
+from trunkline.serving.admission import LANES, Estimate, Lane, Load, PoolStats, Priority, check_time, full, too_late
+from trunkline.serving.turnstile import Turnstile
 
+__all__ = ["Priority", "WorkerPool"]
 T = TypeVar("T")
 
 
-class Priority(IntEnum):
-    """Lower goes first: a head ends a request that was begun, a backbone pass begins one."""
-
-    STOP = -1
-    HEAD = 0
-    BACKBONE = 1
-
-
 class WorkerPool:
-    """`threads` threads, at most `max_held` pieces of work waiting or running.
+    """`threads` threads; at most `max_held` pieces of work of each priority, waiting or running.
 
-    Work whose caller was cancelled or whose deadline passed is dropped from the queue, not run.
+    Within a lane the first goes first. Work whose caller was cancelled or whose deadline passed leaves its queue at
+    once. The queues may be read and changed by several threads, under one lock. Work that is alone may ask
+    `turnstile` for all cores.
     """
 
     def __init__(self, threads: int, max_held: int) -> None:
-        self._queue: queue.PriorityQueue[tuple[int, int, Callable[[], None]]] = queue.PriorityQueue()
-        self._order = itertools.count()
+        self.stats = PoolStats()
+        self.turnstile = Turnstile(threads)
         self._max_held = max_held
-        self._held = 0
-        self._busy_s = 0.01  # running mean of a piece of work, for the hint when to retry
+        self._changed = threading.Condition()
+        self._lanes: dict[Lane, OrderedDict[_Piece, None]] = {lane: OrderedDict() for lane in LANES}
+        self._running = dict.fromkeys(Priority, 0)
+        self._estimate = Estimate(threads)
+        self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"worker-{index}", daemon=True) for index in range(threads)
         ]
         for thread in self._threads:
             thread.start()
 
-    async def run(self, work: Callable[[], T], priority: Priority, timeout_s: float | None = None) -> tuple[T, float]:
+    @property
+    def load(self) -> Load:
+        """What waits and what runs at this moment."""
+        return Load({lane: len(held) for lane, held in self._lanes.items()}, dict(self._running), len(self._threads))
+
+    @property
+    def held(self) -> int:
+        """Pieces of work that wait or run."""
+        return self.waiting + sum(self._running.values())
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work in the queues."""
+        return sum(map(len, self._lanes.values()))
+
+    @property
+    def limit(self) -> int:
+        """Pieces of work of each priority that may be held."""
+        return self._max_held
+
+    def mean_s(self, priority: Priority) -> float:
+        """Running mean of a piece of this priority, seconds; 0 while none has run."""
+        return self._estimate.mean_s(priority)
+
+    async def run(
+        self, work: Callable[[], T], priority: Priority, timeout_s: float | None = None, required: bool = True
+    ) -> tuple[T, float]:
         """The result of work() and the milliseconds it waited.
 
-        Raises QueueFullError at once where too much waits, DeadlineError where its turn would come after
-        `timeout_s` seconds, and what work() raises.
+        Raises QueueFullError at once where the bound is reached or the work could not be done within `timeout_s`
+        seconds, DeadlineError where they are over before it starts, and what work() raises. Work that is not
+        `required` is refused earlier, and later too, to make room for work that is.
         """
-        if self._held >= self._max_held:
-            retry_after_s = self._held * self._busy_s / len(self._threads)
-            raise QueueFullError(
-                f"{self._held} pieces of work are held, which is the limit: try again in {retry_after_s:.1f} s",
-                retry_after_s=retry_after_s,
-                limit=self._max_held,
-            )
-        future: Future[tuple[T, float]] = Future()
-        self._held += 1
+        loop = asyncio.get_running_loop()
+        piece = _Piece(work, Lane(priority, not required), loop, timeout_s)
+        self._put(piece)
+        timer = loop.call_later(timeout_s, self._expire, piece) if timeout_s is not None else None
         try:
-            self._queue.put((priority, next(self._order), self._piece(work, future, timeout_s)))
-            return await asyncio.wrap_future(future)
+            result, queue_ms = await piece.done
+            return result, queue_ms
         finally:
-            self._held -= 1
+            if timer is not None:
+                timer.cancel()
+            if self._remove(piece):
+                self.stats.ended["cancelled"] += 1
 
     def close(self) -> None:
         """Let running work end and stop the threads; work that still waits is cancelled."""
-        for _ in self._threads:
-            self._queue.put((Priority.STOP, next(self._order), _stop))
+        with self._changed:
+            self._closed = True
+            waiting = [piece for lane in self._lanes.values() for piece in lane]
+            for lane in self._lanes.values():
+                lane.clear()
+            self._changed.notify_all()
+        for piece in waiting:
+            piece.post(piece.done.cancel)
         for thread in self._threads:
             thread.join()
 
-    def _piece(self, work: Callable[[], T], future: "Future[tuple[T, float]]", timeout_s: float | None) -> Any:
-        queued_at = time.perf_counter()
+    # Into the queue and out of it --------------------------------------------------------------------------
 
-        def piece() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            started_at = time.perf_counter()
-            waited_s = started_at - queued_at
-            if timeout_s is not None and waited_s >= timeout_s:
-                future.set_exception(DeadlineError(f"waited {waited_s:.2f} s for a place to run, then time was over"))
-                return
-            try:
-                result = work()
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                self._busy_s += 0.05 * (time.perf_counter() - started_at - self._busy_s)
-                future.set_result((result, waited_s * 1000))
+    def _put(self, piece: "_Piece") -> None:
+        with self._changed:
+            if self._closed:
+                raise ServiceUnavailableError("this process is stopping")
+            if piece.is_over() or not self._runs_at_once():
+                load = self.load
+                self._check_time(load, piece)
+                self._make_room(load, piece.lane)
+            self._lanes[piece.lane][piece] = None
+            self._changed.notify()
 
-        return piece
+    def _runs_at_once(self) -> bool:
+        return not self.waiting and sum(self._running.values()) < min(len(self._threads), self._max_held)
+
+    def _check_time(self, load: Load, piece: "_Piece") -> None:
+        try:
+            check_time(load, piece.lane, self._estimate, piece.timeout_s)
+        except DeadlineError:
+            self.stats.refused["over"] += 1
+            raise
+        except QueueFullError:
+            self.stats.refused["pressure" if piece.lane.optional else "late"] += 1
+            raise
+
+    def _make_room(self, load: Load, lane: Lane) -> None:
+        held, optional = load.held(lane.priority), self._lanes[Lane(lane.priority, True)]
+        wait_s = self._estimate.wait_s(load.waiting, load.running)
+        if lane.optional and held >= self._max_held // 2:
+            self.stats.refused["pressure"] += 1
+            raise full(held, self._max_held // 2, wait_s)
+        if held < self._max_held:
+            return
+        if lane.optional or not optional:
+            self.stats.refused["full"] += 1
+            raise full(held, self._max_held, wait_s)
+        newest, _ = optional.popitem()
+        self.stats.refused["evicted"] += 1
+        newest.fail(full(held, self._max_held, wait_s))
+
+    def _remove(self, piece: "_Piece") -> bool:
+        """Whether it was still waiting."""
+        with self._changed:
+            return self._lanes[piece.lane].pop(piece, _ABSENT) is not _ABSENT
+
+    def _expire(self, piece: "_Piece") -> None:
+        if self._remove(piece):
+            self.stats.ended["expired"] += 1
+            piece.fail(DeadlineError(f"waited {piece.waited_s():.2f} s for a place to run, then time was over"))
+
+    # The threads -------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        while True:
-            _, _, piece = self._queue.get()
-            if piece is _stop:
-                return
-            piece()
+        while (piece := self._take()) is not None:
+            with self.turnstile.entered():
+                self._run(piece)
+            del piece  # its pictures and features are not held until the next one comes
+
+    def _run(self, piece: "_Piece") -> None:
+        started_at = time.perf_counter()
+        queue_ms = piece.waited_s() * 1000
+        try:
+            result = piece.context.run(piece.work)
+        except BaseException as error:
+            self._ended(piece, time.perf_counter() - started_at, "failed")
+            piece.fail(error)
+        else:
+            self._ended(piece, time.perf_counter() - started_at, "done")
+            piece.finish((result, queue_ms))
+
+    def _take(self) -> "_Piece | None":
+        """The next piece that can still be done in time; None at the end."""
+        with self._changed:
+            while True:
+                lane = next((lane for lane in self._lanes.values() if lane), None)
+                if lane is not None:
+                    piece, _ = lane.popitem(last=False)
+                    if self._in_time(piece):
+                        self._running[piece.lane.priority] += 1
+                        return piece
+                elif self._closed:
+                    return None
+                else:
+                    self._changed.wait()
+
+    def _in_time(self, piece: "_Piece") -> bool:
+        # A thread that has nothing else to do tries what may be too late; so do the means get right again.
+        if piece.timeout_s is None or not self.waiting:
+            return True
+        left_s = piece.timeout_s - piece.waited_s()
+        if self._estimate.fits(piece.lane.priority, left_s):
+            return True
+        self.stats.refused["late"] += 1
+        piece.fail(too_late(piece.waited_s(), max(0.0, left_s)))
+        return False
+
+    def _ended(self, piece: "_Piece", took_s: float, how: str) -> None:
+        priority = piece.lane.priority
+        with self._changed:
+            self._running[priority] -= 1
+            self.stats.ended[how] += 1
+            if how == "done":  # a picture that is none says nothing about how long one takes
+                passes_wait = any(self._lanes[lane] for lane in _PASSES)
+                self._estimate.ran(priority, took_s, passes_wait=passes_wait)
 
 
-def _stop() -> None:
-    """Marks the end of the queue for one thread."""
+class _Piece:
+    """Work and the future of its caller, in the caller's event loop."""
+
+    def __init__(
+        self, work: Callable[[], Any], lane: Lane, loop: asyncio.AbstractEventLoop, timeout_s: float | None
+    ) -> None:
+        self.work = work
+        self.context = contextvars.copy_context()  # so that a log line of the work names the request
+        self.lane = lane
+        self.timeout_s = timeout_s
+        self.done: asyncio.Future[Any] = loop.create_future()
+        self._loop = loop
+        self._queued_at = time.perf_counter()
+
+    def is_over(self) -> bool:
+        return self.timeout_s is not None and self.timeout_s <= 0
+
+    def waited_s(self) -> float:
+        return time.perf_counter() - self._queued_at
+
+    def finish(self, result: Any) -> None:
+        self.post(lambda: None if self.done.done() else self.done.set_result(result))
+
+    def fail(self, error: BaseException) -> None:
+        if isinstance(error, StopIteration):  # a future takes none
+            error = RuntimeError("StopIteration out of a piece of work")
+        self.post(lambda: None if self.done.done() else self.done.set_exception(error))
+
+    def post(self, act: Callable[[], object]) -> None:
+        """From any thread. Nobody waits any more where the loop is closed."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(act)
+
+
+_ABSENT = object()
+_PASSES = [lane for lane in LANES if lane.priority is Priority.BACKBONE]

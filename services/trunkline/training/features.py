@@ -15,7 +15,7 @@ from trunkline.core.cpu import available_cores
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
-from trunkline.core.preprocess import STRIDE, Frame, PreprocessSpec, preprocess
+from trunkline.core.preprocess import PIXELS_VERSION, STRIDE, Frame, PreprocessSpec, preprocess
 from trunkline.serving.session import load_session
 from trunkline.training import group
 from trunkline.training.augment import VERSION, Kind, view_with
@@ -58,8 +58,8 @@ class Stored:
 class FeatureStore:
     """Features by picture and view.
 
-    The key is a SHA-256 over the picture's bytes, the recipe, the view and the backbone's digest, so nothing stale
-    is found. View 0 is the picture as it is.
+    The key is a SHA-256 over the picture's bytes, the recipe, the view, the version of the pixels and the backbone's
+    digest, so nothing stale is found. View 0 is the picture as it is.
     """
 
     def __init__(self, backbone: Bundle[BackboneManifest], folder: Path) -> None:
@@ -124,7 +124,7 @@ class FeatureStore:
         # All pictures as they are share one entry, whatever augmentation the others get.
         seed = recipe.seed if recipe.augmentation != "mirror" else 0
         seen = f"{VERSION}|{recipe.augmentation}|{seed}|{view}" if view else ""
-        text = f"{recipe.spec.fingerprint}|{recipe.features}|{seen}|{self._digest}"
+        text = f"{recipe.spec.fingerprint}|{recipe.features}|{seen}|{PIXELS_VERSION}|{self._digest}"
         digest.update(text.encode())
         name = digest.hexdigest()
         return self._folder / name[:2] / f"{name}.npy"

@@ -27,7 +27,7 @@ def main() -> int:
     """Status 0 where the job has another state by now, which may be FAILED."""
     die_with_parent()
     settings = read_settings()
-    set_up_logs(settings.log_level, f"torchrun {sys.argv[1]}")
+    set_up_logs(settings.log_level, f"torchrun {sys.argv[1]}", settings.log_format)
     if PARENT in os.environ:
         os.environ[PARENT] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // settings.training_processes)))

@@ -42,7 +42,7 @@ def main() -> int:
     die_with_parent()
     settings = read_settings()
     job, owner = sys.argv[1], os.environ.get(OWNER, "")
-    set_up_logs(settings.log_level, f"worker {job}")
+    set_up_logs(settings.log_level, f"worker {job}", settings.log_format)
     if group.rank():
         return _help(settings, job, owner)
     for talkative in ("onnx_ir", "onnxscript"):

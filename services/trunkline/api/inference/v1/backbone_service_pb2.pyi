@@ -29,8 +29,13 @@ class ExtractFeaturesRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     PREPROCESS_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    OPTIONAL_FIELD_NUMBER: _builtins.int
+    ARENAS_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """Encoded picture."""
+    optional: _builtins.bool
+    """Whether only heads wait for it whose call can do without them; such work is dropped first under pressure."""
     @_builtins.property
     def preprocess(self) -> _preprocess_pb2.PreprocessSpec:
         """How to preprocess it."""
@@ -39,16 +44,27 @@ class ExtractFeaturesRequest(_message.Message):
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of features; "image" stands for the preprocessed pixels."""
 
+    @_builtins.property
+    def arenas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Arenas that everybody who will get the features can read; without the backbone's own, all numbers are inline."""
+
+    @_builtins.property
+    def released(self) -> _containers.RepeatedCompositeFieldContainer[_tensor_pb2.SharedBlock]:
+        """Blocks of earlier answers that nobody needs any more."""
+
     def __init__(
         self,
         *,
         image: _builtins.bytes = ...,
         preprocess: _preprocess_pb2.PreprocessSpec | None = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
+        optional: _builtins.bool = ...,
+        arenas: _abc.Iterable[_builtins.str] | None = ...,
+        released: _abc.Iterable[_tensor_pb2.SharedBlock] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["preprocess", b"preprocess"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "image", b"image", "preprocess", b"preprocess"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arenas", b"arenas", "features", b"features", "image", b"image", "optional", b"optional", "preprocess", b"preprocess", "released", b"released"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,14 +153,17 @@ class ExtractFeaturesResponse(_message.Message):
     QUEUE_MS_FIELD_NUMBER: _builtins.int
     DECODE_MS_FIELD_NUMBER: _builtins.int
     BACKBONE_MS_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
     backbone_digest: _builtins.str
     """SHA-256 of the backbone that made them."""
     queue_ms: _builtins.float
     """Waiting for a place to run, milliseconds."""
     decode_ms: _builtins.float
-    """Decoding and preprocessing, milliseconds."""
+    """Decoding and preprocessing, milliseconds; 0 where cached."""
     backbone_ms: _builtins.float
-    """The pass, milliseconds; 0 where only "image" was asked for."""
+    """The pass, milliseconds; 0 where cached, and where only "image" was asked for."""
+    cached: _builtins.bool
+    """Whether this request needed no pass: its features were kept, or another request had begun their pass."""
     @_builtins.property
     def features(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
         """By name."""
@@ -162,10 +181,11 @@ class ExtractFeaturesResponse(_message.Message):
         queue_ms: _builtins.float = ...,
         decode_ms: _builtins.float = ...,
         backbone_ms: _builtins.float = ...,
+        cached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "backbone_ms", b"backbone_ms", "decode_ms", b"decode_ms", "features", b"features", "frame", b"frame", "queue_ms", b"queue_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "backbone_ms", b"backbone_ms", "cached", b"cached", "decode_ms", b"decode_ms", "features", b"features", "frame", b"frame", "queue_ms", b"queue_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -56,12 +56,15 @@ class PredictRequest(_message.Message):
     BACKBONE_DIGEST_FIELD_NUMBER: _builtins.int
     PARAMS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    OPTIONAL_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """Name of the head."""
     backbone_digest: _builtins.str
     """SHA-256 of the backbone that made them."""
     version: _builtins.str
     """Version to ask; the default one where empty."""
+    optional: _builtins.bool
+    """Whether the call can do without the answer; such work is dropped first under pressure."""
     @_builtins.property
     def features(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
         """What the head declared, by name."""
@@ -83,10 +86,11 @@ class PredictRequest(_message.Message):
         backbone_digest: _builtins.str = ...,
         params: _struct_pb2.Struct | None = ...,
         version: _builtins.str = ...,
+        optional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "params", b"params"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "features", b"features", "frame", b"frame", "head", b"head", "params", b"params", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "features", b"features", "frame", b"frame", "head", b"head", "optional", b"optional", "params", b"params", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,18 +144,24 @@ class DescribeHeadsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADS_FIELD_NUMBER: _builtins.int
+    ARENAS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedHead]:
         """In order of name."""
+
+    @_builtins.property
+    def arenas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Arenas of shared features that this process can read."""
 
     def __init__(
         self,
         *,
         heads: _abc.Iterable[Global___ServedHead] | None = ...,
+        arenas: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arenas", b"arenas", "heads", b"heads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -53,20 +53,25 @@ Global___DataType: _TypeAlias = DataType  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):
-    """A dense array."""
+    """A dense array, its numbers either here or in memory that the processes of a machine share."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DTYPE_FIELD_NUMBER: _builtins.int
     SHAPE_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     dtype: Global___DataType.ValueType
     """Type of the numbers."""
     data: _builtins.bytes
-    """The numbers, little-endian, last axis fastest."""
+    """The numbers, little-endian, last axis fastest. Empty where they are shared."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Length of each axis; features begin with a batch axis of 1."""
+
+    @_builtins.property
+    def shared(self) -> Global___SharedRegion:
+        """Where the numbers are instead."""
 
     def __init__(
         self,
@@ -74,11 +79,72 @@ class Tensor(_message.Message):
         dtype: Global___DataType.ValueType = ...,
         shape: _abc.Iterable[_builtins.int] | None = ...,
         data: _builtins.bytes = ...,
+        shared: Global___SharedRegion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shared", b"shared"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "dtype", b"dtype", "shape", b"shape"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "dtype", b"dtype", "shape", b"shape", "shared", b"shared"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
+
+@_typing.final
+class SharedRegion(_message.Message):
+    """Numbers in an arena: a file in memory, written by one backbone service, read by head services of its machine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARENA_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    arena: _builtins.str
+    """The arena, 32 hexadecimal digits: an id, never a path."""
+    generation: _builtins.int
+    """Of the block that holds the numbers. As long as the arena shows it there, the numbers are these."""
+    offset: _builtins.int
+    """Where they begin, bytes from the first one that the arena holds for numbers."""
+    length: _builtins.int
+    """How many bytes they are."""
+    def __init__(
+        self,
+        *,
+        arena: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arena", b"arena", "generation", b"generation", "length", b"length", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedRegion: _TypeAlias = SharedRegion  # noqa: Y015
+
+@_typing.final
+class SharedBlock(_message.Message):
+    """A block of an arena: what the features of one pass share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARENA_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    arena: _builtins.str
+    """As in SharedRegion."""
+    generation: _builtins.int
+    """As in SharedRegion."""
+    def __init__(
+        self,
+        *,
+        arena: _builtins.str = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arena", b"arena", "generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedBlock: _TypeAlias = SharedBlock  # noqa: Y015

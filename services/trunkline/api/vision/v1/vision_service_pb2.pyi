@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline.api.vision.v1 import image_pb2 as _image_pb2
 from trunkline.api.vision.v1 import results_pb2 as _results_pb2
 import builtins as _builtins
@@ -21,6 +22,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _MaskFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MaskFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MaskFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MASK_FORMAT_UNSPECIFIED: _MaskFormat.ValueType  # 0
+    """Not set: as PNG."""
+    MASK_FORMAT_PNG: _MaskFormat.ValueType  # 1
+    """One label map as an indexed PNG."""
+    MASK_FORMAT_RLE: _MaskFormat.ValueType  # 2
+    """A mask for each class, as COCO run lengths."""
+    MASK_FORMAT_BOTH: _MaskFormat.ValueType  # 3
+    """Both."""
+
+class MaskFormat(_MaskFormat, metaclass=_MaskFormatEnumTypeWrapper):
+    """How the pixels of each class are answered."""
+
+MASK_FORMAT_UNSPECIFIED: MaskFormat.ValueType  # 0
+"""Not set: as PNG."""
+MASK_FORMAT_PNG: MaskFormat.ValueType  # 1
+"""One label map as an indexed PNG."""
+MASK_FORMAT_RLE: MaskFormat.ValueType  # 2
+"""A mask for each class, as COCO run lengths."""
+MASK_FORMAT_BOTH: MaskFormat.ValueType  # 3
+"""Both."""
+Global___MaskFormat: _TypeAlias = MaskFormat  # noqa: Y015
 
 @_typing.final
 class ClassifyRequest(_message.Message):
@@ -157,6 +186,78 @@ class RegressResponse(_message.Message):
 Global___RegressResponse: _TypeAlias = RegressResponse  # noqa: Y015
 
 @_typing.final
+class SegmentRequest(_message.Message):
+    """A picture to segment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_MAP_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """A segmentation head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served, or one is a default."""
+    format: Global___MaskFormat.ValueType
+    """How the pixels of each class are answered."""
+    confidence_map: _builtins.bool
+    """Whether the probability of each pixel's class is answered too, as a gray PNG."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The picture."""
+
+    def __init__(
+        self,
+        *,
+        image: _image_pb2.Image | None = ...,
+        head: _builtins.str = ...,
+        format: Global___MaskFormat.ValueType = ...,
+        confidence_map: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence_map", b"confidence_map", "format", b"format", "head", b"head", "image", b"image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentRequest: _TypeAlias = SegmentRequest  # noqa: Y015
+
+@_typing.final
+class SegmentResponse(_message.Message):
+    """The classes of a picture's pixels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___HeadOutcome:
+        """The answer of the head."""
+
+    @_builtins.property
+    def image_size(self) -> _image_pb2.ImageSize:
+        """Size of the picture."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___HeadOutcome | None = ...,
+        image_size: _image_pb2.ImageSize | None = ...,
+        timings: Global___Timings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentResponse: _TypeAlias = SegmentResponse  # noqa: Y015
+
+@_typing.final
 class HeadRequest(_message.Message):
     """One head to ask."""
 
@@ -165,13 +266,20 @@ class HeadRequest(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     PARAMS_FIELD_NUMBER: _builtins.int
     REQUIRED_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """The head: NAME, NAME/VERSION or NAME@ALIAS."""
     required: _builtins.bool
-    """Whether the whole call fails where this head does."""
+    """Whether the whole call fails where this head does. Under pressure, the others of a call are dropped first."""
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
         """Parameters of the head's task, such as {"top_k": 3}."""
+
+    @_builtins.property
+    def budget(self) -> _duration_pb2.Duration:
+        """Time for this head, from the begin of the call on, so that it bounds the pass too; above 0. A head that takes
+        longer fails alone, with DEADLINE_EXCEEDED. Where it is not set, the time of the call counts.
+        """
 
     def __init__(
         self,
@@ -179,10 +287,11 @@ class HeadRequest(_message.Message):
         head: _builtins.str = ...,
         params: _struct_pb2.Struct | None = ...,
         required: _builtins.bool = ...,
+        budget: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["params", b"params"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "params", b"params"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "params", b"params", "required", b"required"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "head", b"head", "params", b"params", "required", b"required"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,6 +337,7 @@ class AnalyzeResponse(_message.Message):
     IMAGE_SIZE_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     BACKBONE_PASSES_FIELD_NUMBER: _builtins.int
+    PASSES_FIELD_NUMBER: _builtins.int
     backbone_passes: _builtins.int
     """How many backbone passes were made."""
     @_builtins.property
@@ -242,6 +352,10 @@ class AnalyzeResponse(_message.Message):
     def timings(self) -> Global___Timings:
         """Where the time went; heads run side by side, so the slowest counts."""
 
+    @_builtins.property
+    def passes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pass]:
+        """What was made for each preprocessing spec."""
+
     def __init__(
         self,
         *,
@@ -249,14 +363,173 @@ class AnalyzeResponse(_message.Message):
         image_size: _image_pb2.ImageSize | None = ...,
         timings: Global___Timings | None = ...,
         backbone_passes: _builtins.int = ...,
+        passes: _abc.Iterable[Global___Pass] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_passes", b"backbone_passes", "image_size", b"image_size", "outcomes", b"outcomes", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_passes", b"backbone_passes", "image_size", b"image_size", "outcomes", b"outcomes", "passes", b"passes", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
+
+@_typing.final
+class Pass(_message.Message):
+    """One decode and at most one backbone pass, which all heads of a preprocessing spec share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREPROCESS_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    QUEUE_MS_FIELD_NUMBER: _builtins.int
+    DECODE_MS_FIELD_NUMBER: _builtins.int
+    BACKBONE_MS_FIELD_NUMBER: _builtins.int
+    preprocess_fingerprint: _builtins.str
+    """Fingerprint of the preprocessing spec, as in Head."""
+    queue_ms: _builtins.float
+    """Waiting for a place to run, milliseconds."""
+    decode_ms: _builtins.float
+    """From bytes to the pixels that the model takes, milliseconds."""
+    backbone_ms: _builtins.float
+    """The backbone, milliseconds; 0 where the heads take the pixels themselves, which needs no pass."""
+    def __init__(
+        self,
+        *,
+        preprocess_fingerprint: _builtins.str = ...,
+        queue_ms: _builtins.float = ...,
+        decode_ms: _builtins.float = ...,
+        backbone_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_ms", b"backbone_ms", "decode_ms", b"decode_ms", "preprocess_fingerprint", b"preprocess_fingerprint", "queue_ms", b"queue_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pass: _TypeAlias = Pass  # noqa: Y015
+
+@_typing.final
+class AnalyzeStreamRequest(_message.Message):
+    """One picture of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The caller's name for the picture, which its answers carry; it is for the caller alone to keep them apart."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The picture."""
+
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeadRequest]:
+        """The heads, each at most once."""
+
+    @_builtins.property
+    def budget(self) -> _duration_pb2.Duration:
+        """Time for this picture once it was read, above 0; the service's own limit where it is not set."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        image: _image_pb2.Image | None = ...,
+        heads: _abc.Iterable[Global___HeadRequest] | None = ...,
+        budget: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "heads", b"heads", "id", b"id", "image", b"image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzeStreamRequest: _TypeAlias = AnalyzeStreamRequest  # noqa: Y015
+
+@_typing.final
+class AnalyzeStreamResponse(_message.Message):
+    """A part of the answer about one picture of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The picture, as it was named."""
+    @_builtins.property
+    def outcome(self) -> Global___HeadOutcome:
+        """What became of one head's question; one for each head, in the order in which they were ready."""
+
+    @_builtins.property
+    def done(self) -> Global___PictureDone:
+        """Every head has its outcome: the last message of the picture."""
+
+    @_builtins.property
+    def error(self) -> Global___HeadError:
+        """What Analyze would have failed with, such as a damaged picture or a required head: the last message of the
+        picture.
+        """
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        outcome: Global___HeadOutcome | None = ...,
+        done: Global___PictureDone | None = ...,
+        error: Global___HeadError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "error", b"error", "event", b"event", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "error", b"error", "event", b"event", "id", b"id", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["outcome", "done", "error"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___AnalyzeStreamResponse: _TypeAlias = AnalyzeStreamResponse  # noqa: Y015
+
+@_typing.final
+class PictureDone(_message.Message):
+    """The end of the answer about one picture: what AnalyzeResponse has beside the outcomes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    BACKBONE_PASSES_FIELD_NUMBER: _builtins.int
+    PASSES_FIELD_NUMBER: _builtins.int
+    backbone_passes: _builtins.int
+    """How many backbone passes were made."""
+    @_builtins.property
+    def image_size(self) -> _image_pb2.ImageSize:
+        """Size of the picture; not set where no head got any features."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went; heads run side by side, so the slowest counts."""
+
+    @_builtins.property
+    def passes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pass]:
+        """What was made for each preprocessing spec."""
+
+    def __init__(
+        self,
+        *,
+        image_size: _image_pb2.ImageSize | None = ...,
+        timings: Global___Timings | None = ...,
+        backbone_passes: _builtins.int = ...,
+        passes: _abc.Iterable[Global___Pass] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_passes", b"backbone_passes", "image_size", b"image_size", "passes", b"passes", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PictureDone: _TypeAlias = PictureDone  # noqa: Y015
 
 @_typing.final
 class HeadOutcome(_message.Message):
@@ -274,12 +547,15 @@ class HeadOutcome(_message.Message):
     CUSTOM_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     HEAD_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_MS_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """The head, as it was asked."""
     model_version: _builtins.str
     """Version that answered."""
     head_ms: _builtins.float
     """Time in the head: waiting and running, milliseconds."""
+    queue_ms: _builtins.float
+    """Of that, waiting for a place to run, milliseconds."""
     @_builtins.property
     def classification(self) -> _results_pb2.Classification:
         """Answer of a classification head."""
@@ -321,10 +597,11 @@ class HeadOutcome(_message.Message):
         custom: _struct_pb2.Struct | None = ...,
         error: Global___HeadError | None = ...,
         head_ms: _builtins.float = ...,
+        queue_ms: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "regression", b"regression", "result", b"result", "segmentation", b"segmentation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "head", b"head", "head_ms", b"head_ms", "model_version", b"model_version", "regression", b"regression", "result", b"result", "segmentation", b"segmentation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "head", b"head", "head_ms", b"head_ms", "model_version", b"model_version", "queue_ms", b"queue_ms", "regression", b"regression", "result", b"result", "segmentation", b"segmentation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["classification", "regression", "detections", "segmentation", "embedding", "custom", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
@@ -334,7 +611,7 @@ Global___HeadOutcome: _TypeAlias = HeadOutcome  # noqa: Y015
 
 @_typing.final
 class HeadError(_message.Message):
-    """Why a head gave no answer: what a call of its own would have failed with."""
+    """Why there is no answer: what a call for it alone would have failed with."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -45,10 +45,20 @@ class VisionServiceStub:
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressResponse.FromString,
                 _registered_method=True)
+        self.Segment = channel.unary_unary(
+                '/trunkline.api.vision.v1.VisionService/Segment',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.FromString,
+                _registered_method=True)
         self.Analyze = channel.unary_unary(
                 '/trunkline.api.vision.v1.VisionService/Analyze',
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeResponse.FromString,
+                _registered_method=True)
+        self.AnalyzeStream = channel.stream_stream(
+                '/trunkline.api.vision.v1.VisionService/AnalyzeStream',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeStreamRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeStreamResponse.FromString,
                 _registered_method=True)
         self.ListHeads = channel.unary_unary(
                 '/trunkline.api.vision.v1.VisionService/ListHeads',
@@ -80,8 +90,26 @@ class VisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Segment(self, request, context):
+        """Gives every pixel of a picture a class.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Analyze(self, request, context):
         """Asks several heads about one picture, for one backbone pass per preprocessing spec.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnalyzeStream(self, request_iterator, context):
+        """The same for a stream of pictures, many in flight: each head's outcome as soon as it is there, then one last
+        message for the picture. Pictures may overtake each other. A picture that fails costs its own answer, never the
+        stream. Where too many are in flight the service stops reading, which holds the client back. A service that
+        stops answers what it has read, then ends the stream with UNAVAILABLE: send the pictures without a last message
+        to the next one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,10 +142,20 @@ def add_VisionServiceServicer_to_server(servicer, server):
                     request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressResponse.SerializeToString,
             ),
+            'Segment': grpc.unary_unary_rpc_method_handler(
+                    servicer.Segment,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.SerializeToString,
+            ),
             'Analyze': grpc.unary_unary_rpc_method_handler(
                     servicer.Analyze,
                     request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeResponse.SerializeToString,
+            ),
+            'AnalyzeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AnalyzeStream,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeStreamRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeStreamResponse.SerializeToString,
             ),
             'ListHeads': grpc.unary_unary_rpc_method_handler(
                     servicer.ListHeads,
@@ -196,6 +234,33 @@ class VisionService:
             _registered_method=True)
 
     @staticmethod
+    def Segment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.vision.v1.VisionService/Segment',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Analyze(request,
             target,
             options=(),
@@ -212,6 +277,33 @@ class VisionService:
             '/trunkline.api.vision.v1.VisionService/Analyze',
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeRequest.SerializeToString,
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trunkline.api.vision.v1.VisionService/AnalyzeStream',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeStreamRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,8 +37,17 @@ class VisionServiceStub:
     """Names what a picture shows."""
     Regress: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.RegressRequest, _vision_service_pb2.RegressResponse]
     """Estimates quantities from a picture, such as an angle or a count."""
+    Segment: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.SegmentRequest, _vision_service_pb2.SegmentResponse]
+    """Gives every pixel of a picture a class."""
     Analyze: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
+    AnalyzeStream: _grpc.StreamStreamMultiCallable[_vision_service_pb2.AnalyzeStreamRequest, _vision_service_pb2.AnalyzeStreamResponse]
+    """The same for a stream of pictures, many in flight: each head's outcome as soon as it is there, then one last
+    message for the picture. Pictures may overtake each other. A picture that fails costs its own answer, never the
+    stream. Where too many are in flight the service stops reading, which holds the client back. A service that
+    stops answers what it has read, then ends the stream with UNAVAILABLE: send the pictures without a last message
+    to the next one.
+    """
     ListHeads: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.ListHeadsRequest, _vision_service_pb2.ListHeadsResponse]
     """Lists the heads that are being served, in order of name."""
     GetHead: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.GetHeadRequest, _vision_service_pb2.GetHeadResponse]
@@ -53,8 +62,17 @@ class VisionServiceAsyncStub(VisionServiceStub):
     """Names what a picture shows."""
     Regress: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.RegressRequest, _vision_service_pb2.RegressResponse]  # type: ignore[assignment]
     """Estimates quantities from a picture, such as an angle or a count."""
+    Segment: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.SegmentRequest, _vision_service_pb2.SegmentResponse]  # type: ignore[assignment]
+    """Gives every pixel of a picture a class."""
     Analyze: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
+    AnalyzeStream: _aio.StreamStreamMultiCallable[_vision_service_pb2.AnalyzeStreamRequest, _vision_service_pb2.AnalyzeStreamResponse]  # type: ignore[assignment]
+    """The same for a stream of pictures, many in flight: each head's outcome as soon as it is there, then one last
+    message for the picture. Pictures may overtake each other. A picture that fails costs its own answer, never the
+    stream. Where too many are in flight the service stops reading, which holds the client back. A service that
+    stops answers what it has read, then ends the stream with UNAVAILABLE: send the pictures without a last message
+    to the next one.
+    """
     ListHeads: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.ListHeadsRequest, _vision_service_pb2.ListHeadsResponse]  # type: ignore[assignment]
     """Lists the heads that are being served, in order of name."""
     GetHead: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.GetHeadRequest, _vision_service_pb2.GetHeadResponse]  # type: ignore[assignment]
@@ -80,12 +98,33 @@ class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Estimates quantities from a picture, such as an angle or a count."""
 
     @_abc_1.abstractmethod
+    def Segment(
+        self,
+        request: _vision_service_pb2.SegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vision_service_pb2.SegmentResponse, _abc.Awaitable[_vision_service_pb2.SegmentResponse]]:
+        """Gives every pixel of a picture a class."""
+
+    @_abc_1.abstractmethod
     def Analyze(
         self,
         request: _vision_service_pb2.AnalyzeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vision_service_pb2.AnalyzeResponse, _abc.Awaitable[_vision_service_pb2.AnalyzeResponse]]:
         """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
+
+    @_abc_1.abstractmethod
+    def AnalyzeStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_vision_service_pb2.AnalyzeStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_vision_service_pb2.AnalyzeStreamResponse], _abc.AsyncIterator[_vision_service_pb2.AnalyzeStreamResponse]]:
+        """The same for a stream of pictures, many in flight: each head's outcome as soon as it is there, then one last
+        message for the picture. Pictures may overtake each other. A picture that fails costs its own answer, never the
+        stream. Where too many are in flight the service stops reading, which holds the client back. A service that
+        stops answers what it has read, then ends the stream with UNAVAILABLE: send the pictures without a last message
+        to the next one.
+        """
 
     @_abc_1.abstractmethod
     def ListHeads(

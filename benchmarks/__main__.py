@@ -1,0 +1,84 @@
+"""python -m benchmarks [serving|growth|overload|burst|soak|start|mixed]: see each module; without a word, serving."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.output import RESULTS, Output
+
+app = typer.Typer(add_completion=False, invoke_without_command=True, no_args_is_help=False)
+Folder = Annotated[Path, typer.Option(help="Folder of the results.")]
+
+
+def _output(folder: Path) -> Output:
+    return Output(folder, " ".join(["python -m benchmarks", *sys.argv[1:]]))
+
+
+@app.callback()
+def standard(
+    context: typer.Context,
+    quick: Annotated[bool, typer.Option("--quick", help="One short repeat.")] = False,
+    repeats: int = 3,
+    output: Folder = RESULTS,
+) -> None:
+    """Bare ONNX Runtime, Trunkline in both forms and the other servers, in one go."""
+    if context.invoked_subcommand is None:
+        from benchmarks.serving.run import run
+
+        run(_output(output), quick=quick, repeats=repeats)
+
+
+@app.command()
+def growth(seconds: float = 2.0, repeats: int = 3, split: bool = False, output: Folder = RESULTS) -> None:
+    """How memory, start and time of a call grow with the number of heads."""
+    from benchmarks.growth import run
+
+    run(_output(output), seconds=seconds, repeats=repeats, split=split)
+
+
+@app.command()
+def overload(seconds: float = 8.0, deadline_s: float = 0.5, repeats: int = 2, output: Folder = RESULTS) -> None:
+    """Goodput and latency below, at and above the capacity."""
+    from benchmarks.overload import run
+
+    run(_output(output), seconds=seconds, deadline_s=deadline_s, repeats=repeats)
+
+
+@app.command()
+def burst(repeats: int = 3, output: Folder = RESULTS) -> None:
+    """What a bad picture in a burst costs the good ones."""
+    from benchmarks.burst import run
+
+    run(_output(output), repeats=repeats)
+
+
+@app.command()
+def soak(minutes: float = 30.0, split: bool = False, output: Folder = RESULTS) -> None:
+    """Memory and errors over a long time of mixed load, bad pictures and swaps."""
+    from benchmarks.soak import run
+
+    run(_output(output), minutes=minutes, split=split)
+
+
+@app.command()
+def start(repeats: int = 7, output: Folder = RESULTS) -> None:
+    """From exec to SERVING, and the memory then."""
+    from benchmarks.start import run
+
+    run(_output(output), repeats=repeats)
+
+
+@app.command()
+def mixed(seconds: float = 4.0, repeats: int = 3, output: Folder = RESULTS) -> None:
+    """Heads of different tasks on one picture, against a whole model for each."""
+    from benchmarks.mixed import run
+
+    run(_output(output), seconds=seconds, repeats=repeats)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped too
+    app()

@@ -1,0 +1,124 @@
+"""Servers for `benchmarks.empty_call`: Trunkline whose models cost nothing, and the shortest hand-written server.
+
+`python -m benchmarks.empty_server trunkline|hand` prints its address and serves until its input ends.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import numpy as np
+
+from trunkline.api.vision.v1 import results_pb2
+from trunkline.api.vision.v1 import vision_service_pb2 as pb
+from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
+from trunkline.core.bundle import FeatureSpec
+from trunkline.core.cpu import available_cores
+from trunkline.core.exchange import BackboneInfo, FeatureRequest, Features, HeadAnswer, HeadInfo, HeadQuestion
+from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.core.results import Classification, ScoredLabel
+from trunkline.gateway.analyzer import Analyzer
+from trunkline.gateway.directory import Directory
+from trunkline.gateway.servicer import SERVICE_NAME, VisionServicer
+from trunkline.serving.host import Host
+from trunkline.serving.loop import run_loop
+from trunkline.serving.settings import read_settings
+from trunkline.serving.workers import Priority, WorkerPool
+
+_kept: list[Any] = []  # a server that nobody holds ends
+_LABELS = tuple((index, f"label {index}", 0.5**index) for index in range(1, 6))
+_SPEC = PreprocessSpec(crop_share=0.875)
+_FRAME = Frame(500, 375, 1.46, 85.9, 1.46, 23.4, 224, 224)
+_HEAD = HeadInfo("imagenet", "1", "classification", "d", "net", "d", ("pooled",), _SPEC, "pretrained")
+
+
+class FreeBackbone:
+    """A FeatureSource with the hop to a worker of a real one, and no work."""
+
+    def __init__(self, workers: WorkerPool) -> None:
+        self._workers = workers
+        self._arrays = {"pooled": np.zeros((1, 1280), np.float32)}
+
+    async def describe(self) -> BackboneInfo:
+        return BackboneInfo("net", "1", "d", (FeatureSpec(name="pooled", channels=1280, stride=0),))
+
+    async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
+        done, queue_ms = await self._workers.run(lambda: self._arrays, Priority.BACKBONE, timeout_s=timeout_s)
+        return Features(done, _FRAME, "d", queue_ms, 0.0, 0.0)
+
+
+class FreeHeads:
+    """A HeadRunner of the same kind."""
+
+    def __init__(self, workers: WorkerPool) -> None:
+        self._workers = workers
+
+    async def describe(self) -> Sequence[HeadInfo]:
+        return [_HEAD]
+
+    async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
+        result, _ = await self._workers.run(_classification, Priority.HEAD, timeout_s=timeout_s)
+        return HeadAnswer(result, "1", 0.0)
+
+
+def _classification() -> Classification:
+    return Classification(tuple(ScoredLabel(*label) for label in _LABELS))
+
+
+class HandWritten(pb_grpc.VisionServiceServicer):
+    """What one writes in an hour: an executor, one hop, an answer."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(available_cores())
+
+    async def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, request.image.data)
+        labels = [results_pb2.ScoredLabel(index=index, label=label, score=score) for index, label, score in found]
+        outcome = pb.HeadOutcome(head="imagenet", classification=results_pb2.Classification(labels=labels))
+        return pb.ClassifyResponse(outcome=outcome)
+
+    async def GetHead(self, request: pb.GetHeadRequest, context: Any) -> pb.GetHeadResponse:  # noqa: N802
+        return pb.GetHeadResponse(head=pb.Head(name=request.head, version="1", task="classification"))
+
+    def _answer(self, image: bytes) -> Sequence[tuple[int, str, float]]:
+        return _LABELS
+
+
+async def trunkline() -> str:
+    """The host, the servicer and the analyzer of `trunkline serve`, with its settings; returns the address."""
+    settings = read_settings(address="127.0.0.1:0")
+    workers = WorkerPool(available_cores(), settings.max_queue)
+    directory = Directory(FreeBackbone(workers), [FreeHeads(workers)], ("imagenet",))
+    await directory.refresh()
+    host = Host(settings)
+    servicer = VisionServicer(Analyzer(directory, settings.max_image_bytes), directory, settings.request_timeout_s)
+    host.add(SERVICE_NAME, lambda server: pb_grpc.add_VisionServiceServicer_to_server(servicer, server))
+    await host.start()
+    await host.ready("head/imagenet")
+    _kept.append(host)
+    return host.address
+
+
+async def hand() -> str:
+    server = grpc.aio.server()
+    pb_grpc.add_VisionServiceServicer_to_server(HandWritten(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    _kept.append(server)
+    return f"127.0.0.1:{port}"
+
+
+FORMS: dict[str, Callable[[], Any]] = {"trunkline": trunkline, "hand": hand}
+
+
+async def main(form: str) -> None:
+    print(await FORMS[form](), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    form = sys.argv[1]
+    (run_loop if form == "trunkline" else asyncio.run)(main(form))

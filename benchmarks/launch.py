@@ -1,0 +1,44 @@
+"""How long a server takes from exec to SERVING."""
+
+import socket
+import time
+
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+_PAUSE_S = 0.002
+
+
+def wait_serving(address: str, process: psutil.Process, timeout_s: float = 120.0) -> float:
+    """Seconds from the start of the process until grpc.health.v1 says SERVING, to a few milliseconds.
+
+    Raises TimeoutError.
+    """
+    ends_at = time.time() + timeout_s
+    _wait_listening(address, ends_at)
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        while time.time() < ends_at:
+            try:
+                answer = check(health_pb2.HealthCheckRequest(), timeout=5)
+            except grpc.RpcError:
+                time.sleep(_PAUSE_S)
+                continue
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return time.time() - process.create_time()
+            time.sleep(_PAUSE_S)
+    raise TimeoutError(f"{address} is not SERVING after {timeout_s} s")
+
+
+def _wait_listening(address: str, ends_at: float) -> None:
+    """A channel that finds nobody waits longer each time; so it is opened once somebody listens."""
+    host, _, port = address.rpartition(":")
+    while time.time() < ends_at:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            time.sleep(_PAUSE_S)
+        else:
+            return
+    raise TimeoutError(f"nobody listens on {address}")

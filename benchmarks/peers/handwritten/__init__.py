@@ -1,0 +1,1 @@
+"""A plain server written by hand: grpc.aio and a thread pool."""

@@ -1,0 +1,1 @@
+"""MLServer with a runtime of its own for the same models."""

@@ -1,0 +1,1 @@
+"""The standard run: bare ONNX Runtime, Trunkline in both forms, and the other servers, in one go."""

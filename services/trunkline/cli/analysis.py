@@ -1,0 +1,124 @@
+"""Answers of `trunkline analyze`: as JSON, as a table, as a picture."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trunkline.cli.ask import Asked, error_to_json, timings_to_json, timings_to_text
+from trunkline.cli.output import complain, console, measure, percent, table
+from trunkline.cli.rows import Row
+from trunkline.client import AnalyzeAnswer, HeadOutcome, Pass
+from trunkline.core import results
+
+
+def complain_about_heads(asked: Asked[AnalyzeAnswer]) -> bool:
+    """One line on standard error for each head that failed. Returns whether any did."""
+    faults = [outcome.error for outcome in asked.answer.outcomes if outcome.error] if asked.answer else []
+    for fault in faults:
+        complain(f"{asked.image}: {fault.message}")
+    return bool(faults)
+
+
+def to_json(asked: Asked[AnalyzeAnswer]) -> dict[str, Any]:
+    """The document of one picture: its outcomes, or {"image", "error"}."""
+    if asked.answer is None:
+        return {"image": str(asked.image), "error": error_to_json(asked.failure)}
+    answer = asked.answer
+    return {
+        "image": str(asked.image),
+        "width": answer.image_size.width,
+        "height": answer.image_size.height,
+        "outcomes": [_outcome_to_json(outcome) for outcome in answer.outcomes],
+        "backbone_passes": answer.backbone_passes,
+        "passes": [_pass_to_json(made) for made in answer.passes],
+        "timings": timings_to_json(answer.timings),
+    }
+
+
+def _pass_to_json(made: Pass) -> dict[str, Any]:
+    times = {name: round(value, 3) for name, value in asdict(made).items() if name.endswith("_ms")}
+    return {"preprocess_fingerprint": made.preprocess_fingerprint, **times}
+
+
+def _outcome_to_json(outcome: HeadOutcome) -> dict[str, Any]:
+    """The answer under the name that it has in the API, such as "classification", or "error"."""
+    fields: dict[str, Any] = {"head": outcome.head, "version": outcome.version}
+    fields |= {"head_ms": round(outcome.head_ms, 3), "queue_ms": round(outcome.queue_ms, 3)}
+    if outcome.error is not None:
+        return fields | {"error": error_to_json(outcome.error)}
+    result = outcome.value()
+    return fields | {type(result).__name__.lower(): result_to_json(result)}
+
+
+def result_to_json(result: results.Result) -> dict[str, Any]:
+    """The fields of a result; a label map as base64 of its PNG, a custom result as it is."""
+    if isinstance(result, results.Custom):
+        return dict(result.fields)
+    fields = asdict(result)
+    if isinstance(result, results.Segmentation):
+        for name in ("label_map_png", "confidence_map_png"):
+            fields[name] = base64.b64encode(fields[name]).decode()
+    return fields
+
+
+def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> None:
+    """Write the pictures that were answered, with labels and quantities under the name of their head."""
+    from trunkline.cli.draw import Card
+    from trunkline.cli.single import overlay_of, title_of, write_cards
+
+    cards = [
+        Card(
+            picture=each.image.read_bytes(),
+            title=title_of(each.image, each.answer.image_size),
+            rows=[row for outcome in each.answer.outcomes for row in _rows(outcome)],
+            footer=f"{each.answer.backbone_passes} backbone pass(es): {each.answer.timings.total_ms:.1f} ms",
+            overlay=overlay_of(outcome.result for outcome in each.answer.outcomes),
+        )
+        for each in asked
+        if each.answer is not None and any(outcome.result for outcome in each.answer.outcomes)
+    ]
+    write_cards(cards, path)
+
+
+def _rows(outcome: HeadOutcome) -> list[Row]:
+    from trunkline.cli.rows import rows_of
+
+    text = f"{outcome.head} {outcome.version}".rstrip()
+    if outcome.result is None:
+        return [f"{text}: {outcome.error.reason if outcome.error else 'no answer'}"]
+    return [text, *rows_of(outcome.result)]
+
+
+def show(asked: Asked[AnalyzeAnswer]) -> None:
+    """Print the table of a picture that was answered."""
+    if asked.answer is None:
+        return
+    answer = asked.answer
+    width, height = answer.image_size
+    made = table("head", "version", "answer", "ms", right=("ms",))
+    for outcome in answer.outcomes:
+        text = f"{outcome.error.reason}: {outcome.error}" if outcome.error else _summary(outcome.value())
+        made.add_row(outcome.head, outcome.version, text, f"{outcome.head_ms:.1f}")
+    out = console()
+    out.print(f"{asked.image}  {width}x{height}", style="bold")
+    out.print(made)
+    out.print(f"  {answer.backbone_passes} backbone pass(es): {timings_to_text(answer.timings)}\n")
+
+
+def _summary(result: results.Result) -> str:
+    """A few words on a result; --json has all of it."""
+    match result:
+        case results.Classification(labels):
+            return "\n".join(f"{label.label} {percent(label.score)}" for label in labels)
+        case results.Regression(values):
+            return "\n".join(f"{value.name} {measure(value.value, value.unit)}" for value in values)
+        case results.Detections(objects):
+            return "\n".join(f"{found.label.label} {percent(found.label.score)}" for found in objects) or "nothing"
+        case results.Segmentation(_, classes):
+            return "\n".join(f"{part.label} {percent(part.area)} of the picture" for part in classes)
+        case results.Embedding(space, values):
+            return f"{len(values)} values in space {space}"
+        case results.Custom(fields):
+            return "\n".join(f"{name}: {value}" for name, value in fields.items())

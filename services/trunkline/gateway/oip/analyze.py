@@ -1,0 +1,60 @@
+"""Analyze as a model: pictures and the names of heads in, one JSON document for each picture out."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from trunkline.api.vision.v1 import image_pb2
+from trunkline.api.vision.v1 import vision_service_pb2 as pb
+from trunkline.core.errors import InvalidRequestError
+from trunkline.gateway.directory import Directory
+from trunkline.gateway.oip.model import PICTURE, RESULT, Description, Item, Port, Question, each, no_params
+from trunkline.gateway.oip.outputs import JSON_PORT, document
+from trunkline.gateway.oip.tensors import BYTES
+
+NAME = "analyze"
+VERSION = "1"
+HEADS = "heads"  # parameter: names of heads, separated by commas
+
+
+class Vision(Protocol):
+    """The call of VisionService that this model stands for."""
+
+    def Analyze(self, request: pb.AnalyzeRequest, context: Any) -> Awaitable[pb.AnalyzeResponse]: ...  # noqa: N802
+
+
+@dataclass(frozen=True)
+class AnalyzeModel:
+    directory: Directory
+    vision: Vision
+
+    @property
+    def description(self) -> Description:
+        return Description(NAME, VERSION, (VERSION,), (Port(PICTURE, BYTES, (1,)),), (JSON_PORT,))
+
+    async def answer(self, question: Question) -> list[Item]:
+        """A head that fails is an outcome in the document. Raises InvalidRequestError and errors of the picture."""
+        no_params(question.params, [HEADS])
+        heads = _names(question.params.get(HEADS))
+        pictures = question.inputs[PICTURE]  # (N,) bytes
+        return await each(len(pictures), lambda place: self._one(pictures[place], heads, question))
+
+    async def _one(self, picture: bytes, heads: list[str], question: Question) -> Item:
+        request = pb.AnalyzeRequest(
+            image=image_pb2.Image(data=picture), heads=[pb.HeadRequest(head=head) for head in heads]
+        )
+        done = await self.vision.Analyze(request, question.context)
+        return Item(
+            outputs={RESULT: document(done)} if RESULT in question.wanted else {},
+            version=VERSION,
+            queue_ms=done.timings.queue_ms,
+            decode_ms=done.timings.decode_ms,
+            infer_ms=done.timings.backbone_ms + done.timings.head_ms,
+        )
+
+
+def _names(value: object) -> list[str]:
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else []
+    if not names or not all(names):
+        raise InvalidRequestError(f"parameter {HEADS!r} names the heads to ask, separated by commas")
+    return names

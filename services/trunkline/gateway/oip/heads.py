@@ -1,0 +1,151 @@
+"""A version of a head as a model: pictures in, or the tensors that it declares."""
+
+import io
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from trunkline.core.bundle import FeatureSpec
+from trunkline.core.errors import InvalidRequestError, TrunklineError
+from trunkline.core.exchange import IMAGE, BackboneInfo, HeadInfo, HeadQuestion
+from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.gateway.analyzer import Analyzer, check_usable
+from trunkline.gateway.directory import Directory, HeadEntry
+from trunkline.gateway.oip.model import PICTURE, Description, Item, Port, Question, each
+from trunkline.gateway.oip.outputs import outputs_of, ports_of
+from trunkline.gateway.oip.tensors import BYTES
+
+PIXELS = "pixels"  # preprocessed pictures, the feature `image`; that name is taken by the encoded ones
+
+
+@dataclass(frozen=True)
+class HeadModel:
+    """One version; `versions` are all that can be asked for."""
+
+    entry: HeadEntry
+    versions: tuple[str, ...]
+    directory: Directory
+    analyzer: Analyzer
+
+    @property
+    def description(self) -> Description:
+        info = self.entry.info
+        return Description(
+            name=info.name,
+            version=info.version,
+            versions=self.versions,
+            inputs=(Port(PICTURE, BYTES, (1,)), *_tensor_ports(info, self.directory.backbone)),
+            outputs=ports_of(info.task),
+            fault=self._fault(),
+            facts={"task": info.task, "digest": info.digest, "backbone": info.backbone, "mode": info.mode},
+        )
+
+    async def answer(self, question: Question) -> list[Item]:
+        """Raises InvalidRequestError where both or neither of pictures and tensors came, and what the head raises."""
+        tensors = {name: array for name, array in question.inputs.items() if name != PICTURE}
+        if PIXELS in tensors and self.entry.info.features != (IMAGE,):
+            return await self._from_pixels(tensors, question)
+        if PICTURE not in question.inputs:
+            return await self._from_tensors(tensors, question)
+        if tensors:
+            raise InvalidRequestError(f"inputs {PICTURE!r} and {', '.join(tensors)} exclude each other: send one")
+        pictures = question.inputs[PICTURE]  # (N,) bytes
+        return await each(len(pictures), lambda place: self._from_picture(pictures[place], question))
+
+    async def _from_pixels(self, tensors: dict[str, np.ndarray], question: Question) -> list[Item]:
+        """A pass on pixels (N, H, W, 3) that were preprocessed before, as a picture of just the size of the input."""
+        if len(tensors) > 1 or PICTURE in question.inputs:
+            raise InvalidRequestError(f"input {PIXELS!r} and others exclude each other: send one")
+        spec = self.entry.info.spec
+        as_they_are = PreprocessSpec(resize="squash", width=spec.width, height=spec.height)
+        entry = replace(self.entry, info=replace(self.entry.info, spec=as_they_are))
+        pixels = tensors[PIXELS]
+        return await each(len(pixels), lambda place: self._from_picture(_bitmap(pixels[place]), question, entry))
+
+    async def _from_picture(self, picture: bytes, question: Question, entry: HeadEntry | None = None) -> Item:
+        done = await self.analyzer.ask_version(picture, entry or self.entry, question.params, question.timeout_s)
+        answer = done.outcomes[0].answer
+        if answer is None:
+            raise RuntimeError("a required question was neither answered nor refused")
+        return Item(
+            outputs=outputs_of(self.entry.info.name, answer, question.wanted),
+            version=answer.version,
+            queue_ms=done.queue_ms,
+            decode_ms=done.decode_ms,
+            infer_ms=done.backbone_ms + done.head_ms,
+        )
+
+    async def _from_tensors(self, tensors: dict[str, np.ndarray], question: Question) -> list[Item]:
+        info = self.entry.info
+        check_usable(info, self.directory.backbone.digest)
+        missing = [name for name in map(_input_name, info.features) if name not in tensors]
+        if missing:
+            raise InvalidRequestError(f"input {missing[0]!r} is missing; send it, or pictures as {PICTURE!r}")
+        count = len(next(iter(tensors.values())))
+        return await each(count, lambda place: self._from_features(tensors, place, question))
+
+    async def _from_features(self, tensors: dict[str, np.ndarray], place: int, question: Question) -> Item:
+        info = self.entry.info
+        asked = HeadQuestion(
+            head=info.name,
+            version=info.version,
+            features={name: tensors[_input_name(name)][place : place + 1] for name in info.features},
+            frame=_own_frame(info.spec),
+            backbone_digest=self.directory.backbone.digest,
+            params=question.params,
+        )
+        answer = await self.entry.runner.predict(asked, question.timeout_s)
+        return Item(outputs_of(info.name, answer, question.wanted), answer.version, infer_ms=answer.head_ms)
+
+    def _fault(self) -> str:
+        try:
+            check_usable(self.entry.info, self.directory.backbone.digest)
+        except TrunklineError as error:
+            return error.message
+        silent = not self.directory.answering().get(self.entry.info.name, False)
+        return _SILENT if silent and not self.directory.find(self.entry.info.name).info.fault else ""
+
+
+_SILENT = "its head service does not answer"
+
+
+def _bitmap(pixels: np.ndarray) -> bytes:
+    """uint8 (H, W, 3) -> a file without compression."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "BMP")
+    return file.getvalue()
+
+
+def _input_name(feature: str) -> str:
+    return PIXELS if feature == IMAGE else feature
+
+
+def _tensor_ports(info: HeadInfo, backbone: BackboneInfo) -> list[Port]:
+    channels = {feature.name: feature for feature in backbone.features}
+    depth = 1 if info.spec.colour == "L" else 3
+    ports = [Port(PIXELS, "UINT8", (info.spec.height, info.spec.width, depth), optional=True)]
+    for name in info.features:
+        if name in channels:
+            ports.append(Port(name, "FP32", _dims(channels[name], info.spec), optional=True))
+    return ports
+
+
+def _dims(feature: FeatureSpec, spec: PreprocessSpec) -> tuple[int, ...]:
+    """(C, H, W) for pictures of this spec; (C,) for a vector."""
+    sides = (spec.height // feature.stride, spec.width // feature.stride) if feature.stride else ()
+    return (feature.channels, *sides)
+
+
+def _own_frame(spec: PreprocessSpec) -> Frame:
+    """The frame of a picture that is the model's input itself: answers are in its pixels."""
+    return Frame(
+        image_width=spec.width,
+        image_height=spec.height,
+        x_scale=1.0,
+        x_offset=0.0,
+        y_scale=1.0,
+        y_offset=0.0,
+        input_width=spec.width,
+        input_height=spec.height,
+    )

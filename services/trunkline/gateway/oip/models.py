@@ -1,0 +1,81 @@
+"""All models by name: heads first, then the backbone, then "analyze"."""
+
+from collections.abc import Callable
+
+from trunkline.core.errors import NotFoundError, ServiceUnavailableError
+from trunkline.core.exchange import HeadInfo
+from trunkline.gateway.analyzer import Analyzer
+from trunkline.gateway.directory import Directory, HeadEntry
+from trunkline.gateway.oip.analyze import AnalyzeModel, Vision
+from trunkline.gateway.oip.backbone import BackboneModel
+from trunkline.gateway.oip.heads import HeadModel
+from trunkline.gateway.oip.model import Model
+
+
+class Models:
+    """What the directory knows, as models of the protocol."""
+
+    def __init__(self, directory: Directory, analyzer: Analyzer, vision: Vision) -> None:
+        self._directory = directory
+        self._analyzer = analyzer
+        self._analyze = AnalyzeModel(directory, vision)
+        self._backbone = BackboneModel(directory)
+
+    def resolve(self, name: str, version: str) -> Model:
+        """The model that answers; a canary gets its share of the requests that name no version.
+
+        Raises NotFoundError, ServiceUnavailableError where that is not known yet.
+        """
+        return self._model(self._directory.resolve, name, version)
+
+    def find(self, name: str, version: str) -> Model:
+        """The model that is meant; the default version where none is named. Raises as resolve() does."""
+        return self._model(self._directory.find, name, version)
+
+    def all(self) -> list[Model]:
+        """Every version of every model, in order of name and version."""
+        found: list[Model] = []
+        for info in self._directory.heads():
+            for version in _versions(info):
+                found.append(self.find(info.name, version))
+        taken = {info.name for info in self._directory.heads()}
+        others = [model for model in self._others() if model.description.name not in taken]
+        return sorted([*found, *others], key=lambda model: (model.description.name, _number(model)))
+
+    def _model(self, look_up: Callable[[str], HeadEntry], name: str, version: str) -> Model:
+        try:
+            return self._head(look_up(f"{name}/{version}" if version else name))
+        except (NotFoundError, ServiceUnavailableError):
+            other = self._other(name, version)
+            if other is None:
+                raise
+            return other
+
+    def _head(self, entry: HeadEntry) -> HeadModel:
+        default = self._directory.find(entry.info.name).info
+        return HeadModel(entry, _versions(default), self._directory, self._analyzer)
+
+    def _others(self) -> list[Model]:
+        try:
+            self._directory.backbone  # noqa: B018  asked for whether it is known
+        except ServiceUnavailableError:
+            return [self._analyze]
+        return [self._backbone, self._analyze]
+
+    def _other(self, name: str, version: str) -> Model | None:
+        """The backbone or "analyze" where no head has that name. Raises NotFoundError for a version."""
+        if name in self._directory.answering():
+            return None
+        model = next((each for each in self._others() if each.description.name == name), None)
+        if model is not None and version not in ("", model.description.version):
+            served = model.description.version
+            raise NotFoundError(f"model {name!r} serves no version {version!r}; served: {served}", model=name)
+        return model
+
+
+def _versions(info: HeadInfo) -> tuple[str, ...]:
+    return tuple(sorted({info.version, *(other.version for other in info.routes.others)}, key=int))
+
+
+def _number(model: Model) -> int:
+    return int(model.description.version)

@@ -1,0 +1,1 @@
+"""HTTP and JSON: a translator before the gRPC port of the same process. It knows messages, but no heads."""

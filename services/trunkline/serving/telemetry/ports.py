@@ -1,0 +1,150 @@
+"""The ports to backbone and heads, watched: where time went, what was refused, and which heads were asked."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from trunkline.core.errors import DeadlineError, NotFoundError, QueueFullError, ServiceUnavailableError
+from trunkline.core.exchange import (
+    BackboneInfo,
+    FeatureRequest,
+    Features,
+    FeatureSource,
+    HeadAnswer,
+    HeadInfo,
+    HeadQuestion,
+    HeadRunner,
+)
+from trunkline.serving.status import code_of
+from trunkline.serving.telemetry.call import current_call
+from trunkline.serving.telemetry.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from trunkline.serving.telemetry.tracing import ActiveSpan
+
+_REFUSALS = (QueueFullError, DeadlineError, ServiceUnavailableError)
+_End = Callable[[float, BaseException | None], None]
+
+
+def observed_source(source: FeatureSource, telemetry: Telemetry) -> FeatureSource:
+    """The backbone as a gateway asks it, watched where anything is switched on."""
+    return _ObservedSource(source, telemetry) if telemetry.on else source
+
+
+def observed_runner(runner: HeadRunner, telemetry: Telemetry) -> HeadRunner:
+    """Heads as a gateway asks them, watched where anything is switched on."""
+    return _ObservedRunner(runner, telemetry) if telemetry.on else runner
+
+
+def traced_source(source: FeatureSource, telemetry: Telemetry) -> FeatureSource:
+    """The backbone in the process that runs it, with spans of its stages where traces are on."""
+    return _TracedSource(source, telemetry) if telemetry.tracing is not None else source
+
+
+class _ObservedSource:
+    """FeatureSource that counts passes and their times."""
+
+    def __init__(self, source: FeatureSource, telemetry: Telemetry) -> None:
+        self._source, self._telemetry = source, telemetry
+
+    async def describe(self) -> BackboneInfo:
+        return await self._source.describe()
+
+    async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
+        tracing, span = self._telemetry.tracing, None
+        if tracing is not None:
+            span = tracing.span("pass", {"trunkline.features": ",".join(request.features)})
+        with _Stage(self._ended, span):
+            found = await self._source.extract(request, timeout_s)
+        call, metrics = current_call(), self._telemetry.metrics
+        if call is not None:
+            call.passes = (call.passes or 0) + (found.backbone_ms > 0)
+        if metrics is not None:
+            metrics.passed(found.queue_ms / 1000, found.decode_ms / 1000, found.backbone_ms / 1000)
+        return found
+
+    def _ended(self, seconds: float, error: BaseException | None) -> None:
+        metrics = self._telemetry.metrics
+        if metrics is not None:
+            metrics.pass_duration.add(seconds, _status(error))
+            if isinstance(error, _REFUSALS):
+                metrics.refused.add(1, "backbone", error.reason)
+
+
+class _ObservedRunner:
+    """HeadRunner that counts answers and their times, by head."""
+
+    def __init__(self, runner: HeadRunner, telemetry: Telemetry) -> None:
+        self._runner, self._telemetry = runner, telemetry
+
+    @property
+    def arenas(self) -> frozenset[str]:
+        return self._runner.arenas
+
+    async def describe(self) -> Sequence[HeadInfo]:
+        return await self._runner.describe()
+
+    async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
+        call = current_call()
+        if call is not None:
+            call.heads.append(question.head)
+
+        tracing, span = self._telemetry.tracing, None
+        if tracing is not None:
+            attributes = {"trunkline.head": question.head, "trunkline.head.version": question.version}
+            span = tracing.span(f"head {question.head}", attributes)
+        with _Stage(partial(self._ended, question.head), span):
+            return await self._runner.predict(question, timeout_s)
+
+    def _ended(self, head: str, seconds: float, error: BaseException | None) -> None:
+        metrics = self._telemetry.metrics
+        if metrics is not None:
+            metrics.head_ended(None if isinstance(error, NotFoundError) else head, _status(error), seconds)
+            if isinstance(error, _REFUSALS):
+                metrics.refused.add(1, "head", error.reason)
+
+
+class _TracedSource:
+    """FeatureSource whose stages are spans below the current one."""
+
+    def __init__(self, source: FeatureSource, telemetry: Telemetry) -> None:
+        self._source, self._tracing = source, telemetry.tracing
+
+    async def describe(self) -> BackboneInfo:
+        return await self._source.describe()
+
+    async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
+        found = await self._source.extract(request, timeout_s)
+        if self._tracing is not None:
+            stages = {"queue": found.queue_ms, "decode": found.decode_ms, "backbone": found.backbone_ms}
+            self._tracing.stages(stages)
+        return found
+
+
+class _Stage:
+    """A context manager around one question: ended(seconds, error) at its end, and the end of its span."""
+
+    __slots__ = ("_ended", "_span", "_started_at")
+
+    def __init__(self, ended: _End, span: "ActiveSpan | None") -> None:
+        self._ended, self._span = ended, span
+        self._started_at = time.perf_counter()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended(time.perf_counter() - self._started_at, error)
+        if self._span is not None:
+            self._span.end(_status(error))
+
+
+def _status(error: BaseException | None) -> str:
+    """The name of the gRPC code that an error has for callers; "OK" for none."""
+    if error is None:
+        return "OK"
+    return code_of(error).name if isinstance(error, Exception) else "CANCELLED"
