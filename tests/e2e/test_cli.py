@@ -369,6 +369,8 @@ def test_the_demo_shows_every_photograph_and_stops_its_service(photos, tmp_path)
         "espresso",
         "tripod",
         "backbone ms",
+        "heads about one picture, in one call",
+        "backbone pass(es)",
         "stopped cleanly",
         *(photo.name for photo in photos),
     ):

@@ -42,6 +42,7 @@ def demo(
         print(f"SERVING at {service.target} after {service.started_s:.1f} s", flush=True)
         asked = _ask(service, pictures)
         _show(asked)
+        _analyze(service, asked)
         draw_answers(asked, draw)
         if any(each.answer for each in asked):
             print(f"annotated picture: {draw}")
@@ -99,6 +100,23 @@ def _show(asked: "list[Asked[ClassifyAnswer]]") -> None:
             end_section=True,
         )
     console().print(made)
+
+
+def _analyze(service: "LocalService", asked: "list[Asked[ClassifyAnswer]]") -> None:
+    """Ask all heads that share a preprocessing with the one that classified about the first picture, in one call."""
+    from trunkline.cli import analysis
+    from trunkline.cli.ask import Asked
+    from trunkline.client import Client
+
+    first = next((each for each in asked if each.answer is not None), None)
+    if first is None or first.answer is None:
+        return
+    with Client(service.target) as client:
+        fingerprint = client.get_head(first.answer.head).preprocess_fingerprint
+        heads = client.list_heads()
+        together = [head.name for head in heads if head.preprocess_fingerprint == fingerprint and head.ready]
+        print(f"{len(together)} heads about one picture, in one call:", flush=True)
+        analysis.show(Asked(first.image, answer=client.analyze(first.image, together)))
 
 
 def _stop(service: "LocalService") -> bool:

@@ -192,7 +192,7 @@ def _spec(
     if width is None and height is None and rest == {"resize": "squash", "crop_share": 1.0, "colour": "RGB"}:
         return None
     if width is None:
-        raise typer.BadParameter("--height, --resize, --crop-share and --colour need --width too")
+        raise typer.BadParameter("--height, --resize and the like need --width too")
     return {"width": width, "height": height or width, **rest}
 
 

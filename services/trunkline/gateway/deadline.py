@@ -8,8 +8,8 @@ from typing import TypeVar
 from trunkline.core.errors import DeadlineError
 
 T = TypeVar("T")
-# What the answer needs for its own way back is not given to the services below.
-_WAY_BACK_S = 0.005
+# What the answer needs for its own way back is not given to the services below: a share of the time, within bounds.
+_WAY_BACK, _LEAST_WAY_BACK_S, _MOST_WAY_BACK_S = 0.02, 0.005, 0.1
 
 
 class Deadline:
@@ -18,7 +18,8 @@ class Deadline:
     def __init__(self, timeout_s: float) -> None:
         """The call ends `timeout_s` seconds from now."""
         self._began_at = time.monotonic()
-        self._ends_at = self._began_at + timeout_s - _WAY_BACK_S
+        way_back_s = min(_MOST_WAY_BACK_S, max(_LEAST_WAY_BACK_S, _WAY_BACK * timeout_s))
+        self._ends_at = self._began_at + timeout_s - way_back_s
 
     def within(self, budget_s: float | None) -> "Deadline":
         """The deadline of a part that has `budget_s` seconds since the call began; itself where that is no less."""
