@@ -10,8 +10,9 @@ pytest.importorskip("lightning", reason="needs the train extra: pip install -e '
 
 from tests.service.crops import linked
 from tests.service.mask_data import brightness, mask_folders
-from trunkline.client import AsyncClient
+from trunkline.client import AsyncClient, ServiceError
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.masks import decode_mask
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Watcher
 from trunkline.core.repository import Repository
@@ -64,10 +65,15 @@ async def test_a_head_learns_from_masks_and_answers_with_them(places, data, name
     for form in (serve, serve_split):
         async with form(models=places.models) as host, AsyncClient(host.address) as client:
             await client.wait_ready(timeout_s=60)
-            done = await client.analyze(picture, [name])
-            answers.append(done.outcomes[0].value())
+            answers.append((await client.segment(picture, name, masks="both", confidence_map=True)).result)
+            with pytest.raises(ServiceError, match="Segment or Analyze") as refused:
+                await client.classify(picture, name)
+            assert refused.value.reason == "WRONG_TASK"
     assert answers[0] == answers[1]
     labels, truth = np.asarray(Image.open(io.BytesIO(answers[0].label_map_png))), brightness(picture)
+    for part in answers[0].classes:
+        assert (decode_mask(part.mask) == (labels == part.index)).all()
+    assert Image.open(io.BytesIO(answers[0].confidence_map_png)).size == labels.shape[::-1]
     assert labels.shape == truth.shape
     assert (labels == truth)[truth < 2].mean() > 0.75
     found = evaluate_head(places.models, name, data, None, lambda done, total: None)
