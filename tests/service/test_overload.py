@@ -24,6 +24,7 @@ from trunkline.core.repository import Repository
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
 from trunkline.heads.engine import HeadEngine
 from trunkline.heads.stock import Choice
+from trunkline.serving import wire
 from trunkline.serving.channel import open_channel
 from trunkline.serving.workers import Priority, WorkerPool
 from trunkline.testing import serve, serve_split
@@ -140,7 +141,7 @@ async def test_under_pressure_an_optional_pass_is_refused_and_a_required_one_don
         asked = asyncio.create_task(source.extract(required, 20))
         await asyncio.sleep(0.1)
         opened.set()
-        assert (await asked).arrays["pooled"].shape == (1, 1280)
+        assert wire.array_of((await asked).arrays["pooled"]).shape == (1, 1280)
 
 
 @pytest.mark.parametrize("over_grpc", [False, True], ids=["in the process", "over gRPC"])

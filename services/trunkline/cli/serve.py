@@ -108,8 +108,10 @@ def serve(
 
         asyncio.run(run_split(settings))
     else:
+        from trunkline.serving.loop import run_loop, set_up_forks
+
+        set_up_forks()
         from trunkline.assembly.run import run_role
-        from trunkline.serving.loop import run_loop
 
         run_loop(run_role(role, settings, task=task))
 

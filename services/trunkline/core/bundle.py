@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.evaluation import Evaluation
+from trunkline.core.npy import read_npz
 from trunkline.core.preprocess import PreprocessSpec
 
 MODEL_FILE = "model.onnx"
@@ -150,8 +151,7 @@ class Bundle(Generic[M]):
     def read_golden(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Golden inputs and outputs by name. Raises ModelInvalidError where they are missing or damaged."""
         try:
-            with (self.path / GOLDEN_FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                arrays = {key: stored[key] for key in stored.files}
+            arrays = read_npz(self.path / GOLDEN_FILE)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ModelInvalidError(f"{self.path / GOLDEN_FILE} cannot be read: copy the whole bundle") from error
         return _with_prefix(arrays, "input."), _with_prefix(arrays, "output.")

@@ -15,6 +15,7 @@ from trunkline.core.cpu import available_cores
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
+from trunkline.core.npy import read_npy
 from trunkline.core.preprocess import PIXELS_VERSION, STRIDE, Frame, PreprocessSpec, preprocess
 from trunkline.serving.session import load_session
 from trunkline.training import group
@@ -48,11 +49,11 @@ class Stored:
     path: Path
 
     def vector(self) -> np.ndarray:
-        return np.asarray(np.load(self.path, allow_pickle=False))
+        return read_npy(self.path)
 
     def map(self, name: str) -> np.ndarray:
         """float16 (C, H, W)."""
-        return np.asarray(np.load(_beside(self.path, name), allow_pickle=False))
+        return read_npy(_beside(self.path, name))
 
 
 class FeatureStore:

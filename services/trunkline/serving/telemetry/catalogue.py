@@ -100,7 +100,7 @@ BACKBONE_INFO = Metric(
 )
 WORK_HELD = Metric("trunkline_work_held", "gauge", "pieces of work that wait or run")
 QUEUE_DEPTH = Metric("trunkline_queue_depth", "gauge", "pieces of work that wait for a worker")
-WORK_LIMIT = Metric("trunkline_work_limit", "gauge", "pieces of work that may be held before QUEUE_FULL")
+WORK_LIMIT = Metric("trunkline_work_limit", "gauge", "pieces of work of each kind that may be held before QUEUE_FULL")
 WORK_REFUSED = Metric(
     "trunkline_work_refused_total",
     "counter",
