@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="needs the train extra: pip install -e '.[tr
 import torch
 from torchvision.tv_tensors import Mask
 
-from trunkline.core.errors import DataInvalidError
+from trunkline.core.errors import DataInvalidError, ModelInvalidError
 from trunkline.core.preprocess import Frame
 from trunkline.heads.segmentation.label_map import IGNORED, in_frame
 from trunkline.heads.segmentation.learn.decoders import decoder_net
@@ -19,6 +19,7 @@ from trunkline.heads.segmentation.scores import SegmentationScores, intersection
 from trunkline.training.augment import view_of, view_with
 from trunkline.training.data.check import check_dataset
 from trunkline.training.data.read import read_dataset
+from trunkline.training.head_export import check_head
 
 CLASSES = "class_id,class_name\n0,sky\n3,road\n11,void\n"
 CHANNELS = {"c2": 24, "c3": 40, "c4": 112, "c5": 320}
@@ -123,6 +124,26 @@ def test_segnet_puts_values_back_where_they_came_from():
     image = torch.randint(0, 255, (1, 64, 96, 3), dtype=torch.uint8)
     assert net(image).shape == (1, 4, 64, 96)
     assert len(net.encoder) == len(net.decoder) == 5
+
+
+def test_parity_leaves_out_what_a_net_that_chooses_places_may_differ_in():
+    class Off:
+        """A session that is off in one value of a hundred."""
+
+        def run(self, features):
+            found = features["image"].astype(np.float32)
+            found[:, 0, 0] += 1
+            return {"logits": found}
+
+    class Same(torch.nn.Module):
+        def forward(self, *features):
+            return features[0].float()
+
+    net, features = Same(), {"image": np.zeros((2, 10, 10), np.float32)}
+    with pytest.raises(ModelInvalidError, match="differ by 1"):
+        check_head(net, Off(), features, "logits")
+    net.outliers = 0.02
+    assert check_head(net, Off(), features, "logits") == 0
 
 
 def test_rare_classes_weigh_more_by_median_frequency():

