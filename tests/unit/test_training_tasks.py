@@ -1,6 +1,7 @@
 """What classification and regression bring to training: answers, losses, scores; splits; turned digits."""
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def test_a_number_starts_at_the_mean_and_is_answered_in_its_unit():
 
 def test_an_angle_is_two_columns_and_the_loss_goes_the_shorter_way():
     learner = regressor(("a",), [(-170.0,), (170.0,)], angle=("a",))
-    assert learner.answer_layer(3)(torch.zeros(1, 3)).shape == (1, 2)
+    cos, sin = learner.answer_layer(3)(torch.randn(1, 3))[0].tolist()
+    assert abs(math.degrees(math.atan2(sin, cos))) == pytest.approx(180), "it starts at the mean direction"
 
     def loss(answered: float, true: float) -> float:
         radians = torch.deg2rad(torch.tensor([answered]))

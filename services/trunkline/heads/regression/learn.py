@@ -43,6 +43,8 @@ class Learner:
         truth = self.truth(samples)  # (N, targets)
         self._low, self._high = truth.min(axis=0), truth.max(axis=0)
         self._mean, self._scale = truth.mean(axis=0), np.maximum(truth.std(axis=0), _SMALLEST_SCALE)
+        radians = np.deg2rad(truth)
+        self._direction = np.cos(radians).mean(axis=0), np.sin(radians).mean(axis=0)  # (targets,) each
 
     def truth(self, samples: Sequence[Any]) -> np.ndarray:
         """float32 (N, targets), in units."""
@@ -51,8 +53,10 @@ class Learner:
     def answer_layer(self, width: int) -> nn.Module:
         """To float32 (N, columns): one for a number, in its unit, and two, cos and sin, for an angle."""
         offsets, scales = [], []
-        for angle, mean, scale in zip(self._angles, self._mean, self._scale, strict=True):
-            offsets += [0.0, 0.0] if angle else [float(mean)]
+        columns = zip(self._angles, self._mean, self._scale, *self._direction, strict=True)
+        for angle, mean, scale, cos, sin in columns:
+            # Not left to the bias, which weight decay draws to 0: the direction would then be that of the noise.
+            offsets += [float(cos), float(sin)] if angle else [float(mean)]
             scales += [1.0, 1.0] if angle else [float(scale)]
         linear = nn.Linear(width, len(scales))
         for parameter in linear.parameters():
