@@ -1,7 +1,7 @@
 """VisionService: convert, call, convert."""
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
@@ -19,6 +19,7 @@ from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
+_OneHead: TypeAlias = pb.ClassifyRequest | pb.RegressRequest | pb.SegmentRequest
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _log = logging.getLogger(__name__)
 
@@ -32,35 +33,14 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         params = {"top_k": request.top_k} if request.HasField("top_k") else {}
-        done = await self._analyzer.ask_one(
-            request.image.data, "classification", request.head, params, self._timeout_s(context)
-        )
-        return pb.ClassifyResponse(
-            outcome=_outcome_to_pb(done.outcomes[0]),
-            image_size=_size_to_pb(done),
-            timings=_timings_to_pb(done),
-        )
+        return pb.ClassifyResponse(**await self._ask_one(request, "classification", params, context))
 
     async def Regress(self, request: pb.RegressRequest, context: Context) -> pb.RegressResponse:
-        done = await self._analyzer.ask_one(
-            request.image.data, "regression", request.head, {}, self._timeout_s(context)
-        )
-        return pb.RegressResponse(
-            outcome=_outcome_to_pb(done.outcomes[0]),
-            image_size=_size_to_pb(done),
-            timings=_timings_to_pb(done),
-        )
+        return pb.RegressResponse(**await self._ask_one(request, "regression", {}, context))
 
     async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
         params = {"format": _mask_format(request.format), "confidence_map": request.confidence_map}
-        done = await self._analyzer.ask_one(
-            request.image.data, "segmentation", request.head, params, self._timeout_s(context)
-        )
-        return pb.SegmentResponse(
-            outcome=_outcome_to_pb(done.outcomes[0]),
-            image_size=_size_to_pb(done),
-            timings=_timings_to_pb(done),
-        )
+        return pb.SegmentResponse(**await self._ask_one(request, "segmentation", params, context))
 
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
         asks = _asks_from_pb(request.heads)
@@ -104,6 +84,17 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         if not request.head:
             raise InvalidRequestError("name a head; ListHeads says which there are")
         return pb.GetHeadResponse(head=wire.head_to_pb(self._directory.find(request.head).info))
+
+    async def _ask_one(
+        self, request: _OneHead, task: str, params: Mapping[str, Any], context: Context
+    ) -> dict[str, Any]:
+        """The fields of the response of a call that asks one head."""
+        done = await self._analyzer.ask_one(request.image.data, task, request.head, params, self._timeout_s(context))
+        return {
+            "outcome": _outcome_to_pb(done.outcomes[0]),
+            "image_size": _size_to_pb(done),
+            "timings": _timings_to_pb(done),
+        }
 
     def _timeout_s(self, context: Context) -> float:
         left_s = context.time_remaining()
