@@ -1,5 +1,7 @@
 """Tails from ONNX files, small nets, augmentation."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ import torch
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.repository import Repository
 from trunkline.serving.session import load_session
-from trunkline.training.augment import KINDS, view_of
+from trunkline.core.train_request import Augmentation
+from trunkline.training.augment import view_of
 from trunkline.training.compute import share_before
 from trunkline.training.nets.small import PixelNet, lenet5, plain_cnn
 from trunkline.training.nets.tail import Tail
@@ -43,7 +46,7 @@ def test_the_share_of_the_compute_grows_with_depth(backbone):
     assert 0 < shares[0] < 0.5 < shares[-1] < 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", get_args(Augmentation))
 def test_a_view_is_the_same_for_the_same_seed_and_keeps_the_size(kind):
     pixels = np.random.default_rng(1).integers(0, 256, (1, 80, 60, 3), np.uint8)
     pixels.setflags(write=False)

@@ -92,7 +92,7 @@ def train(
         int | None, typer.Option("--views", help="Views of each picture.", show_default=_BY_MODE)
     ] = None,
     augmentation: Annotated[
-        Literal["none", "mirror", "flips", "photo"] | None,
+        Literal["none", "mirror", "flips", "photo", "scene"] | None,
         typer.Option("--augmentation", help="What the other views are.", show_default="by task and mode"),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most.", show_default=_BY_MODE)] = None,

@@ -93,7 +93,7 @@ def preprocess(image: EncodedImage, spec: PreprocessSpec) -> tuple[Pixels, Frame
 
     Raises InvalidImageError where the picture cannot be decoded.
     """
-    frame = _frame(image.width, image.height, spec)
+    frame = frame_of(image.width, image.height, spec)
     # Size of the whole picture at the model's resolution, and what of it the draft must still resolve.
     least = (
         math.ceil(_DRAFT_MARGIN * image.width / frame.x_scale),
@@ -107,7 +107,8 @@ def preprocess(image: EncodedImage, spec: PreprocessSpec) -> tuple[Pixels, Frame
     return pixels.reshape(1, spec.height, spec.width, -1), frame
 
 
-def _frame(width: int, height: int, spec: PreprocessSpec) -> Frame:
+def frame_of(width: int, height: int, spec: PreprocessSpec) -> Frame:
+    """The frame that `preprocess` gives a picture of this size, upright."""
     x_scale, y_scale = width / spec.width, height / spec.height
     x_offset, y_offset = 0.0, 0.0
     if spec.resize == "crop":

@@ -15,6 +15,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 
 Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
+Augmentation = Literal["none", "mirror", "flips", "photo", "scene"]
 
 
 class FitOptions(BaseModel):
@@ -67,7 +68,7 @@ class TrainRequest(BaseModel):
     features: tuple[str, ...] | None = None
     spec: PreprocessSpec | None = None
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
-    augmentation: Literal["none", "mirror", "flips", "photo"] | None = None
+    augmentation: Augmentation | None = None
     source: Name = "imagenet"
     net: Literal["lenet5", "cnn", "segnet"] | None = None
     decoder: Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "unet"

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from trunkline.core.cpu import available_cores
 from trunkline.training.data.dataset import Sample
-from trunkline.training.features import Recipe, Stored, annotated_view
+from trunkline.training.features import Recipe, Stored, annotated_view, annotation_of_view
 from trunkline.training.learner import MapLearner
 
 
@@ -36,7 +36,7 @@ class AnnotatedMaps(Dataset[Any]):
 
     def _one(self, index: int, view: int) -> tuple[dict[str, np.ndarray], Any]:
         sample, stored = self._samples[index], self._views[view][index]
-        _, annotation = annotated_view(sample, sample.read(), self._recipe, view, self._learner.annotation)
+        annotation = annotation_of_view(sample, sample.read(), self._recipe, view, self._learner.annotation)
         return {name: stored.map(name) for name in self._recipe.maps}, annotation
 
 

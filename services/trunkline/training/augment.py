@@ -1,26 +1,27 @@
 """Augmentation: other views of a picture of which the same is true, by torchvision's transforms."""
 
 import threading
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.tv_tensors import Image
 
-Kind = Literal["none", "mirror", "flips", "photo"]
-KINDS: tuple[str, ...] = get_args(Kind)
+from trunkline.core.train_request import Augmentation
+
 VERSION = 2  # of what the kinds mean: views of another one are not used again
 # torchvision draws from torch's one random generator.
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def transform(kind: Kind, height: int, width: int) -> v2.Transform:
+def transform(kind: Augmentation, height: int, width: int) -> v2.Transform:
     """uint8 (..., C, H, W) -> uint8 (..., C, height, width).
 
     mirror: left and right change places. flips: that, up and down too, and other light; positions in the picture
     change, sizes and numbers of things do not. photo: for photographs of which the class is asked: crops, mirror,
-    other light and colour.
+    other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
+    they are: crops of the sides' own ratio, from a quarter of the picture on.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
@@ -33,23 +34,36 @@ def transform(kind: Kind, height: int, width: int) -> v2.Transform:
             (height, width), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), interpolation=InterpolationMode.BICUBIC
         )
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
+    if kind == "scene":
+        ratio = (0.9 * width / height, 1.1 * width / height)
+        crop = v2.RandomResizedCrop((height, width), (0.25, 1.0), ratio, InterpolationMode.BICUBIC)
+        return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     return resized
 
 
-def view_of(pixels: np.ndarray, kind: Kind, height: int, width: int, seed: int) -> np.ndarray:
+def view_of(pixels: np.ndarray, kind: Augmentation, height: int, width: int, seed: int) -> np.ndarray:
     """uint8 (1, H, W, C) -> uint8 (1, height, width, C): the same for the same seed, from any thread."""
     return view_with(pixels, None, kind, height, width, seed)[0]
 
 
 def view_with(
-    pixels: np.ndarray, annotation: Any, kind: Kind, height: int, width: int, seed: int
+    pixels: np.ndarray, annotation: Any, kind: Augmentation, height: int, width: int, seed: int
 ) -> tuple[np.ndarray, Any]:
     """The same, with what is known of the pixels moved along.
 
     annotation: a tv_tensor in the frame of the pixels, such as Mask uint8 (1, H, W), or a dict of several, or None.
     """
     image = Image(torch.from_numpy(pixels[0].copy()).permute(2, 0, 1))  # (C, H, W)
+    seen, moved = _seen((image, annotation), kind, height, width, seed)
+    return np.ascontiguousarray(seen.permute(1, 2, 0).numpy())[None], moved
+
+
+def moved_with(annotation: Any, kind: Augmentation, height: int, width: int, seed: int) -> Any:
+    """What `view_with` says of the pixels, without them."""
+    return _seen(annotation, kind, height, width, seed)
+
+
+def _seen(what: Any, kind: Augmentation, height: int, width: int, seed: int) -> Any:
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        seen, moved = transform(kind, height, width)(image, annotation)
-    return np.ascontiguousarray(seen.permute(1, 2, 0).numpy())[None], moved
+        return transform(kind, height, width)(what)

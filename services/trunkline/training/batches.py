@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trunkline.core.cpu import available_cores
-from trunkline.training.augment import Kind, transform
+from trunkline.training.augment import transform
 from trunkline.training.features import Stored
 
 Batch = tuple[Tensor, Tensor]
@@ -53,7 +53,7 @@ class MapBatches(Dataset[Batch]):
 class PixelBatches(Dataset[Batch]):
     """Pixels uint8 (N, H, W, C) in memory, each time augmented anew."""
 
-    def __init__(self, pixels: np.ndarray, truth: np.ndarray, augmentation: Kind) -> None:
+    def __init__(self, pixels: np.ndarray, truth: np.ndarray, augmentation: Augmentation) -> None:
         self.pixels, self.truth = torch.from_numpy(pixels), torch.from_numpy(truth)
         self._transform = None if augmentation == "none" else transform(augmentation, *pixels.shape[1:3])
 

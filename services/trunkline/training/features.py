@@ -16,10 +16,11 @@ from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
 from trunkline.core.npy import read_npy
-from trunkline.core.preprocess import PIXELS_VERSION, STRIDE, Frame, PreprocessSpec, preprocess
+from trunkline.core.preprocess import PIXELS_VERSION, STRIDE, Frame, PreprocessSpec, frame_of, preprocess
+from trunkline.core.train_request import Augmentation
 from trunkline.serving.session import load_session
 from trunkline.training import group
-from trunkline.training.augment import VERSION, Kind, view_with
+from trunkline.training.augment import VERSION, moved_with, view_with
 from trunkline.training.data.dataset import Sample
 
 Progress = Callable[[int, int], None]  # done, of all
@@ -37,7 +38,7 @@ class Recipe:
 
     features: tuple[str, ...]
     spec: PreprocessSpec
-    augmentation: Kind = "none"
+    augmentation: Augmentation = "none"
     seed: int = 0
     maps: tuple[str, ...] = ()
 
@@ -160,13 +161,32 @@ def annotated_view(
     Raises DataInvalidError that names the picture.
     """
     spec = recipe.spec
-    larger = _larger(spec) if view and recipe.augmentation == "photo" else spec
-    pixels, frame = _opened(sample, data, larger)
+    pixels, frame = _opened(sample, data, _seen_spec(recipe, view))
     annotation = annotate(sample, frame) if annotate is not None else None
     if view == 0:
         return pixels, annotation
-    seed = int.from_bytes(hashlib.sha256(data + f"|{recipe.seed}|{view}".encode()).digest()[:4], "big")
+    seed = _seed(data, recipe, view)
     return view_with(pixels, annotation, recipe.augmentation, spec.height, spec.width, seed)
+
+
+def annotation_of_view(
+    sample: Sample, data: bytes, recipe: Recipe, view: int, annotate: Callable[[Sample, Frame], Any]
+) -> Any:
+    """What `annotated_view` says of the view, without decoding the picture. Raises DataInvalidError."""
+    image = _encoded(sample, data)
+    spec = recipe.spec
+    annotation = annotate(sample, frame_of(image.width, image.height, _seen_spec(recipe, view)))
+    if view == 0:
+        return annotation
+    return moved_with(annotation, recipe.augmentation, spec.height, spec.width, _seed(data, recipe, view))
+
+
+def _seen_spec(recipe: Recipe, view: int) -> PreprocessSpec:
+    return _larger(recipe.spec) if view and recipe.augmentation in ("photo", "scene") else recipe.spec
+
+
+def _seed(data: bytes, recipe: Recipe, view: int) -> int:
+    return int.from_bytes(hashlib.sha256(data + f"|{recipe.seed}|{view}".encode()).digest()[:4], "big")
 
 
 def _larger(spec: PreprocessSpec) -> PreprocessSpec:
@@ -176,7 +196,14 @@ def _larger(spec: PreprocessSpec) -> PreprocessSpec:
 
 def _opened(sample: Sample, data: bytes, spec: PreprocessSpec) -> tuple[np.ndarray, Frame]:
     try:
-        return preprocess(EncodedImage(data), spec)
+        return preprocess(_encoded(sample, data), spec)
+    except InvalidRequestError as error:
+        raise DataInvalidError.at(sample.name, error.message) from error
+
+
+def _encoded(sample: Sample, data: bytes) -> EncodedImage:
+    try:
+        return EncodedImage(data)
     except InvalidRequestError as error:
         raise DataInvalidError.at(sample.name, error.message) from error
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
+from trunkline.core.train_request import Augmentation
 from trunkline.heads.discovery import tasks
 
 
@@ -67,7 +68,7 @@ class TaskLearner(Protocol):
 
     output: ClassVar[str]
     metric: ClassVar[str]
-    augmentation: ClassVar[str]
+    augmentation: ClassVar[Augmentation]
     dropout: ClassVar[float]
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: "Any") -> None:

@@ -10,6 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.results import Classification, Result
+from trunkline.core.train_request import Augmentation
 from trunkline.heads.classification.scores import ClassificationScores
 
 
@@ -18,7 +19,7 @@ class Learner:
 
     output: ClassVar[str] = "logits"
     metric: ClassVar[str] = "accuracy"
-    augmentation: ClassVar[str] = "photo"
+    augmentation: ClassVar[Augmentation] = "photo"
     dropout: ClassVar[float] = 0.3
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:

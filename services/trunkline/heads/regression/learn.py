@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.results import Regression, Result
+from trunkline.core.train_request import Augmentation
 from trunkline.heads.regression.scores import RegressionScores
 
 _SMALLEST_SCALE = 1e-6
@@ -24,7 +25,7 @@ class Learner:
 
     output: ClassVar[str] = "values"
     metric: ClassVar[str] = "rmse"
-    augmentation: ClassVar[str] = "none"
+    augmentation: ClassVar[Augmentation] = "none"
     dropout: ClassVar[float] = 0.0  # it blurs what is measured exactly
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:

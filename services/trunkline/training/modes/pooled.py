@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch
-from trunkline.core.train_request import FitOptions
-from trunkline.training.augment import Kind
+from trunkline.core.train_request import Augmentation, FitOptions
 from trunkline.training.batches import VectorBatches
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import Recipe, Stored
@@ -51,13 +50,13 @@ def recipe_of(job: Job, features: tuple[str, ...], maps: tuple[str, ...] = ()) -
     return Recipe(features, spec, augmentation_of(job, spec), job.request.options.seed, maps)
 
 
-def augmentation_of(job: Job, spec: PreprocessSpec) -> Kind:
+def augmentation_of(job: Job, spec: PreprocessSpec) -> Augmentation:
     """What was asked for, or what suits mode and task. Drawings in gray are not photographs: none."""
     if job.request.augmentation is not None:
         return job.request.augmentation
     if job.learner.augmentation == "none" or spec.colour == "L":
         return "none"
-    return "mirror" if job.request.mode == "features" else "photo"
+    return "mirror" if job.request.mode == "features" else job.learner.augmentation
 
 
 def views_of(job: Job) -> int:

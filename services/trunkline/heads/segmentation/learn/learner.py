@@ -12,6 +12,7 @@ from torchvision.tv_tensors import Mask
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result, Segmentation
+from trunkline.core.train_request import Augmentation
 from trunkline.heads.segmentation.label_map import IGNORED, in_frame
 from trunkline.heads.segmentation.learn.decoders import decoder_net
 from trunkline.heads.segmentation.learn.losses import SegmentationLoss, median_frequencies
@@ -25,7 +26,7 @@ class Learner:
 
     output: ClassVar[str] = "logits"
     metric: ClassVar[str] = "mean_iou"
-    augmentation: ClassVar[str] = "photo"
+    augmentation: ClassVar[Augmentation] = "scene"
     dropout: ClassVar[float] = 0.1
     maps: ClassVar[tuple[str, ...]] = ("c2", "c3", "c4", "c5")
     spec: ClassVar[PreprocessSpec] = PreprocessSpec(resize="squash", width=480, height=352)
