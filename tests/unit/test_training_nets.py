@@ -11,8 +11,8 @@ import torch
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.repository import Repository
-from trunkline.serving.session import load_session
 from trunkline.core.train_request import Augmentation
+from trunkline.serving.session import load_session
 from trunkline.training.augment import view_of
 from trunkline.training.compute import share_before
 from trunkline.training.nets.small import PixelNet, lenet5, plain_cnn

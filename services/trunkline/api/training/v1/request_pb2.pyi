@@ -91,7 +91,7 @@ class TrainingRequest(_message.Message):
     licence: _builtins.str
     """Terms of the data, for the card."""
     augmentation: _builtins.str
-    """What the other views of a picture are: none, mirror, flips or photo."""
+    """What the other views of a picture are: none, mirror, flips, photo or scene."""
     source: _builtins.str
     """Classifier that mode pretrained uses as it is."""
     decoder: _builtins.str
