@@ -52,7 +52,7 @@ def add_spots_head(repository: Path, name: str, resize: str = "pad", **settings:
 
 
 def add_parts_head(repository: Path, name: str, labels: Sequence[str], **settings: Any) -> None:
-    """A head on `c5` with weights by chance: a box of 64x64 around each cell, moved by up to 16 pixels, and a mask."""
+    """A head on `c5` with weights by chance: a box of 64x64 at each cell, moved by up to 16 pixels, and a mask."""
     random = np.random.default_rng(11)
     classes, channels = len(labels), 320
     nodes = [

@@ -114,8 +114,7 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
 
 def _detect_params(request: pb.DetectRequest) -> dict[str, Any]:
     """Those that are set."""
-    optional = ("score_threshold", "nms_iou", "max_detections", "masks")
-    params = {name: getattr(request, name) for name in optional if request.HasField(name)}
+    params = {field.name: value for field, value in request.ListFields() if field.name not in ("image", "head")}
     return params | ({"classes": list(request.classes)} if request.classes else {})
 
 

@@ -19,8 +19,8 @@ def paste(mask: np.ndarray, box: np.ndarray, width: int, height: int) -> RunLeng
     x_min, y_min, x_max, y_max = map(float, box)
     left, right = max(0, int(np.floor(x_min))), min(width, int(np.ceil(x_max)))
     top, bottom = max(0, int(np.floor(y_min))), min(height, int(np.ceil(y_max)))
-    # Cells of the mask for each pixel of the picture; what is outside of the mask is 0. Columns are made as rows, since
-    # run lengths go down the columns: that is several times faster where a box is large.
+    # Cells of the mask for each pixel of the picture; what is outside of the mask is 0. Columns are made as rows: run
+    # lengths go down the columns, and to turn a large part costs more than to encode it.
     per_x, per_y = mask.shape[1] / (x_max - x_min), mask.shape[0] / (y_max - y_min)
     affine = (per_y, 0.0, (top - y_min) * per_y, 0.0, per_x, (left - x_min) * per_x)
     size, method = (bottom - top, right - left), Image.Resampling.BILINEAR
