@@ -87,7 +87,8 @@ class _Reader:
         self._objects = CocoObjects(root, self._name, labels, findings)
         words = {file.split, file.path.parent.name, file.path.stem.rpartition("_")[2]}  # COCO: train2017/
         inside = [folder / word for folder in (root, root / "images") for word in sorted(words) if word]
-        self._folders = list(dict.fromkeys([root, file.path.parent, root / "images", *inside]))
+        folders = dict.fromkeys([root, file.path.parent, root / "images", *inside])
+        self._folders = [folder for folder in folders if folder.is_dir()]
 
     def samples(self) -> Iterator[Sample]:
         pictures = self._pictures()

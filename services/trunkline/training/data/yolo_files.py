@@ -32,7 +32,7 @@ def find_yolo(root: Path) -> YoloFiles | None:
     described = _described(root)
     if described is not None:
         path, fields = described
-        pictures = [(picture, split) for split in SPLITS for picture in _of_split(root, path, fields, split)]
+        pictures = [pair for split in SPLITS for pair in _of_split(root, path, fields, split)]
         return YoloFiles(_names(path, fields.get("names")), tuple(dict.fromkeys(pictures)), path)
     pictures = list(_in_folders(root))
     if not any(label_of(root, picture).is_file() for picture, _ in pictures):
