@@ -38,7 +38,8 @@ class CocoObjects:
 
     def _object(self, name: str, entry: _Entry, picture: Picture) -> ObjectTruth | None:
         where = f"{self._source}: {name} of {picture.name}"
-        category, sides = entry.get("category_id"), entry.get("bbox")
+        category = entry.get("category_id")
+        sides: Any = entry.get("bbox")
         label = self._labels.get(category) if isinstance(category, int) else None
         if label is None:
             self._findings.fault(where, f"there is no category {category!r}")
@@ -53,7 +54,7 @@ class CocoObjects:
         except DataInvalidError as error:
             self._findings.fault(where, error.message)
             return None
-        return box and ObjectTruth(label, box, mask, bool(entry.get("iscrowd")), name)
+        return None if box is None else ObjectTruth(label, box, mask, bool(entry.get("iscrowd")), name)
 
     def _outline(self, entry: _Entry, picture: Picture) -> Outline | None:
         segmentation, value = entry.get("segmentation"), entry.get("mask_value")

@@ -37,10 +37,10 @@ def find_yolo(root: Path) -> YoloFiles | None:
     pictures = list(_in_folders(root))
     if not any(label_of(root, picture).is_file() for picture, _ in pictures):
         return None
-    path = next((root / name for name in _CLASSES if (root / name).is_file()), None)
-    if path is None:
+    named = next((root / name for name in _CLASSES if (root / name).is_file()), None)
+    if named is None:
         raise DataInvalidError.at(root, "the names of the classes are missing: data.yaml with names, or classes.txt")
-    return YoloFiles(_names(path, _text(path).split("\n")), tuple(pictures), path)
+    return YoloFiles(_names(named, _text(named).split("\n")), tuple(pictures), named)
 
 
 def label_of(root: Path, picture: Path) -> Path:
