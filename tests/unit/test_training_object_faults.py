@@ -76,6 +76,14 @@ def test_the_check_names_an_image_of_coco_that_is_wrong(tmp_path, images, words)
     assert all(word in found[0] for word in words), found
 
 
+def test_annotations_of_an_image_that_is_not_there_are_one_fault(tmp_path):
+    found = problems(coco(tmp_path, annotation(1, 1), annotation(2, 9), annotation(3, 9), annotation(4, 8)))
+    assert found == (
+        "train.json: annotation 2 and 1 more: there is no image 9",
+        "train.json: annotation 4: there is no image 8",
+    )
+
+
 def test_all_faults_are_named_not_only_the_first(tmp_path):
     found = problems(coco(tmp_path, *(annotation(number, 1, (60, 10, 20, 16)) for number in (1, 2, 3))))
     assert [f"annotation {number} of" in line for number, line in zip((1, 2, 3), found, strict=False)] == [True] * 3

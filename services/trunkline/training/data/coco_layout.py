@@ -135,6 +135,7 @@ class _Reader:
     def _annotations(self, pictures: dict[Any, Picture]) -> dict[Any, list[tuple[str, _Entry]]]:
         """Annotations with their names, by the id of the image."""
         groups: dict[Any, list[tuple[str, _Entry]]] = defaultdict(list)
+        lost: dict[str, list[str]] = defaultdict(list)
         seen: set[Any] = set()
         for place, entry in enumerate(self._file.document["annotations"], 1):
             number = entry.get("id") if isinstance(entry, dict) else None
@@ -144,10 +145,13 @@ class _Reader:
             if isinstance(number, int | str) and number in seen:
                 self._findings.fault(where, "two annotations have this id")
             elif not isinstance(image, int | str) or image not in self._known:
-                self._findings.fault(where, f"there is no image {image!r}")
+                lost[repr(image)].append(name)
             elif image in pictures:
                 groups[image].append((name, entry))
             seen |= {number} if isinstance(number, int | str) else set()
+        for wanted, names in lost.items():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            self._findings.fault(f"{self._name}: {names[0]}{more}", f"there is no image {wanted}")
         return groups
 
 
