@@ -38,6 +38,7 @@ def test_sound_objects_are_counted_and_are_no_problem(tmp_path):
         (annotation(5, 1, (10, 10, 0, 16)), ("annotation 5", "[10, 10, 10, 26]", "no area")),
         (annotation(5, 1, (10, 10, 5, -1)), ("annotation 5", "no area")),
         (annotation(5, 1, (10, 10, 5, float("nan"))), ("annotation 5", "no number")),
+        (annotation(5, 1, (10, 10, 5, 10**400)), ("annotation 5", "[x, y, width, height]")),
         (annotation(5, 1, (10, 10, 5)), ("annotation 5", "[x, y, width, height]")),
         (annotation(5, 1, category=8), ("annotation 5 of images/1.jpg", "no category 8")),
         (annotation(5, 3), ("annotation 5", "no image 3")),
@@ -64,6 +65,7 @@ def test_the_check_names_an_annotation_of_coco_that_is_wrong(tmp_path, given, wo
         ([image(1, "images/1.jpg"), image(1, "images/2.jpg")], ("image 1", "two images have this id")),
         ([image(1, "images/1.jpg"), image(2, "./images/1.jpg")], ("image 2", "is that of image 1")),
         ([image(1, "images/1.jpg"), image(2, "../2.jpg")], ("image 2", "../2.jpg is missing")),
+        ([image(1, "images/1.jpg"), image(2, "/2.jpg")], ("image 2", "'/2.jpg' is no path below")),
         ([image(1, "images/1.jpg"), image(2, "images/2.jpg", (48, 64))], ("images/2.jpg", "48x64", "64x48")),
         ([image(1, "images/1.jpg"), image(2, "images/2.jpg", (0, 64))], ("image 2", "width and height")),
         ([image(1, "images/1.jpg"), {"id": 2}], ("image 2", "no file_name")),
@@ -82,6 +84,12 @@ def test_annotations_of_an_image_that_is_not_there_are_one_fault(tmp_path):
         "train.json: annotation 2 and 1 more: there is no image 9",
         "train.json: annotation 4: there is no image 8",
     )
+
+
+def test_a_picture_outside_of_the_folder_is_not_read(tmp_path):
+    put(tmp_path / "3.jpg")
+    found = problems(coco(tmp_path / "data", images=[image(1, "images/1.jpg"), image(2, "../3.jpg")]))
+    assert found == ("train.json: image 2: '../3.jpg' leaves the folder of the data set",)
 
 
 def test_all_faults_are_named_not_only_the_first(tmp_path):

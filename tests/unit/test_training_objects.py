@@ -90,6 +90,12 @@ def test_captions_and_keypoints_beside_instances_do_not_count(tmp_path):
     assert len(read_dataset(tmp_path).samples) == 1
 
 
+def test_the_folder_may_be_named_by_a_detour(tmp_path):
+    coco(tmp_path / "data")
+    (tmp_path / "other").mkdir()
+    assert len(read_dataset(tmp_path / "other/../data").samples) == 2
+
+
 def test_a_picture_whose_size_is_not_declared_is_measured_upright(tmp_path):
     put(tmp_path / "1.jpg", orientation=6)
     write_coco(tmp_path / "train.json", [{"id": 1, "file_name": "1.jpg"}], [annotation(1, 1)])
@@ -284,6 +290,16 @@ def test_a_task_takes_what_it_can_learn_from(tmp_path):
     assert "boxes alone" in refusal(tmp_path, task="segmentation")
     (tmp_path / "counts.csv").unlink()
     assert "--task detection or segmentation" in refusal(tmp_path, task="classification")
+
+
+def test_other_xml_and_json_files_are_no_annotations(tmp_path):
+    put(tmp_path / "train/a/1.jpg")
+    put(tmp_path / "train/b/1.jpg")
+    (tmp_path / "annotations.xml").write_text("<annotations><image/></annotations>")
+    (tmp_path / "train.json").write_text("[1, 2]")
+    (tmp_path / "setup.yaml").write_text("names: x")
+    assert read_dataset(tmp_path).layout == "folders"
+    assert read_dataset(tmp_path, task="classification").layout == "folders"
 
 
 def test_pictures_in_folders_have_no_boxes(tmp_path):

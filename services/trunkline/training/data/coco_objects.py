@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.core.results import Box
@@ -14,6 +14,7 @@ from trunkline.training.data.objects import ObjectTruth
 from trunkline.training.data.outlines import InstanceMask, Outline, Polygons, RunLengths
 
 _Entry = dict[str, Any]
+_LARGEST: Final = 2**53
 
 
 @dataclass(frozen=True)
@@ -92,4 +93,7 @@ def _run_lengths(segmentation: _Entry, size: Size) -> RunLengths:
 
 
 def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+    """Whole ones that a float holds."""
+    return isinstance(values, list) and all(
+        isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST) for value in values
+    )

@@ -5,10 +5,10 @@ import io
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
-from trunkline.core.images import EncodedImage
+from trunkline.core.images import EncodedImage, orientation_of
 from trunkline.training.data.dataset import Sample
 from trunkline.training.data.masks import IGNORED
 
@@ -50,7 +50,8 @@ def look_at(sample: Sample) -> Look:
 
 def _fits(declared: tuple[int, int], picture: EncodedImage, data: bytes, look: Look) -> bool:
     """Whether the picture has the size that the annotations declare."""
-    orientation = _orientation(data)
+    with Image.open(io.BytesIO(data)) as opened:
+        orientation = orientation_of(opened)
     size = (picture.width, picture.height)
     if declared != size:
         reason = f"the annotations are of a picture of {_text(declared)} pixels, this one has {_text(size)}"
@@ -60,12 +61,6 @@ def _fits(declared: tuple[int, int], picture: EncodedImage, data: bytes, look: L
     elif orientation != _UPRIGHT:
         look.remarks.append(f"EXIF orientation {orientation} turns it; its objects must be of the upright picture")
     return declared == size
-
-
-def _orientation(data: bytes) -> int:
-    with Image.open(io.BytesIO(data)) as picture:
-        found = picture.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
-    return found if isinstance(found, int) and 1 < found <= 8 else _UPRIGHT
 
 
 def _known(sample: Sample) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.files import below
 from trunkline.training.data.folder_layout import PICTURE_SUFFIXES
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 
@@ -72,7 +73,7 @@ def _fields(path: Path) -> Any:
 
     try:
         return safe_load(_text(path))
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         if path.stem != "data":
             return None
         raise DataInvalidError.at(path, f"not YAML: {' '.join(str(error).split())}") from error
@@ -115,8 +116,8 @@ def _place(root: Path, base: str, value: str) -> Path | None:
     while plain.startswith("../"):
         plain = plain[3:]
     for name in (posixpath.join(base, value), value, plain):
-        path = Path(posixpath.normpath((root / name).as_posix()))
-        if path.exists() and path.is_relative_to(root):
+        path = below(root, root, name)
+        if path is not None and path.exists():
             return path
     return None
 
