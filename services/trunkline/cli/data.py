@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trunkline.cli.extras import train_extra
 from trunkline.cli.options import Json
 from trunkline.cli.output import console, print_json, table
 
@@ -35,15 +36,21 @@ def check(
             show_default="all numbers",
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="What to learn, where the data can be read in several ways.", show_default="any"),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Decode every picture and say what was found: counts, splits, broken and duplicate pictures, small classes.
+    """Decode every picture and say what was found: counts, broken and duplicate pictures, boxes and masks that do not
+    fit, small classes.
 
     Ends with status 1 where training on it would fail.
     """
-    from trunkline.training.data.read import read_dataset
+    with train_extra("this data"):
+        from trunkline.training.data.read import read_dataset
 
-    report = _check(read_dataset(folder, targets=target or ()))
+        report = _check(read_dataset(folder, targets=target or (), task=task))
     if json:
         print_json(_to_json(report))
     else:
@@ -72,10 +79,10 @@ def _to_json(report: "DataReport") -> dict[str, Any]:
 
 def _show(report: "DataReport") -> None:
     out, pictures = console(), sum(report.splits.values())
-    learnt = f"{len(report.classes)} classes" if report.classes else _count(len(report.targets), "target")
+    learnt = _count(len(report.classes), "class") if report.classes else _count(len(report.targets), "target")
     out.print(f"{report.root}: layout {report.layout}, {pictures} pictures, {learnt}")
     _show_counts(report)
-    if report.unbalance is not None:
+    if report.unbalance is not None and len(report.classes) > 1:
         out.print(f"the largest class has {report.unbalance:.1f} times the pictures for training of the smallest")
     _show_list("problem", report.problems)
     _show_list("warning", report.warnings)
@@ -84,7 +91,8 @@ def _show(report: "DataReport") -> None:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def _show_counts(report: "DataReport") -> None:
@@ -96,8 +104,18 @@ def _show_counts(report: "DataReport") -> None:
     made.add_section()
     made.add_row("all", *(str(report.splits[split]) for split in splits))
     console().print(made)
+    if report.objects:
+        _show_objects(report, splits)
     if report.targets:
         _show_targets(report)
+
+
+def _show_objects(report: "DataReport", splits: Sequence[str]) -> None:
+    names = [split or "no split" for split in splits]
+    made = table("objects", *names, right=tuple(names))
+    for name, counts in report.objects.items():
+        made.add_row(name, *(str(counts.get(split, 0)) for split in splits))
+    console().print(made)
 
 
 def _show_targets(report: "DataReport") -> None:

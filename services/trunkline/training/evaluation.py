@@ -18,6 +18,7 @@ from trunkline.core.results import Result
 from trunkline.core.train_request import TrainRequest
 from trunkline.heads.discovery import head_class
 from trunkline.serving.session import load_session
+from trunkline.training.data.accept import require_none
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.read import read_dataset
 from trunkline.training.learner import Scores, TaskLearner, learner_class
@@ -113,7 +114,8 @@ def _as_learned(head: Bundle[HeadManifest], data: Path) -> tuple[Dataset, TaskLe
     task, name = head.manifest.task, head.manifest.name
     targets = head.manifest.settings.get("targets", [])
     names = tuple(target["name"] for target in targets)
-    dataset = read_dataset(data, targets=names)
+    dataset = read_dataset(data, targets=names, task=task)
+    require_none(dataset.faults, str(data), task)
     request = TrainRequest(
         name=name,
         data=str(data),
@@ -142,13 +144,4 @@ def _relabelled(dataset: Dataset, head: Bundle[HeadManifest]) -> Dataset:
     if unknown:
         raise InvalidRequestError(f"head {head.manifest.name!r} does not know the class {unknown[0]!r} of the data")
     labels = [index[name] for name in dataset.classes]
-    return replace(
-        dataset, classes=head.labels, samples=tuple(_with_labels(each, labels) for each in dataset.samples)
-    )
-
-
-def _with_labels(sample: Sample, labels: Sequence[int]) -> Sample:
-    """labels: new ones, by the old."""
-    if sample.mask is not None:
-        return replace(sample, mask=sample.mask.relabelled(labels))
-    return replace(sample, label=labels[sample.label or 0])
+    return replace(dataset, classes=head.labels, samples=tuple(each.relabelled(labels) for each in dataset.samples))
