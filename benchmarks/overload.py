@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.load.process import load_process
+from benchmarks.load.process import Load, load_process
+from benchmarks.load.queue import ideal_histogram
 from benchmarks.load.recorder import OK, merged, percentile_ms
 from benchmarks.output import Output, tell
 from benchmarks.plotting import COLOURS, panels, save
@@ -12,11 +13,12 @@ from benchmarks.repository import IMAGENET
 from benchmarks.servers import SERVERS, Models, ServerName, running
 from benchmarks.setting import models, servers_at_hand
 from benchmarks.statistics import spread, table
+from trunkline.core.cpu import available_cores
 
 FACTORS = (0.5, 0.8, 1.0, 1.5, 2.0)
 _COLUMNS = (
-    "server", "load / capacity", "offered/s", "goodput/s", "of capacity", "p50 ms", "p99 ms", "not OK, by code",
-    "late answers",
+    "server", "load / capacity", "offered/s", "goodput/s", "of capacity", "p50 ms", "p99 ms", "ideal p50 ms",
+    "ideal p99 ms", "not OK, by code", "late answers",
 )  # fmt: skip
 
 
@@ -31,8 +33,11 @@ def run(output: Output, *, seconds: float = 8.0, deadline_s: float = 0.5, repeat
     notes = [
         f"one task from a JPEG of 500x375; {seconds:g} s a point, Poisson arrivals, {repeats} repeats",
         f"every call has a deadline of {1000 * deadline_s:g} ms from the moment it was meant to leave",
-        "capacity: closed loop with 16 callers just before each point; goodput: answers within the deadline",
-        "p50 and p99 of the calls that were answered OK; late answers: OK, but after the deadline",
+        "capacity: closed loop with 16 callers just before and after each point, mean; load from the one before",
+        "goodput: answers within the deadline; late answers: OK, but after the deadline",
+        "p50 and p99 of the calls that were answered OK",
+        "ideal: a queue with this capacity and the same arrivals, first come first served, that loses nothing and"
+        " refuses nothing; below the capacity what a server has above it is its own",
         *(f"left out: {line}" for line in absent),
     ]
     output.write("overload", "Overload", notes, table(_COLUMNS, _rows(found, servers)), found)
@@ -45,17 +50,25 @@ def _one_server(
     done = []
     with running(server, made, [IMAGENET]) as started, load_process([started.target()], seed=repeat) as load:
         load.order("labels")
+        before = _capacity(load)
         for factor in FACTORS:
-            probe = load.order("closed", callers=16, seconds=2.0)  # the machine drifts: before each point
-            capacity = probe["ok"] / probe["seconds"]
-            rate = factor * capacity
-            order = {"rate": rate, "seconds": seconds, "seed": repeat, "timeout_s": deadline_s}
-            point = load.order("open", **order)
+            rate = factor * before
+            point = load.order("open", rate=rate, seconds=seconds, seed=repeat, timeout_s=deadline_s)
+            after = _capacity(load)  # the machine drifts: on both sides of each point
+            capacity = (before + after) / 2
             goodput = (point["ok"] - point["late_answers"]) / seconds
             tell(f"{repeat + 1}: {server} at {factor:g}: {goodput:.1f} of {capacity:.1f}/s, {point['codes']}")
             known = {"server": server, "factor": factor, "rate": rate, "capacity": capacity, "goodput": goodput}
-            done.append({**known, **point})
+            ideal = ideal_histogram(rate, seconds, repeat, capacity, available_cores())
+            done.append({**known, **point, "ideal": ideal})
+            before = after
     return done
+
+
+def _capacity(load: Load) -> float:
+    """Answers per second to 16 callers."""
+    probe = load.order("closed", callers=16, seconds=2.0)
+    return float(probe["ok"] / probe["seconds"])
 
 
 def _rows(found: Sequence[dict[str, Any]], servers: Sequence[str]) -> list[list[str]]:
@@ -63,7 +76,7 @@ def _rows(found: Sequence[dict[str, Any]], servers: Sequence[str]) -> list[list[
     for server in servers:
         for factor in FACTORS:
             same = [point for point in found if (point["server"], point["factor"]) == (server, factor)]
-            histogram = merged([point["histogram"] for point in same])
+            histogram, ideal = (merged([point[of] for point in same]) for of in ("histogram", "ideal"))
             codes = sum((Counter(point["codes"]) for point in same), Counter())
             refused = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()) if code != OK)
             rows.append([
@@ -72,7 +85,7 @@ def _rows(found: Sequence[dict[str, Any]], servers: Sequence[str]) -> list[list[
                 spread([point["rate"] for point in same]),
                 spread([point["goodput"] for point in same]),
                 spread([100 * point["goodput"] / point["capacity"] for point in same], 0, " %"),
-                *(f"{percentile_ms(histogram, share):.0f}" for share in (50, 99)),
+                *(f"{percentile_ms(each, share):.0f}" for each in (histogram, ideal) for share in (50, 99)),
                 refused or "none",
                 str(sum(point["late_answers"] for point in same)),
             ])  # fmt: skip

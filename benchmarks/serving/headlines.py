@@ -29,6 +29,7 @@ def headlines(points: Sequence[Point]) -> list[str]:
           for server, aim in ((ALL_IN_ONE, "0.5"), (SPLIT, ""), (HANDWRITTEN, ""), (MLSERVER, ""))),
         ("p50 of one caller, JPEG, all in one, ms", "17", _percentile(select(JPEG, ALL_IN_ONE, "closed 1"), 50)),
         ("p99 at 80 % load, JPEG, all in one, ms", "100", _percentile(select(JPEG, ALL_IN_ONE, "open 80 %"), 99)),
+        ("that of an ideal queue with this capacity", "", _ideal(select(JPEG, ALL_IN_ONE, "open 80 %"), 99)),
         ("four heads: cost in costs of one", "1.3", _times(select(JPEG, ALL_IN_ONE), select(FOUR, ALL_IN_ONE))),
         ("four heads: all in one of bare A", "90 %", _share(select(FOUR, ALL_IN_ONE), SHARED)),
         *((f"four tasks: all in one, times {server} with four models", "3",
@@ -50,6 +51,11 @@ def _layer(same: Sequence[Point]) -> str:
 
 def _percentile(same: Sequence[Point], share: float) -> str:
     return f"{percentile_ms(merged([point.histogram for point in same]), share):.1f}" if same else ""
+
+
+def _ideal(same: Sequence[Point], share: float) -> str:
+    kept = [point.ideal_histogram for point in same if point.ideal_histogram]
+    return f"{percentile_ms(merged(kept), share):.1f}" if kept else ""
 
 
 def _times(upper: Sequence[Point], lower: Sequence[Point]) -> str:

@@ -1,17 +1,19 @@
 """Measures one kind of work on one running server: bare, point, bare, point, bare, …"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.bare import Bare, Rate, rate
 from benchmarks.load.process import Load
+from benchmarks.load.queue import ideal_histogram
 from benchmarks.output import tell
 from benchmarks.pictures import items_for
 from benchmarks.servers import Running
 from benchmarks.serving.point import Point, point_from
 from benchmarks.serving.works import Work
 from benchmarks.usage import cpu_seconds, memory_mib
+from trunkline.core.cpu import available_cores
 
 _ITEMS = 120
 
@@ -86,8 +88,10 @@ def points(subject: Subject, work: Work, beside: Beside, lengths: Lengths) -> It
         capacity = max(capacity, done.per_second)
         yield done
     for share in work.open_shares:
-        order = {"rate": share * capacity, "seconds": lengths.open_s, "seed": 100 * subject.repeat + int(100 * share)}
-        yield subject.point(work, f"open {100 * share:.0f} %", None, "open", **order)
+        rate, seed = share * capacity, 100 * subject.repeat + int(100 * share)
+        order = {"rate": rate, "seconds": lengths.open_s, "seed": seed}
+        point = subject.point(work, f"open {100 * share:.0f} %", None, "open", **order)
+        yield replace(point, ideal_histogram=ideal_histogram(rate, lengths.open_s, seed, capacity, available_cores()))
 
 
 def _callers(work: Work, lengths: Lengths) -> Sequence[int]:

@@ -9,6 +9,7 @@ class Point:
     """One server under one load, once.
 
     bare_per_second: what each bare loop reached before and after, mean; empty for open loops. Times are milliseconds.
+    ideal_histogram: latencies of a queue of the server's capacity that loses nothing; empty for closed loops.
     """
 
     server: str
@@ -28,6 +29,7 @@ class Point:
     lateness_p99_ms: float
     late_sent: int
     dropped: int
+    ideal_histogram: str = ""
 
     def share_of(self, bare: str) -> float | None:
         """Throughput as a share of a bare loop's beside it; None where that did not run."""

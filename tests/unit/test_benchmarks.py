@@ -9,6 +9,7 @@ import pytest
 from benchmarks.bare import FullLoop, SharedLoop, rate
 from benchmarks.full_models import full_model, write_full_models
 from benchmarks.load.loops import closed_loop, open_loop
+from benchmarks.load.queue import ideal_histogram, ideal_latencies
 from benchmarks.load.recorder import Recorder, merged, percentile_ms
 from benchmarks.load.schedule import poisson_arrivals
 from benchmarks.load.targets import Target
@@ -55,6 +56,24 @@ def slow_calls(recorder: Recorder) -> int:
         for item in histogram.get_recorded_iterator()
         if item.value_iterated_to <= SLOW_MS * 1000
     )
+
+
+def test_the_ideal_queue_makes_wait_only_who_comes_while_all_servers_work():
+    arrivals_s = np.array([0.0, 0.0, 0.0, 0.5, 0.55])  # two servers, each takes 0.2 s
+    assert ideal_latencies(arrivals_s, 10, 2) == pytest.approx([0.2, 0.2, 0.4, 0.2, 0.2])
+
+
+def test_the_ideal_queue_of_one_server_waits_as_queueing_theory_says():
+    arrivals_s, takes_s = poisson_arrivals(80.0, 600.0, 3), 0.01
+    mean_s = ideal_latencies(arrivals_s, 1 / takes_s, 1).mean()
+    assert mean_s == pytest.approx(takes_s * (1 + 0.8 / (2 * (1 - 0.8))), rel=0.1)  # Pollaczek-Khinchine, M/D/1
+
+
+def test_the_ideal_queue_is_that_of_the_arrivals_of_an_open_loop():
+    found = merged([ideal_histogram(50.0, 20.0, 7, 100.0, 2)])
+    latencies_s = ideal_latencies(poisson_arrivals(50.0, 20.0, 7), 100.0, 2)
+    assert found.get_total_count() == len(latencies_s)
+    assert percentile_ms(found, 99) == pytest.approx(1000 * np.percentile(latencies_s, 99), rel=0.05)
 
 
 async def test_a_stall_counts_for_every_call_that_was_meant_to_be_sent_meanwhile():

@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from trunkline.serving import turnstile as module
-from trunkline.serving.turnstile import QUIET_S, Turnstile
+from trunkline.serving.turnstile import Turnstile
 
 
 @pytest.fixture
@@ -75,25 +74,60 @@ def test_the_cores_are_given_back_when_the_work_fails(turnstile):
     assert asks_alone(turnstile)
 
 
-def test_after_a_meeting_passes_stay_narrow_until_it_is_quiet(turnstile, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    other = Other(turnstile)
-    with turnstile.entered(), turnstile.all_cores() as has_all:
-        assert has_all
-        other.start()
-        while not turnstile_was_met(turnstile):
-            time.sleep(0.001)
-    other.runs.wait(10)
-    other.end()
-    now[0] += QUIET_S / 2
-    assert not asks_alone(turnstile)
-    now[0] += QUIET_S
+def meet(turnstile: Turnstile, times: int) -> None:
+    """So many passes that begin alone and are not when they end."""
+    for _ in range(times):
+        with turnstile.entered():
+            other = Other(turnstile)
+            with turnstile.all_cores(wanted=False):
+                other.start()
+                assert other.runs.wait(10)
+        other.end()
+
+
+def passes_until_wide(turnstile: Turnstile) -> int:
+    return next(count for count in range(1000) if asks_alone(turnstile))
+
+
+def test_one_meeting_among_passes_that_are_alone_changes_nothing(turnstile):
+    asks_alone(turnstile)
+    meet(turnstile, 1)
     assert asks_alone(turnstile)
 
 
-def turnstile_was_met(turnstile: Turnstile) -> bool:
-    return turnstile._met_at == 100.0
+def test_where_most_passes_meet_others_one_that_is_alone_stays_narrow(turnstile):
+    meet(turnstile, 60)
+    assert not asks_alone(turnstile)
+
+
+def test_passes_are_wide_again_after_a_few_that_were_alone(turnstile):
+    meet(turnstile, 60)
+    assert 1 < passes_until_wide(turnstile) <= 8
+
+
+def test_who_has_to_wait_for_a_wide_pass_counts_as_met(turnstile):
+    widths = []
+    for _ in range(60):
+        other = Other(turnstile)
+        with turnstile.entered(), turnstile.all_cores() as has_all:
+            widths.append(has_all)
+            other.start()
+            while has_all and not turnstile._waiting:
+                time.sleep(0.0002)
+            if not has_all:
+                assert other.runs.wait(10)
+        other.end()
+    assert all(widths[:5])
+    assert not any(widths[-20:])
+
+
+def test_a_pass_that_does_not_want_all_cores_leaves_them_to_others(turnstile):
+    with turnstile.entered(), turnstile.all_cores(wanted=False) as has_all:
+        assert not has_all
+        other = Other(turnstile)
+        other.start()
+        assert other.runs.wait(10)
+    other.end()
 
 
 def test_threads_that_compute_never_outnumber_the_cores():

@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from trunkline.backbone import engine as engine_module
 from trunkline.backbone.engine import BackboneEngine
 from trunkline.core.exchange import FeatureRequest
 from trunkline.core.images import ImageLimits
@@ -14,7 +16,7 @@ from trunkline.serving import session as module
 from trunkline.serving.execution import Execution
 from trunkline.serving.session import load_session
 from trunkline.serving.width import Width
-from trunkline.serving.workers import WorkerPool
+from trunkline.serving.workers import Priority, WorkerPool
 
 ROOT = Path(__file__).parents[2]
 COFFEE = (ROOT / "tests/samples/coffee.jpg").read_bytes()
@@ -65,6 +67,32 @@ async def test_without_wide_threads_no_pass_is_wide(pool, request_, monkeypatch)
     backbone, widths = engine(pool, 1, monkeypatch)
     await backbone.extract(request_, None)
     assert widths == [False]
+
+
+async def test_a_head_that_comes_while_a_picture_is_decoded_goes_before_its_pass(request_, monkeypatch):
+    pool, loop, order = WorkerPool(threads=1, max_held=8), asyncio.get_running_loop(), []
+    try:
+        backbone, _ = engine(pool, 1, monkeypatch)
+        decode, run, heads = engine_module.preprocess, backbone._session.run_in_place, []
+
+        def ask():
+            heads.append(asyncio.ensure_future(pool.run(lambda: order.append("head"), Priority.HEAD)))
+
+        def decode_meanwhile(*args):
+            loop.call_soon_threadsafe(ask)
+            while not pool.waiting:
+                time.sleep(0.001)
+            return decode(*args)
+
+        monkeypatch.setattr(engine_module, "preprocess", decode_meanwhile)
+        monkeypatch.setattr(
+            backbone._session, "run_in_place", lambda *args, **given: order.append("pass") or run(*args, **given)
+        )
+        await backbone.extract(request_, None)
+        await asyncio.gather(*heads)
+        assert order == ["head", "pass"]
+    finally:
+        pool.close()
 
 
 def test_a_second_session_that_computes_other_bits_is_not_used(monkeypatch, caplog):

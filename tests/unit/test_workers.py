@@ -108,6 +108,97 @@ async def test_an_error_reaches_its_caller_and_the_thread_lives_on(pool):
     assert (await pool.run(lambda: 3, Priority.HEAD))[0] == 3
 
 
+class Steps:
+    """A pass of two steps that gives way between them, the first one as long as the test wants."""
+
+    def __init__(self, pool: WorkerPool, order: list[str]) -> None:
+        self.first = Gate()
+        self.pool, self.order = pool, order
+
+    def __call__(self) -> str:
+        self.order.append("decode")
+        self.first()
+        self.pool.give_way()
+        self.order.append("pass")
+        return "features"
+
+
+async def in_steps(pool: WorkerPool, order: list[str], timeout_s: float | None = None) -> tuple[Steps, asyncio.Task]:
+    steps = Steps(pool, order)
+    task = asyncio.create_task(pool.run(steps, Priority.BACKBONE, timeout_s))
+    await asyncio.to_thread(steps.first.entered.wait, 10)
+    return steps, task
+
+
+async def test_a_head_waits_for_a_step_of_a_pass_and_not_for_all_of_it(pool):
+    order: list[str] = []
+    steps, task = await in_steps(pool, order)
+    heads = [
+        asyncio.create_task(pool.run(lambda name=name: order.append(name), Priority.HEAD)) for name in ("one", "two")
+    ]
+    next_pass = asyncio.create_task(pool.run(lambda: order.append("next pass"), Priority.BACKBONE))
+    await settle()
+    steps.first.opened.set()
+    assert (await task)[0] == "features"
+    await asyncio.gather(*heads, next_pass)
+    assert order == ["decode", "one", "two", "pass", "next pass"]
+
+
+async def test_a_head_that_fails_at_the_step_of_a_pass_costs_that_pass_nothing(pool):
+    def fail() -> None:
+        raise InvalidImageError("no")
+
+    steps, task = await in_steps(pool, [])
+    head = asyncio.create_task(pool.run(fail, Priority.HEAD))
+    await settle()
+    steps.first.opened.set()
+    with pytest.raises(InvalidImageError):
+        await head
+    assert (await task)[0] == "features"
+    assert pool.held == 0
+    assert pool.stats.ended == {"failed": 1, "done": 1}
+
+
+async def test_time_that_was_lent_to_heads_is_no_time_of_the_pass(pool):
+    steps, task = await in_steps(pool, [])
+    head = asyncio.create_task(pool.run(lambda: time.sleep(0.8), Priority.HEAD))
+    await settle()
+    steps.first.opened.set()
+    _, queue_ms = await head
+    await task
+    assert queue_ms < 800
+    assert pool.mean_s(Priority.HEAD) >= 0.8
+    assert pool.mean_s(Priority.BACKBONE) < 0.8
+
+
+async def test_a_head_that_is_late_is_refused_at_a_step_too(pool):
+    await pool.run(lambda: time.sleep(0.1), Priority.HEAD)
+    order: list[str] = []
+    steps, task = await in_steps(pool, order)
+    late = asyncio.create_task(pool.run(lambda: order.append("late"), Priority.HEAD, timeout_s=0.3))
+    waiting = asyncio.create_task(pool.run(lambda: order.append("head"), Priority.HEAD))
+    await asyncio.sleep(0.2)
+    steps.first.opened.set()
+    with pytest.raises(QueueFullError):
+        await late
+    await asyncio.gather(task, waiting)
+    assert order == ["decode", "head", "pass"]
+
+
+async def test_a_head_is_left_to_a_thread_that_is_free():
+    pool = WorkerPool(threads=2, max_held=8)
+    try:
+        ran_on: list[str] = []
+        steps, task = await in_steps(pool, [])
+        await pool.run(lambda: ran_on.append(threading.current_thread().name), Priority.HEAD)
+        assert ran_on
+        assert not steps.first.opened.is_set()
+        steps.first.opened.set()
+        await task
+    finally:
+        pool.close()
+
+
 async def settle() -> None:
     """Let every task run until it waits."""
     for _ in range(5):

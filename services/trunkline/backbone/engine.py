@@ -117,6 +117,8 @@ class BackboneEngine:
 
     def _alone(self, request: FeatureRequest, wanted: Sequence[str]) -> Features:
         decoded = self._decode(request)
+        if wanted:
+            self._workers.give_way()
         started_at = time.perf_counter()
         arrays = self._pass(decoded.pixels, wanted) if wanted else {}
         backbone_ms = (time.perf_counter() - started_at) * 1000 if wanted else 0.0

@@ -1,17 +1,17 @@
 """Cores for one piece of work each, or all of them for one that is alone."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# After passes met. With callers that keep the cores busy, passes side by side answer more pictures than wide ones
-# in a row; a moment without company between two of their calls must not change that.
-QUIET_S = 0.25
+# With callers that keep the cores busy, passes side by side answer more pictures than wide ones in a row. So passes
+# are wide where those before mostly met no other: by count and not by the clock, so that it holds at any speed.
+MOSTLY = 0.75
+_WEIGHT = 1 / 16  # of the newest pass in the share of those that met another
 
 
 class Turnstile:
-    """Counts the work that runs. Work that is alone may take all cores; what comes then waits until it is done.
+    """Counts the work that runs. A pass that is alone may take all cores; what comes then waits until it is done.
 
     So threads that compute never outnumber the cores.
     """
@@ -20,16 +20,19 @@ class Turnstile:
         self._cores = cores
         self._changed = threading.Condition()
         self._running = 0
+        self._waiting = 0
         self._one_has_all = False
-        self._met_at = float("-inf")
+        self._met_share = 0.0
+        self._here = threading.local()  # .waited: whether this thread's work had to, for another's pass
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """One core, for a piece of work."""
         with self._changed:
-            if self._one_has_all:
-                self._met_at = time.monotonic()
-                self._changed.wait_for(lambda: not self._one_has_all)
+            self._here.waited = self._one_has_all
+            self._waiting += 1
+            self._changed.wait_for(lambda: not self._one_has_all)
+            self._waiting -= 1
             self._running += 1
         try:
             yield
@@ -39,17 +42,20 @@ class Turnstile:
 
     @contextmanager
     def all_cores(self, *, wanted: bool = True) -> Iterator[bool]:
-        """Within `entered`: whether this work has all cores from here on. Not where others run or met just before."""
+        """Within `entered`, for a pass: whether it has all cores. Not beside others, nor where most met others."""
         with self._changed:
-            now = time.monotonic()
-            if self._running > 1:
-                self._met_at = now
-            has_all = wanted and self._cores > 1 and self._running == 1 and now - self._met_at > QUIET_S
+            met = self._meets()
+            has_all = wanted and self._cores > 1 and not met and self._met_share < MOSTLY
             self._one_has_all = has_all
         try:
             yield has_all
         finally:
-            if has_all:
-                with self._changed:
+            with self._changed:
+                met = met or self._here.waited or self._meets()
+                self._met_share += _WEIGHT * (met - self._met_share)
+                if has_all:
                     self._one_has_all = False
                     self._changed.notify_all()
+
+    def _meets(self) -> bool:
+        return self._running > 1 or self._waiting > 0

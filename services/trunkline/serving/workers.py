@@ -1,16 +1,15 @@
 """Threads that compute, with bounded queues in which finishing work goes before new work."""
 
 import asyncio
-import contextlib
-import contextvars
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from trunkline.core.errors import DeadlineError, QueueFullError, ServiceUnavailableError
 from trunkline.serving.admission import LANES, Estimate, Lane, Load, PoolStats, Priority, check_time, full, too_late
+from trunkline.serving.piece import Piece
 from trunkline.serving.turnstile import Turnstile
 
 __all__ = ["Priority", "WorkerPool"]
@@ -22,7 +21,7 @@ class WorkerPool:
 
     Within a lane the first goes first. Work whose caller was cancelled or whose deadline passed leaves its queue at
     once. The queues may be read and changed by several threads, under one lock. Work that is alone may ask
-    `turnstile` for all cores.
+    `turnstile` for all cores; long work calls `give_way` between its steps.
     """
 
     def __init__(self, threads: int, max_held: int) -> None:
@@ -30,10 +29,12 @@ class WorkerPool:
         self.turnstile = Turnstile(threads)
         self._max_held = max_held
         self._changed = threading.Condition()
-        self._lanes: dict[Lane, OrderedDict[_Piece, None]] = {lane: OrderedDict() for lane in LANES}
+        self._lanes: dict[Lane, OrderedDict[Piece, None]] = {lane: OrderedDict() for lane in LANES}
         self._running = dict.fromkeys(Priority, 0)
+        self._lent = 0  # of those that run, how many have lent their thread to another
         self._estimate = Estimate(threads)
         self._closed = False
+        self._here = threading.local()  # .piece: what this thread runs
         self._threads = [
             threading.Thread(target=self._serve, name=f"worker-{index}", daemon=True) for index in range(threads)
         ]
@@ -74,7 +75,7 @@ class WorkerPool:
         `required` is refused earlier, and later too, to make room for work that is.
         """
         loop = asyncio.get_running_loop()
-        piece = _Piece(work, Lane(priority, not required), loop, timeout_s)
+        piece = Piece(work, Lane(priority, not required), loop, timeout_s)
         self._put(piece)
         timer = loop.call_later(timeout_s, self._expire, piece) if timeout_s is not None else None
         try:
@@ -85,6 +86,20 @@ class WorkerPool:
                 timer.cancel()
             if self._remove(piece):
                 self.stats.ended["cancelled"] += 1
+
+    def give_way(self) -> None:
+        """From within a piece, between two of its steps: run here what goes before it and waits for a thread.
+
+        So a head waits for a step of a pass, not for a whole one. Where a thread is free, that one takes it.
+        """
+        mine = self._here.piece
+        began_at = time.perf_counter()
+        while (piece := self._take_before(mine)) is not None:
+            self._run(piece)
+            with self._changed:
+                self._lent -= 1
+        self._here.piece = mine
+        mine.lent_s += time.perf_counter() - began_at
 
     def close(self) -> None:
         """Let running work end and stop the threads; work that still waits is cancelled."""
@@ -101,7 +116,7 @@ class WorkerPool:
 
     # Into the queue and out of it --------------------------------------------------------------------------
 
-    def _put(self, piece: "_Piece") -> None:
+    def _put(self, piece: Piece) -> None:
         with self._changed:
             if self._closed:
                 raise ServiceUnavailableError("this process is stopping")
@@ -113,9 +128,13 @@ class WorkerPool:
             self._changed.notify()
 
     def _runs_at_once(self) -> bool:
-        return not self.waiting and sum(self._running.values()) < min(len(self._threads), self._max_held)
+        return not self.waiting and self._busy < min(len(self._threads), self._max_held)
 
-    def _check_time(self, load: Load, piece: "_Piece") -> None:
+    @property
+    def _busy(self) -> int:
+        return sum(self._running.values()) - self._lent
+
+    def _check_time(self, load: Load, piece: Piece) -> None:
         try:
             check_time(load, piece.lane, self._estimate, piece.timeout_s)
         except DeadlineError:
@@ -140,12 +159,12 @@ class WorkerPool:
         self.stats.refused["evicted"] += 1
         newest.fail(full(held, self._max_held, wait_s))
 
-    def _remove(self, piece: "_Piece") -> bool:
+    def _remove(self, piece: Piece) -> bool:
         """Whether it was still waiting."""
         with self._changed:
             return self._lanes[piece.lane].pop(piece, _ABSENT) is not _ABSENT
 
-    def _expire(self, piece: "_Piece") -> None:
+    def _expire(self, piece: Piece) -> None:
         if self._remove(piece):
             self.stats.ended["expired"] += 1
             piece.fail(DeadlineError(f"waited {piece.waited_s():.2f} s for a place to run, then time was over"))
@@ -158,19 +177,22 @@ class WorkerPool:
                 self._run(piece)
             del piece  # its pictures and features are not held until the next one comes
 
-    def _run(self, piece: "_Piece") -> None:
+    def _run(self, piece: Piece) -> None:
+        self._here.piece = piece
         started_at = time.perf_counter()
         queue_ms = piece.waited_s() * 1000
         try:
             result = piece.context.run(piece.work)
         except BaseException as error:
-            self._ended(piece, time.perf_counter() - started_at, "failed")
+            self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "failed")
             piece.fail(error)
         else:
-            self._ended(piece, time.perf_counter() - started_at, "done")
+            self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "done")
             piece.finish((result, queue_ms))
+        finally:
+            self._here.piece = None
 
-    def _take(self) -> "_Piece | None":
+    def _take(self) -> Piece | None:
         """The next piece that can still be done in time; None at the end."""
         with self._changed:
             while True:
@@ -185,7 +207,22 @@ class WorkerPool:
                 else:
                     self._changed.wait()
 
-    def _in_time(self, piece: "_Piece") -> bool:
+    def _take_before(self, mine: Piece) -> Piece | None:
+        """A piece of a higher priority than this one, which lends it its thread."""
+        with self._changed:
+            while self._busy >= len(self._threads):
+                before = (held for lane, held in self._lanes.items() if lane.priority < mine.lane.priority)
+                lane = next(filter(None, before), None)
+                if lane is None:
+                    break
+                piece, _ = lane.popitem(last=False)
+                if self._in_time(piece):
+                    self._running[piece.lane.priority] += 1
+                    self._lent += 1
+                    return piece
+            return None
+
+    def _in_time(self, piece: Piece) -> bool:
         # A thread that has nothing else to do tries what may be too late; so do the means get right again.
         if piece.timeout_s is None or not self.waiting:
             return True
@@ -196,7 +233,7 @@ class WorkerPool:
         piece.fail(too_late(piece.waited_s(), max(0.0, left_s)))
         return False
 
-    def _ended(self, piece: "_Piece", took_s: float, how: str) -> None:
+    def _ended(self, piece: Piece, took_s: float, how: str) -> None:
         priority = piece.lane.priority
         with self._changed:
             self._running[priority] -= 1
@@ -204,40 +241,6 @@ class WorkerPool:
             if how == "done":  # a picture that is none says nothing about how long one takes
                 passes_wait = any(self._lanes[lane] for lane in _PASSES)
                 self._estimate.ran(priority, took_s, passes_wait=passes_wait)
-
-
-class _Piece:
-    """Work and the future of its caller, in the caller's event loop."""
-
-    def __init__(
-        self, work: Callable[[], Any], lane: Lane, loop: asyncio.AbstractEventLoop, timeout_s: float | None
-    ) -> None:
-        self.work = work
-        self.context = contextvars.copy_context()  # so that a log line of the work names the request
-        self.lane = lane
-        self.timeout_s = timeout_s
-        self.done: asyncio.Future[Any] = loop.create_future()
-        self._loop = loop
-        self._queued_at = time.perf_counter()
-
-    def is_over(self) -> bool:
-        return self.timeout_s is not None and self.timeout_s <= 0
-
-    def waited_s(self) -> float:
-        return time.perf_counter() - self._queued_at
-
-    def finish(self, result: Any) -> None:
-        self.post(lambda: None if self.done.done() else self.done.set_result(result))
-
-    def fail(self, error: BaseException) -> None:
-        if isinstance(error, StopIteration):  # a future takes none
-            error = RuntimeError("StopIteration out of a piece of work")
-        self.post(lambda: None if self.done.done() else self.done.set_exception(error))
-
-    def post(self, act: Callable[[], object]) -> None:
-        """From any thread. Nobody waits any more where the loop is closed."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(act)
 
 
 _ABSENT = object()
