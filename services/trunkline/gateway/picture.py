@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.core.errors import ImageTooLargeError, InvalidImageError, TrunklineError
-from trunkline.core.exchange import FeatureRequest, Features, FeatureSource, HeadQuestion, select
+from trunkline.core.exchange import EarlyAnswer, FeatureRequest, Features, FeatureSource, HeadQuestion, select
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.gateway.answers import Ask, Outcome, Pass
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import HeadEntry
+from trunkline.gateway.early import EarlyAnswers
 
 _log = logging.getLogger(__name__)
 # Bad for every head; any other error of a pass costs the heads of its spec.
@@ -29,6 +30,8 @@ class _Shared:
     needed_by: list[tuple[Ask, HeadEntry]] = field(default_factory=list)
     running: "asyncio.Task[Features] | None" = None
     found: Features | None = None
+    error: Exception | None = None
+    early: EarlyAnswers | None = None
 
 
 class PictureRun:
@@ -66,14 +69,38 @@ class PictureRun:
             if len(self._questions) == 1:
                 ask, entry = self._questions[0]
                 return [self._told(ask, await self._ask(ask, entry, alone=True))]
+            await self._pass_for_all()
             return await self._side_by_side()
         finally:
             for found in self.features().values():
                 found.release()
 
+    async def _pass_for_all(self) -> None:
+        """Where there is but one pass, and no head may leave it: no task for it, and none that waits for it."""
+        if len(self._shared) != 1:
+            return
+        (shared,) = self._shared.values()
+        if any(self._deadline.within(ask.budget_s) is not self._deadline for ask, _ in shared.needed_by):
+            return
+        try:
+            await self._extract(shared)
+        except _OF_THE_PICTURE:
+            raise
+        except Exception as error:
+            shared.error = error
+
     async def _side_by_side(self) -> list[Outcome]:
         # Required ones are begun first, so that they have the first places in every queue.
         order = sorted(range(len(self._questions)), key=lambda index: not self._questions[index][0].required)
+        outcomes: dict[int, Outcome] = {}
+        for index in filter(self._is_settled, order):
+            outcomes[index] = await self._outcome(*self._questions[index])
+        if len(outcomes) < len(order):
+            outcomes |= await self._waited_for([index for index in order if index not in outcomes])
+        return [outcomes[index] for index in range(len(order))]
+
+    async def _waited_for(self, order: Sequence[int]) -> dict[int, Outcome]:
+        """The outcomes of these questions, each in a task of its own."""
         heads = {index: asyncio.create_task(self._outcome(*self._questions[index])) for index in order}
         try:
             # One timer for all: a head with a budget has its own.
@@ -82,12 +109,20 @@ class PictureRun:
             )
             for task in done:
                 task.result()  # raises what costs the call
-            return [
-                self._late(*self._questions[index]) if heads[index] in late else heads[index].result()
-                for index in range(len(heads))
-            ]
+            return {
+                index: self._late(*self._questions[index]) if task in late else task.result()
+                for index, task in heads.items()
+            }
         finally:
             self._cancel(heads.values())
+
+    def _is_settled(self, index: int) -> bool:
+        """Whether a question has its outcome without anything being waited for."""
+        ask, entry = self._questions[index]
+        if isinstance(entry, TrunklineError):
+            return True
+        shared = self._shared[entry.info.spec]
+        return shared.error is not None or (shared.found is not None and _early(shared, ask) is not None)
 
     def features(self) -> Mapping[PreprocessSpec, Features]:
         """What the passes that succeeded have made, in the order of the questions."""
@@ -121,8 +156,9 @@ class PictureRun:
         try:
             shared = self._shared[entry.info.spec]
             found = await (self._extract(shared) if alone else self._features(shared, deadline))
-            work = entry.runner.predict(self._question(ask, entry, found), deadline.left_s())
-            if alone or deadline is not self._deadline:
+            question = self._question(ask, entry, found, _early(shared, ask))
+            work = entry.runner.predict(question, deadline.left_s())
+            if question.early is None and (alone or deadline is not self._deadline):
                 work = deadline.bound(work, _answer_of(ask))
             answer = await work
         except _OF_THE_PICTURE:
@@ -133,7 +169,7 @@ class PictureRun:
             return Outcome(ask.head, entry.info.version, error=error)
         return Outcome(ask.head, answer.version, answer=answer)
 
-    def _question(self, ask: Ask, entry: HeadEntry, found: Features) -> HeadQuestion:
+    def _question(self, ask: Ask, entry: HeadEntry, found: Features, early: EarlyAnswer | None) -> HeadQuestion:
         return HeadQuestion(
             head=entry.info.name,
             version=entry.info.version,
@@ -141,11 +177,19 @@ class PictureRun:
             frame=found.frame,
             backbone_digest=found.backbone_digest,
             params=ask.params,
-            required=ask.required or not self._any_required,
+            required=self._needs(ask),
+            early=early,
         )
+
+    def _needs(self, ask: Ask) -> bool:
+        return ask.required or not self._any_required
 
     async def _features(self, shared: _Shared, deadline: Deadline) -> Features:
         """The pass of a spec, which the first head that needs it starts for all of them."""
+        if shared.error is not None:
+            raise shared.error
+        if shared.found is not None:
+            return shared.found
         if shared.running is None:
             shared.running = asyncio.create_task(self._extract(shared))
             shared.running.add_done_callback(_retrieved)
@@ -156,16 +200,31 @@ class PictureRun:
 
     async def _extract(self, shared: _Shared) -> Features:
         """Its pass has the longest time of the heads that need it."""
+        shared.early = self._early_answers(shared)
         request = FeatureRequest(
             self._image,
             shared.spec,
             tuple(dict.fromkeys(name for _, entry in shared.needed_by for name in entry.info.features)),
-            required=not self._any_required or any(ask.required for ask, _ in shared.needed_by),
+            required=any(self._needs(ask) for ask, _ in shared.needed_by),
             arenas=frozenset.intersection(*(entry.runner.arenas for _, entry in shared.needed_by)),
+            then=shared.early,
         )
         deadline = max((self._deadline.within(ask.budget_s) for ask, _ in shared.needed_by), key=Deadline.left_s)
         shared.found = await deadline.bound(self._source.extract(request, deadline.left_s()), "the pass")
         return shared.found
+
+    def _early_answers(self, shared: _Shared) -> EarlyAnswers | None:
+        """Those that the call needs, for what it can do without waits for a place: under pressure it gets none."""
+        shortcuts = {}
+        for ask, entry in shared.needed_by:
+            shortcut = entry.runner.shortcut(entry.info.name, entry.info.version, ask.params)
+            if shortcut is not None and self._needs(ask):
+                shortcuts[ask.head] = entry, shortcut
+        return EarlyAnswers(shortcuts) if shortcuts else None
+
+
+def _early(shared: _Shared, ask: Ask) -> EarlyAnswer | None:
+    return shared.early.get(ask) if shared.early is not None else None
 
 
 def _answer_of(ask: Ask) -> str:

@@ -1,15 +1,14 @@
 """A version of a head as a model: pictures in, or the tensors that it declares."""
 
-import io
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import InvalidRequestError, TrunklineError
 from trunkline.core.exchange import IMAGE, BackboneInfo, HeadInfo, HeadQuestion
 from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.core.raw import pack_pixels
 from trunkline.gateway.analyzer import Analyzer, check_usable
 from trunkline.gateway.directory import Directory, HeadEntry
 from trunkline.gateway.oip.model import PICTURE, Description, Item, Port, Question, each
@@ -61,7 +60,7 @@ class HeadModel:
         as_they_are = PreprocessSpec(resize="squash", width=spec.width, height=spec.height)
         entry = replace(self.entry, info=replace(self.entry.info, spec=as_they_are))
         pixels = tensors[PIXELS]
-        return await each(len(pixels), lambda place: self._from_picture(_bitmap(pixels[place]), question, entry))
+        return await each(len(pixels), lambda place: self._from_picture(pack_pixels(pixels[place]), question, entry))
 
     async def _from_picture(self, picture: bytes, question: Question, entry: HeadEntry | None = None) -> Item:
         done = await self.analyzer.ask_version(picture, entry or self.entry, question.params, question.timeout_s)
@@ -108,13 +107,6 @@ class HeadModel:
 
 
 _SILENT = "its head service does not answer"
-
-
-def _bitmap(pixels: np.ndarray) -> bytes:
-    """uint8 (H, W, 3) -> a file without compression."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "BMP")
-    return file.getvalue()
 
 
 def _input_name(feature: str) -> str:
