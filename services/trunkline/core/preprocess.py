@@ -4,6 +4,7 @@ Scaling never depends on the data, and mean and standard deviation live inside t
 out here is uint8.
 """
 
+import functools
 import hashlib
 import json
 import math
@@ -68,6 +69,12 @@ def parse_spec(fields: Mapping[str, object]) -> PreprocessSpec:
     except ValidationError as error:
         fault = error.errors()[0]
         raise InvalidRequestError(f"preprocess.{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+
+
+@functools.lru_cache(maxsize=256)
+def shared_spec(spec: PreprocessSpec) -> PreprocessSpec:
+    """The same object for equal specs: as keys, objects that are one are found without comparing their fields."""
+    return spec
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from trunkline.gateway.answers import Ask
 from trunkline.gateway.directory import HeadEntry
 
 # So long one thread goes on with the heads of its pass; those that are left are better off side by side.
-_MOST_S = 0.003
+_MOST_S = 0.005
 
 
 class EarlyAnswers:

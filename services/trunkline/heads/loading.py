@@ -10,7 +10,7 @@ from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import BackboneMismatchError, ConfigurationError, ModelInvalidError, TrunklineError
 from trunkline.core.exchange import HeadInfo, local_arrays, select
 from trunkline.core.head import Arrays, TaskHead
-from trunkline.core.preprocess import Frame
+from trunkline.core.preprocess import Frame, shared_spec
 from trunkline.core.results import Result
 from trunkline.heads.discovery import head_class
 from trunkline.heads.pace import Pace
@@ -97,7 +97,7 @@ def _info(bundle: Bundle[HeadManifest], fault: str = "") -> HeadInfo:
         backbone=f"{manifest.backbone.name}/{manifest.backbone.version}",
         backbone_digest=manifest.backbone.digest,
         features=manifest.features,
-        spec=manifest.preprocess,
+        spec=shared_spec(manifest.preprocess),
         mode=manifest.mode,
         labels=bundle.labels,
         fault=fault,

@@ -5,7 +5,7 @@ from collections import deque
 
 # A hop to a worker and back takes about 0.24 ms of CPU; beyond some times of it, other cores are worth the way.
 QUICK_S = 0.002
-_SLOW_S = 0.02  # one run of this length, and the next ones are waited for by nobody but their own callers
+_SLOW_S = 0.05  # one run of this length, and the next ones are waited for by nobody but their own callers
 _KEPT = 16
 _LEAST = 8
 

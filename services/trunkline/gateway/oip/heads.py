@@ -1,6 +1,7 @@
 """A version of a head as a model: pictures in, or the tensors that it declares."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class HeadModel:
     directory: Directory
     analyzer: Analyzer
 
-    @property
+    @cached_property
     def description(self) -> Description:
         info = self.entry.info
         return Description(
@@ -57,7 +58,7 @@ class HeadModel:
         if len(tensors) > 1 or PICTURE in question.inputs:
             raise InvalidRequestError(f"input {PIXELS!r} and others exclude each other: send one")
         spec = self.entry.info.spec
-        as_they_are = PreprocessSpec(resize="squash", width=spec.width, height=spec.height)
+        as_they_are = _as_it_is(spec.width, spec.height)
         entry = replace(self.entry, info=replace(self.entry.info, spec=as_they_are))
         pixels = tensors[PIXELS]
         return await each(len(pixels), lambda place: self._from_picture(pack_pixels(pixels[place]), question, entry))
@@ -107,6 +108,11 @@ class HeadModel:
 
 
 _SILENT = "its head service does not answer"
+
+
+@lru_cache(maxsize=256)
+def _as_it_is(width: int, height: int) -> PreprocessSpec:
+    return PreprocessSpec(resize="squash", width=width, height=height)
 
 
 def _input_name(feature: str) -> str:
