@@ -68,21 +68,31 @@ def test_heads_beyond_the_time_of_one_thread_are_left_to_others(monkeypatch):
     assert early.get(Ask("second")) is None
 
 
+def ran(pace: Pace, took_s: float, times: int = 1, **params: object) -> bool:
+    for _ in range(times):
+        pace.ran(params, took_s)
+    return pace.is_quick(params)
+
+
 def test_a_head_is_quick_once_its_latest_runs_were_and_until_one_was_long():
     pace = Pace()
-    for _ in range(7):
-        pace.ran(0.0005)
-    assert not pace.is_quick
-    pace.ran(0.005)  # a thread that had to wait for a core is no slow head
-    assert pace.is_quick
-    pace.ran(0.3)
-    assert not pace.is_quick
-    for _ in range(16):
-        pace.ran(0.0005)
-    assert pace.is_quick
-    for _ in range(9):
-        pace.ran(0.004)
-    assert not pace.is_quick
+    assert not ran(pace, 0.0005, times=7)
+    assert ran(pace, 0.005)  # a thread that had to wait for a core is no slow head
+    assert not ran(pace, 0.3)
+    assert ran(pace, 0.0005, times=16)
+    assert not ran(pace, 0.004, times=9)
+
+
+def test_a_head_is_quick_with_the_parameters_that_it_was_quick_with():
+    pace = Pace()
+    assert ran(pace, 0.0005, times=8, top_k=5)
+    assert not pace.is_quick({"top_k": 6})
+    assert not pace.is_quick({})
+    assert not ran(pace, 0.0005, times=8, note="x" * 300)  # made-up parameters are not kept without end
+    for number in range(200):
+        ran(pace, 0.0005, number=number)
+    assert not pace.is_quick({"top_k": 5})
+    assert ran(pace, 0.0005, times=8, top_k=5)
 
 
 async def test_the_thread_that_made_the_features_goes_on_with_them(models, photos):

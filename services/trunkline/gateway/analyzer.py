@@ -17,7 +17,8 @@ from trunkline.core.preprocess import PreprocessSpec
 from trunkline.gateway.answers import Analysis, Ask, Outcome
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import Directory, HeadEntry
-from trunkline.gateway.picture import PictureRun, pass_of
+from trunkline.gateway.passes import pass_of
+from trunkline.gateway.picture import PictureRun
 
 __all__ = ["Analysis", "Analyzer", "Ask", "Outcome", "check_usable"]
 

@@ -1,37 +1,19 @@
 """One picture on its way: a pass for each preprocessing spec, heads side by side, each once it has features."""
 
 import asyncio
-import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from trunkline.core.errors import ImageTooLargeError, InvalidImageError, TrunklineError
-from trunkline.core.exchange import EarlyAnswer, FeatureRequest, Features, FeatureSource, HeadQuestion, select
+from trunkline.core.errors import TrunklineError
+from trunkline.core.exchange import EarlyAnswer, Features, FeatureSource, HeadQuestion, select
 from trunkline.core.preprocess import PreprocessSpec
-from trunkline.gateway.answers import Ask, Outcome, Pass
+from trunkline.gateway.answers import Ask, Outcome
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import HeadEntry
-from trunkline.gateway.early import EarlyAnswers
+from trunkline.gateway.passes import OF_THE_PICTURE, SharedPass, retrieved
 
 _log = logging.getLogger(__name__)
-# Bad for every head; any other error of a pass costs the heads of its spec.
-_OF_THE_PICTURE = (InvalidImageError, ImageTooLargeError)
-
 Question = tuple[Ask, HeadEntry | TrunklineError]  # a head that could not be resolved has its error
-
-
-@dataclass
-class _Shared:
-    """The pass for a spec, and the heads that need it."""
-
-    spec: PreprocessSpec
-    needed_by: list[tuple[Ask, HeadEntry]] = field(default_factory=list)
-    running: "asyncio.Task[Features] | None" = None
-    found: Features | None = None
-    error: Exception | None = None
-    early: EarlyAnswers | None = None
 
 
 class PictureRun:
@@ -46,18 +28,18 @@ class PictureRun:
         tell: Callable[[Outcome], None],
     ) -> None:
         """`tell` gets each outcome as soon as it is there."""
-        self._source = source
-        self._image = image
         self._questions = questions
         self._deadline = deadline
         self._tell = tell
         # Who marks nothing as required prefers no head to another: then none of them is optional.
         self._any_required = any(ask.required for ask, _ in questions)
-        self._shared: dict[PreprocessSpec, _Shared] = {}
+        self._shared: dict[PreprocessSpec, SharedPass] = {}
         for ask, entry in questions:
             if isinstance(entry, HeadEntry):
                 spec = entry.info.spec
-                self._shared.setdefault(spec, _Shared(spec)).needed_by.append((ask, entry))
+                if spec not in self._shared:
+                    self._shared[spec] = SharedPass(spec, source, image, deadline, self._needs)
+                self._shared[spec].needed_by.append((ask, entry))
 
     async def outcomes(self) -> list[Outcome]:
         """One for each question, in their order.
@@ -69,25 +51,12 @@ class PictureRun:
             if len(self._questions) == 1:
                 ask, entry = self._questions[0]
                 return [self._told(ask, await self._ask(ask, entry, alone=True))]
-            await self._pass_for_all()
+            if len(self._shared) == 1:
+                await next(iter(self._shared.values())).extract_for_all()
             return await self._side_by_side()
         finally:
             for found in self.features().values():
                 found.release()
-
-    async def _pass_for_all(self) -> None:
-        """Where there is but one pass, and no head may leave it: no task for it, and none that waits for it."""
-        if len(self._shared) != 1:
-            return
-        (shared,) = self._shared.values()
-        if any(self._deadline.within(ask.budget_s) is not self._deadline for ask, _ in shared.needed_by):
-            return
-        try:
-            await self._extract(shared)
-        except _OF_THE_PICTURE:
-            raise
-        except Exception as error:
-            shared.error = error
 
     async def _side_by_side(self) -> list[Outcome]:
         # Required ones are begun first, so that they have the first places in every queue.
@@ -119,10 +88,7 @@ class PictureRun:
     def _is_settled(self, index: int) -> bool:
         """Whether a question has its outcome without anything being waited for."""
         ask, entry = self._questions[index]
-        if isinstance(entry, TrunklineError):
-            return True
-        shared = self._shared[entry.info.spec]
-        return shared.error is not None or (shared.found is not None and _early(shared, ask) is not None)
+        return isinstance(entry, TrunklineError) or self._shared[entry.info.spec].is_settled(ask)
 
     def features(self) -> Mapping[PreprocessSpec, Features]:
         """What the passes that succeeded have made, in the order of the questions."""
@@ -131,10 +97,9 @@ class PictureRun:
     def _cancel(self, heads: "Iterable[asyncio.Task[Outcome]]") -> None:
         for task in heads:
             task.cancel()
-            _retrieved(task)
+            retrieved(task)
         for shared in self._shared.values():
-            if shared.running is not None:
-                shared.running.cancel()
+            shared.cancel()
 
     async def _outcome(self, ask: Ask, entry: HeadEntry | TrunklineError) -> Outcome:
         return self._told(ask, await self._ask(ask, entry))
@@ -155,13 +120,13 @@ class PictureRun:
         deadline = self._deadline.within(ask.budget_s)
         try:
             shared = self._shared[entry.info.spec]
-            found = await (self._extract(shared) if alone else self._features(shared, deadline))
-            question = self._question(ask, entry, found, _early(shared, ask))
+            found = await (shared.extract() if alone else shared.features(deadline))
+            question = self._question(ask, entry, found, shared.early(ask))
             work = entry.runner.predict(question, deadline.left_s())
             if question.early is None and (alone or deadline is not self._deadline):
                 work = deadline.bound(work, _answer_of(ask))
             answer = await work
-        except _OF_THE_PICTURE:
+        except OF_THE_PICTURE:
             raise
         except Exception as error:  # one failed head costs one outcome
             if not isinstance(error, TrunklineError):  # it ends as "internal error", so its text is kept here
@@ -184,63 +149,6 @@ class PictureRun:
     def _needs(self, ask: Ask) -> bool:
         return ask.required or not self._any_required
 
-    async def _features(self, shared: _Shared, deadline: Deadline) -> Features:
-        """The pass of a spec, which the first head that needs it starts for all of them."""
-        if shared.error is not None:
-            raise shared.error
-        if shared.found is not None:
-            return shared.found
-        if shared.running is None:
-            shared.running = asyncio.create_task(self._extract(shared))
-            shared.running.add_done_callback(_retrieved)
-        if deadline is self._deadline:
-            return await shared.running
-        # A head that is late leaves the pass to the others.
-        return await deadline.bound(asyncio.shield(shared.running), "the pass")
-
-    async def _extract(self, shared: _Shared) -> Features:
-        """Its pass has the longest time of the heads that need it."""
-        shared.early = self._early_answers(shared)
-        request = FeatureRequest(
-            self._image,
-            shared.spec,
-            tuple(dict.fromkeys(name for _, entry in shared.needed_by for name in entry.info.features)),
-            required=any(self._needs(ask) for ask, _ in shared.needed_by),
-            arenas=frozenset.intersection(*(entry.runner.arenas for _, entry in shared.needed_by)),
-            then=shared.early,
-        )
-        deadline = max((self._deadline.within(ask.budget_s) for ask, _ in shared.needed_by), key=Deadline.left_s)
-        shared.found = await deadline.bound(self._source.extract(request, deadline.left_s()), "the pass")
-        return shared.found
-
-    def _early_answers(self, shared: _Shared) -> EarlyAnswers | None:
-        """Those that the call needs, for what it can do without waits for a place: under pressure it gets none."""
-        shortcuts = {}
-        for ask, entry in shared.needed_by:
-            shortcut = entry.runner.shortcut(entry.info.name, entry.info.version, ask.params)
-            if shortcut is not None and self._needs(ask):
-                shortcuts[ask.head] = entry, shortcut
-        return EarlyAnswers(shortcuts) if shortcuts else None
-
-
-def _early(shared: _Shared, ask: Ask) -> EarlyAnswer | None:
-    return shared.early.get(ask) if shared.early is not None else None
-
 
 def _answer_of(ask: Ask) -> str:
     return f"the answer of head {ask.head!r}"
-
-
-def pass_of(spec: PreprocessSpec, found: Features) -> Pass:
-    return Pass(_fingerprint(spec), found.queue_ms, found.decode_ms, found.backbone_ms)
-
-
-@functools.lru_cache(maxsize=256)
-def _fingerprint(spec: PreprocessSpec) -> str:
-    return spec.fingerprint
-
-
-def _retrieved(task: "asyncio.Task[Any]") -> None:
-    """An error that nobody waits for any more is not reported as lost."""
-    if task.done() and not task.cancelled():
-        task.exception()

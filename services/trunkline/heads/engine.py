@@ -73,7 +73,7 @@ class HeadEngine:
     def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
         """For a head of this version whose latest runs were short."""
         found = self._stock.find(head, int(version)) if version.isdecimal() else None
-        if not isinstance(found, LoadedHead) or not found.pace.is_quick:
+        if not isinstance(found, LoadedHead) or not found.pace.is_quick(params):
             return None
         return partial(_at_once, found, params)
 

@@ -34,7 +34,7 @@ class LoadedHead:
         started_at = time.perf_counter()
         inputs = local_arrays(select(features, [name for name in self.session.inputs if name in features]))
         result = self.decoder.decode(self.session.run(inputs), frame, params)
-        self.pace.ran(time.perf_counter() - started_at)
+        self.pace.ran(params, time.perf_counter() - started_at)
         return result
 
 
