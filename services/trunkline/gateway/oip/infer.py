@@ -86,7 +86,8 @@ def _wanted(request: pb.ModelInferRequest, found: Description) -> tuple[str, ...
 def _response(request: pb.ModelInferRequest, wanted: Sequence[str], items: Sequence[Item]) -> pb.ModelInferResponse:
     response = pb.ModelInferResponse(model_name=request.model_name, model_version=items[0].version, id=request.id)
     for name in wanted:
-        batch = np.stack([item.outputs[name] for item in items])  # (N, …)
+        rows = [item.outputs[name] for item in items]
+        batch = rows[0][None] if len(rows) == 1 else np.stack(rows)  # (N, …)
         put_output(response, name, batch, raw=bool(request.raw_input_contents))
     if params.FINAL_WANTED in request.parameters:
         response.parameters[params.FINAL].bool_param = True
