@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -109,8 +109,12 @@ def _unregistered_server(**options: Any) -> grpc.aio.Server:
     """A grpc.aio server that finds methods by name alone, as it does where they are not registered with it too.
 
     Generated code adds each method both ways. For each registered one grpc.aio keeps a request waiting, and at every
-    call, of whatever method, looks at all of them: with the 31 of a gateway that is a third of all Python that runs.
+    call, of whatever method, looks at all of them: with the 31 of all in one that was half of all that Python called.
     """
+
+    def leave_out(service_name: str, method_handlers: Mapping[str, Any]) -> None:
+        """Its generic handler is there already."""
+
     server = grpc.aio.server(**options)
-    server.add_registered_method_handlers = lambda service, handlers: None  # type: ignore[method-assign]
+    server.add_registered_method_handlers = leave_out  # type: ignore[method-assign]
     return server
