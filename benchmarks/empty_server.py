@@ -5,8 +5,10 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import grpc
@@ -17,12 +19,21 @@ from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.cpu import available_cores
-from trunkline.core.exchange import BackboneInfo, FeatureRequest, Features, HeadAnswer, HeadInfo, HeadQuestion
+from trunkline.core.exchange import (
+    BackboneInfo,
+    FeatureRequest,
+    Features,
+    HeadAnswer,
+    HeadInfo,
+    HeadQuestion,
+    Shortcut,
+)
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Classification, ScoredLabel
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.servicer import SERVICE_NAME, VisionServicer
+from trunkline.gateway.streams import Streams
 from trunkline.serving.host import Host
 from trunkline.serving.loop import run_loop
 from trunkline.serving.settings import read_settings
@@ -36,32 +47,42 @@ _HEAD = HeadInfo("imagenet", "1", "classification", "d", "net", "d", ("pooled",)
 
 
 class FreeBackbone:
-    """A FeatureSource with the hop to a worker of a real one, and no work."""
+    """A FeatureSource with the hop to a worker of a real one, and no work but what the request brings along."""
 
     def __init__(self, workers: WorkerPool) -> None:
         self._workers = workers
-        self._arrays = {"pooled": np.zeros((1, 1280), np.float32)}
+        self._features = Features({"pooled": np.zeros((1, 1280), np.float32)}, _FRAME, "d", 0.0, 0.0, 0.0)
 
     async def describe(self) -> BackboneInfo:
         return BackboneInfo("net", "1", "d", (FeatureSpec(name="pooled", channels=1280, stride=0),))
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
-        done, queue_ms = await self._workers.run(lambda: self._arrays, Priority.BACKBONE, timeout_s=timeout_s)
-        return Features(done, _FRAME, "d", queue_ms, 0.0, 0.0)
+        done, queue_ms = await self._workers.run(
+            partial(self._pass, request), Priority.BACKBONE, timeout_s, request.required
+        )
+        return replace(done, queue_ms=queue_ms)
+
+    def _pass(self, request: FeatureRequest) -> Features:
+        if request.then is not None:
+            request.then(self._features)
+        return self._features
 
 
 class FreeHeads:
-    """A HeadRunner of the same kind."""
+    """A HeadRunner whose heads are quick, as the small ones are: they answer on the thread of their pass."""
 
-    def __init__(self, workers: WorkerPool) -> None:
-        self._workers = workers
+    arenas: frozenset[str] = frozenset()
 
     async def describe(self) -> Sequence[HeadInfo]:
         return [_HEAD]
 
+    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut:
+        return lambda features: HeadAnswer(_classification(), "1", 0.0)
+
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
-        result, _ = await self._workers.run(_classification, Priority.HEAD, timeout_s=timeout_s)
-        return HeadAnswer(result, "1", 0.0)
+        if question.early is None:
+            raise RuntimeError("the pass did not take the shortcut")
+        return question.early.result()
 
 
 def _classification() -> Classification:
@@ -91,10 +112,12 @@ async def trunkline() -> str:
     """The host, the servicer and the analyzer of `trunkline serve`, with its settings; returns the address."""
     settings = read_settings(address="127.0.0.1:0")
     workers = WorkerPool(available_cores(), settings.max_queue)
-    directory = Directory(FreeBackbone(workers), [FreeHeads(workers)], ("imagenet",))
+    directory = Directory(FreeBackbone(workers), [FreeHeads()], ("imagenet",))
     await directory.refresh()
     host = Host(settings)
-    servicer = VisionServicer(Analyzer(directory, settings.max_image_bytes), directory, settings.request_timeout_s)
+    analyzer = Analyzer(directory, settings.max_image_bytes)
+    streams = Streams(settings.pictures_in_flight)
+    servicer = VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
     host.add(SERVICE_NAME, lambda server: pb_grpc.add_VisionServiceServicer_to_server(servicer, server))
     await host.start()
     await host.ready("head/imagenet")

@@ -74,6 +74,9 @@ def _open_inference(head: str, item: bytes, given: Input, name: str) -> Call:
     if given == "pixels":
         request.inputs.add(name=name, datatype="UINT8", shape=[1, 224, 224, 3])
         request.raw_input_contents.append(item)
+        if name == "pixels":  # Trunkline's would answer a JSON document too, which the others do not make
+            request.outputs.add(name="scores")
+            request.outputs.add(name="labels")
     else:
         request.inputs.add(name=name, datatype="BYTES", shape=[1]).contents.bytes_contents.append(item)
     return Call(_INFER, request.SerializeToString())

@@ -1,5 +1,7 @@
 """Reflection, listing and describing, over real sockets."""
 
+import asyncio
+
 import grpc
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -55,3 +57,10 @@ async def test_heads_are_listed_in_pages(models, tmp_path):
     assert second.next_page_token == ""
     assert not none.heads
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_methods_cost_nothing_to_those_who_call_others():
+    """For a method that is registered with it, grpc.aio has a task that every call looks at."""
+    async with serve(heads=("imagenet",)):
+        waiting = [name for task in asyncio.all_tasks() if "_request_" in (name := task.get_coro().__qualname__)]
+    assert waiting == ["AioServer._request_call"]

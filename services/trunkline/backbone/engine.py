@@ -122,7 +122,10 @@ class BackboneEngine:
         started_at = time.perf_counter()
         arrays = self._pass(decoded.pixels, wanted) if wanted else {}
         backbone_ms = (time.perf_counter() - started_at) * 1000 if wanted else 0.0
-        return self._features(request, decoded, arrays, backbone_ms)
+        found = self._features(request, decoded, arrays, backbone_ms)
+        if request.then is not None:
+            request.then(found)
+        return found
 
     def _pass(self, pixels: Pixels, wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
         if not self._session.can_be_wide:

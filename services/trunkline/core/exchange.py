@@ -4,9 +4,9 @@ Each port has two implementations, one in the same process and one over gRPC; th
 which is why all-in-one and split give the same answers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
@@ -56,6 +56,8 @@ class FeatureRequest:
 
     Where it is not `required`, only heads wait for it that their call can do without: under pressure it goes first.
     `arenas` are those that every head of this pass can read; features may then be left in one of them.
+    `then` is cheap work on the features, for the thread that has just made them: it is called once, before they are
+    given out, or not at all (they were made before, or in another process), and raises nothing.
     """
 
     image: bytes
@@ -63,9 +65,9 @@ class FeatureRequest:
     features: tuple[str, ...]
     required: bool = True
     arenas: frozenset[str] = frozenset()
+    then: "Callable[[Features], None] | None" = None
 
 
-@runtime_checkable
 class Selectable(Protocol):
     """Arrays that can stay where they are, on a device, when some of them are passed on."""
 
@@ -75,8 +77,10 @@ class Selectable(Protocol):
 
 
 def select(arrays: "Mapping[str, Feature]", names: Sequence[str]) -> "Mapping[str, Feature]":
-    """The arrays of these names, nothing copied. Raises KeyError."""
-    return arrays.select(names) if isinstance(arrays, Selectable) else {name: arrays[name] for name in names}
+    """The arrays of these names, nothing copied. Raises KeyError. `arrays` may be Selectable."""
+    # Not isinstance: with a protocol that costs more than all else between pass and head.
+    own = None if type(arrays) is dict else getattr(arrays, "select", None)
+    return {name: arrays[name] for name in names} if own is None else cast("Selectable", arrays).select(names)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,7 @@ class HeadQuestion:
     """The features of one picture for one version of a head (the default where it is empty), with parameters.
 
     Where it is not `required`, its call can do without the answer: under pressure it goes first.
+    `early` is what a shortcut has made of it already: then that is the answer, and nothing else is looked at.
     """
 
     head: str
@@ -155,6 +160,7 @@ class HeadQuestion:
     params: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     required: bool = True
+    early: "EarlyAnswer | None" = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,24 @@ class HeadAnswer:
     version: str
     head_ms: float
     queue_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class EarlyAnswer:
+    """What a shortcut came to, an answer or an error, and its time (seconds)."""
+
+    answer: HeadAnswer | None
+    error: Exception | None
+    took_s: float
+
+    def result(self) -> HeadAnswer:
+        """The answer. Raises the error."""
+        if self.answer is None:
+            raise self.error or RuntimeError("a shortcut without an answer")
+        return self.answer
+
+
+Shortcut: TypeAlias = Callable[[Features], HeadAnswer]
 
 
 def local_arrays(features: Mapping[str, Feature]) -> Mapping[str, np.ndarray]:
@@ -200,6 +224,14 @@ class HeadRunner(Protocol):
 
     async def describe(self) -> Sequence[HeadInfo]:
         """The default version of each head. Raises ServiceUnavailableError where it does not answer."""
+        ...
+
+    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
+        """How to answer on the thread that made the features, for a head that takes less than the way to another.
+
+        None where it takes longer, or is elsewhere. What came of it goes to `predict` all the same, as `early`.
+        A shortcut raises what `predict` does.
+        """
         ...
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile
 
 from trunkline.core.errors import ImageTooLargeError, InvalidImageError
+from trunkline.core.raw import is_packed, packed_size, unpack_pixels
 from trunkline.core.sniff import declared_size, scan_count
 
 Area = tuple[float, float, float, float]
@@ -59,12 +61,23 @@ class EncodedImage:
 
     area: (left, top, right, bottom) that the whole picture takes in what `decode` returned. A picture whose sides
     are no multiples of the reduction ends inside the last pixel.
+    pixels: of a picture that was never encoded, read-only uint8 (H, W, 3) or (H, W); None for all others.
     """
 
     def __init__(self, data: bytes, limits: ImageLimits | None = None) -> None:
         """Raises InvalidImageError for bytes that are no readable picture, ImageTooLargeError beyond the limits."""
         limits = limits or ImageLimits()
         _check_bytes(data, limits)
+        self.pixels: npt.NDArray[np.uint8] | None = None
+        if is_packed(data):
+            self.width, self.height = packed_size(data)
+            _check_pixels((self.width, self.height), limits)
+            self.pixels = unpack_pixels(data)
+        else:
+            self._open(data, limits)
+        self.area: Area = (0.0, 0.0, float(self.width), float(self.height))
+
+    def _open(self, data: bytes, limits: ImageLimits) -> None:
         _check_pixels(declared_size(data), limits)
         _check_scans(data)
         self._picture = _open(data)
@@ -76,7 +89,6 @@ class EncodedImage:
         width, height = self._picture.size
         swapped = self._orientation in SWAPS_AXES
         self.width, self.height = (height, width) if swapped else (width, height)
-        self.area: Area = (0.0, 0.0, float(self.width), float(self.height))
 
     def decode(self, least: tuple[int, int] | None = None) -> Image.Image:
         """The upright picture in mode RGB.
@@ -85,6 +97,8 @@ class EncodedImage:
         or 1/8 of its size, but not below `least`; that is several times faster for large photographs.
         Raises InvalidImageError where the data is damaged or cut off.
         """
+        if self.pixels is not None:
+            return to_rgb(Image.fromarray(self.pixels))
         scale = 1.0
         if least is not None and self._picture.format in ("JPEG", "MPO"):
             stored_width = self._picture.width

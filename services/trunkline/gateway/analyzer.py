@@ -17,7 +17,8 @@ from trunkline.core.preprocess import PreprocessSpec
 from trunkline.gateway.answers import Analysis, Ask, Outcome
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import Directory, HeadEntry
-from trunkline.gateway.picture import PictureRun, pass_of
+from trunkline.gateway.passes import pass_of
+from trunkline.gateway.picture import PictureRun
 
 __all__ = ["Analysis", "Analyzer", "Ask", "Outcome", "check_usable"]
 
@@ -146,10 +147,10 @@ def _analysis(
         outcomes=tuple(outcomes),
         image_size=(found[0].frame.image_width, found[0].frame.image_height) if found else None,
         passes=sum(not each.cached and set(each.arrays) != {IMAGE} for each in found),
-        queue_ms=max((each.queue_ms for each in found), default=0.0),
-        decode_ms=max((each.decode_ms for each in found), default=0.0),
-        backbone_ms=max((each.backbone_ms for each in found), default=0.0),
-        head_ms=max((outcome.answer.head_ms for outcome in outcomes if outcome.answer), default=0.0),
+        queue_ms=max([each.queue_ms for each in found], default=0.0),
+        decode_ms=max([each.decode_ms for each in found], default=0.0),
+        backbone_ms=max([each.backbone_ms for each in found], default=0.0),
+        head_ms=max([outcome.answer.head_ms for outcome in outcomes if outcome.answer], default=0.0),
         total_ms=(time.perf_counter() - started_at) * 1000,
         each_pass=tuple(pass_of(spec, each) for spec, each in features.items()),
     )

@@ -1,5 +1,6 @@
 """The ports over gRPC: a backbone and heads in other processes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -8,7 +9,15 @@ from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import BackboneServiceStub
 from trunkline.api.inference.v1.head_service_pb2_grpc import HeadServiceStub
 from trunkline.core.errors import FeaturesGoneError, ServiceUnavailableError
-from trunkline.core.exchange import BackboneInfo, FeatureRequest, Features, HeadAnswer, HeadInfo, HeadQuestion
+from trunkline.core.exchange import (
+    BackboneInfo,
+    FeatureRequest,
+    Features,
+    HeadAnswer,
+    HeadInfo,
+    HeadQuestion,
+    Shortcut,
+)
 from trunkline.gateway.blocks import Blocks
 from trunkline.serving import wire
 from trunkline.serving.status import from_rpc_error
@@ -86,6 +95,10 @@ class RemoteHeads:
             raise from_rpc_error(error, self._name) from error
         self._arenas = frozenset(served.arenas)
         return list(map(wire.served_head_from_pb, served.heads))
+
+    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
+        """None: the features are not made here."""
+        return None
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         message = head_service_pb2.PredictRequest(

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
-from typing import Self
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any, Self
 
 from trunkline.core.errors import NotFoundError
-from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion, local_arrays
+from trunkline.core.exchange import Features, HeadAnswer, HeadInfo, HeadQuestion, Shortcut, local_arrays
 from trunkline.core.repository import Repository
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
 from trunkline.heads.stock import Choice, Key, Stock
@@ -69,8 +70,17 @@ class HeadEngine:
     async def describe(self) -> list[HeadInfo]:
         return list(self._stock.heads.values())
 
+    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
+        """For a head of this version whose latest runs were short."""
+        found = self._stock.find(head, int(version)) if version.isdecimal() else None
+        if not isinstance(found, LoadedHead) or not found.pace.is_quick(params):
+            return None
+        return partial(_at_once, found, params)
+
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         """Raises NotFoundError, ModelInvalidError, BackboneMismatchError, InvalidRequestError, QueueFullError."""
+        if question.early is not None:
+            return question.early.result()
         head = await self._usable(question)
         features = local_arrays(question.features)
         started_at = time.perf_counter()
@@ -104,3 +114,10 @@ class HeadEngine:
             served = self._stock.heads.get(question.head)
             version = served.version if served is not None else ""
         return self._stock.find(question.head, int(version)) if version.isdecimal() else None
+
+
+def _at_once(head: LoadedHead, params: Mapping[str, Any], features: Features) -> HeadAnswer:
+    check_backbone(head.info, features.backbone_digest)
+    started_at = time.perf_counter()
+    result = head.answer(local_arrays(features.arrays), features.frame, params)
+    return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000)

@@ -1,17 +1,19 @@
 """One version of a head, from its folder to something that answers."""
 
 import logging
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import BackboneMismatchError, ConfigurationError, ModelInvalidError, TrunklineError
 from trunkline.core.exchange import HeadInfo, local_arrays, select
 from trunkline.core.head import Arrays, TaskHead
-from trunkline.core.preprocess import Frame
+from trunkline.core.preprocess import Frame, shared_spec
 from trunkline.core.results import Result
 from trunkline.heads.discovery import head_class
+from trunkline.heads.pace import Pace
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session
 
@@ -25,11 +27,15 @@ class LoadedHead:
     info: HeadInfo
     session: OnnxSession
     decoder: TaskHead
+    pace: Pace = field(default_factory=Pace, compare=False)
 
     def answer(self, features: Arrays, frame: Frame, params: Mapping[str, Any]) -> Result:
         """Run the model on the features of one picture and decode. Raises InvalidRequestError."""
+        started_at = time.perf_counter()
         inputs = local_arrays(select(features, [name for name in self.session.inputs if name in features]))
-        return self.decoder.decode(self.session.run(inputs), frame, params)
+        result = self.decoder.decode(self.session.run(inputs), frame, params)
+        self.pace.ran(params, time.perf_counter() - started_at)
+        return result
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def _info(bundle: Bundle[HeadManifest], fault: str = "") -> HeadInfo:
         backbone=f"{manifest.backbone.name}/{manifest.backbone.version}",
         backbone_digest=manifest.backbone.digest,
         features=manifest.features,
-        spec=manifest.preprocess,
+        spec=shared_spec(manifest.preprocess),
         mode=manifest.mode,
         labels=bundle.labels,
         fault=fault,

@@ -27,6 +27,8 @@ class Priority(IntEnum):
     BATCH = 1
     BACKBONE = 2
 
+    __hash__ = int.__hash__  # an enum's own is Python, and every piece of work looks up several
+
 
 class Lane(NamedTuple):
     """Where a piece waits. Lanes are served in order; within a priority, required work goes before optional."""

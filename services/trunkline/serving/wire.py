@@ -14,7 +14,7 @@ from trunkline.api.vision.v1 import results_pb2, vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import FeaturesGoneError, InvalidRequestError
 from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, Held, RemoteFeature, Routes
-from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec
+from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec, shared_spec
 from trunkline.core.results import (
     Box,
     Classification,
@@ -144,7 +144,7 @@ def spec_from_pb(spec: preprocess_pb2.PreprocessSpec) -> PreprocessSpec:
 def _spec_of(message: bytes) -> PreprocessSpec:
     """The same few specs come with every request, and to check one takes longer than all else in a message."""
     spec = preprocess_pb2.PreprocessSpec.FromString(message)
-    return parse_spec({field.name: getattr(spec, field.name) for field in spec.DESCRIPTOR.fields})
+    return shared_spec(parse_spec({field.name: getattr(spec, field.name) for field in spec.DESCRIPTOR.fields}))
 
 
 def frame_to_pb(frame: Frame) -> backbone_service_pb2.Frame:

@@ -1,15 +1,15 @@
 """A version of a head as a model: pictures in, or the tensors that it declares."""
 
-import io
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
-from PIL import Image
 
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import InvalidRequestError, TrunklineError
 from trunkline.core.exchange import IMAGE, BackboneInfo, HeadInfo, HeadQuestion
 from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.core.raw import pack_pixels
 from trunkline.gateway.analyzer import Analyzer, check_usable
 from trunkline.gateway.directory import Directory, HeadEntry
 from trunkline.gateway.oip.model import PICTURE, Description, Item, Port, Question, each
@@ -28,7 +28,7 @@ class HeadModel:
     directory: Directory
     analyzer: Analyzer
 
-    @property
+    @cached_property
     def description(self) -> Description:
         info = self.entry.info
         return Description(
@@ -58,10 +58,10 @@ class HeadModel:
         if len(tensors) > 1 or PICTURE in question.inputs:
             raise InvalidRequestError(f"input {PIXELS!r} and others exclude each other: send one")
         spec = self.entry.info.spec
-        as_they_are = PreprocessSpec(resize="squash", width=spec.width, height=spec.height)
+        as_they_are = _as_it_is(spec.width, spec.height)
         entry = replace(self.entry, info=replace(self.entry.info, spec=as_they_are))
         pixels = tensors[PIXELS]
-        return await each(len(pixels), lambda place: self._from_picture(_bitmap(pixels[place]), question, entry))
+        return await each(len(pixels), lambda place: self._from_picture(pack_pixels(pixels[place]), question, entry))
 
     async def _from_picture(self, picture: bytes, question: Question, entry: HeadEntry | None = None) -> Item:
         done = await self.analyzer.ask_version(picture, entry or self.entry, question.params, question.timeout_s)
@@ -110,11 +110,9 @@ class HeadModel:
 _SILENT = "its head service does not answer"
 
 
-def _bitmap(pixels: np.ndarray) -> bytes:
-    """uint8 (H, W, 3) -> a file without compression."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "BMP")
-    return file.getvalue()
+@lru_cache(maxsize=256)
+def _as_it_is(width: int, height: int) -> PreprocessSpec:
+    return PreprocessSpec(resize="squash", width=width, height=height)
 
 
 def _input_name(feature: str) -> str:

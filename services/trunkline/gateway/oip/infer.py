@@ -29,12 +29,13 @@ class Inference:
         found = model.description
         started_ns = time.perf_counter_ns()
         try:
-            items = await self._ask(model, found, request, context)
+            wanted = _wanted(request, found)
+            items = await self._ask(model, found, wanted, request, context)
         except Exception:
             self._statistics.failed(found.name, found.version, time.perf_counter_ns() - started_ns)
             raise
         asked_ns = time.perf_counter_ns()
-        response = _response(request, _wanted(request, found), items)
+        response = _response(request, wanted, items)
         done_ns = time.perf_counter_ns()
         self._statistics.answered(found.name, items, done_ns - started_ns, done_ns - asked_ns)
         return response
@@ -45,13 +46,15 @@ class Inference:
         look_up = self._models.resolve if pictures else self._models.find
         return look_up(request.model_name, request.model_version)
 
-    async def _ask(self, model: Model, found: Description, request: pb.ModelInferRequest, context: Any) -> list[Item]:
+    async def _ask(
+        self, model: Model, found: Description, wanted: tuple[str, ...], request: pb.ModelInferRequest, context: Any
+    ) -> list[Item]:
         params.check_outputs(request)
         timeout_s = self._timeout_s(request, context)
         question = Question(
             inputs=read_inputs(request, found.inputs),
             params=params.for_the_model(request),
-            wanted=_wanted(request, found),
+            wanted=wanted,
             timeout_s=timeout_s,
             context=context,
         )

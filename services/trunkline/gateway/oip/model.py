@@ -86,6 +86,8 @@ async def each(count: int, one: Callable[[int], Awaitable[Item]]) -> list[Item]:
 
     Raises what `one` raises.
     """
+    if count == 1:
+        return [await one(0)]
     gate = asyncio.Semaphore(_IN_FLIGHT)
 
     async def gated(place: int) -> Item:
@@ -100,7 +102,7 @@ async def each(count: int, one: Callable[[int], Awaitable[Item]]) -> list[Item]:
 
 
 def _at(error: BaseException, place: int, count: int) -> BaseException:
-    if count == 1 or not isinstance(error, TrunklineError):
+    if not isinstance(error, TrunklineError):
         return error
     message = f"item {place} of the batch of {count}: {error.message}"
     # The error itself may be raised to others too, and its class may want more than a message to be made.

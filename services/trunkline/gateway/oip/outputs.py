@@ -49,6 +49,8 @@ def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
     Where pictures have different numbers of objects, M is the largest, and the rows behind those of a picture are 0,
     or empty texts: no object has a score of 0.
     """
+    if len(arrays) == 1:
+        return arrays[0][None]
     most = max(map(len, arrays))
     if all(len(array) == most for array in arrays):
         return np.stack(arrays)

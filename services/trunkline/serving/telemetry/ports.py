@@ -1,10 +1,10 @@
 """The ports to backbone and heads, watched: where time went, what was refused, and which heads were asked."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trunkline.core.errors import DeadlineError, NotFoundError, QueueFullError, ServiceUnavailableError
 from trunkline.core.exchange import (
@@ -16,6 +16,7 @@ from trunkline.core.exchange import (
     HeadInfo,
     HeadQuestion,
     HeadRunner,
+    Shortcut,
 )
 from trunkline.serving.status import code_of
 from trunkline.serving.telemetry.call import current_call
@@ -86,16 +87,20 @@ class _ObservedRunner:
     async def describe(self) -> Sequence[HeadInfo]:
         return await self._runner.describe()
 
+    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
+        return self._runner.shortcut(head, version, params)  # what comes of it goes through `predict`
+
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         call = current_call()
         if call is not None:
             call.heads.append(question.head)
 
+        ago_s = question.early.took_s if question.early is not None else 0.0
         tracing, span = self._telemetry.tracing, None
         if tracing is not None:
             attributes = {"trunkline.head": question.head, "trunkline.head.version": question.version}
-            span = tracing.span(f"head {question.head}", attributes)
-        with _Stage(partial(self._ended, question.head), span):
+            span = tracing.span(f"head {question.head}", attributes, ago_s)
+        with _Stage(partial(self._ended, question.head), span, ago_s):
             return await self._runner.predict(question, timeout_s)
 
     def _ended(self, head: str, seconds: float, error: BaseException | None) -> None:
@@ -128,9 +133,10 @@ class _Stage:
 
     __slots__ = ("_ended", "_span", "_started_at")
 
-    def __init__(self, ended: _End, span: "ActiveSpan | None") -> None:
+    def __init__(self, ended: _End, span: "ActiveSpan | None", ago_s: float = 0.0) -> None:
+        """It began `ago_s` seconds ago."""
         self._ended, self._span = ended, span
-        self._started_at = time.perf_counter()
+        self._started_at = time.perf_counter() - ago_s
 
     def __enter__(self) -> None:
         pass

@@ -45,9 +45,10 @@ class Tracing:
             self._tracer.start_span(method, context=parent, kind=SpanKind.SERVER, attributes=attributes)
         )
 
-    def span(self, name: str, attributes: Mapping[str, str]) -> "ActiveSpan":
-        """A span below the current one: what is done for it, here or in a service behind."""
-        return ActiveSpan(self._tracer.start_span(name, attributes=dict(attributes)))
+    def span(self, name: str, attributes: Mapping[str, str], ago_s: float = 0.0) -> "ActiveSpan":
+        """A span below the current one: what is done for it, here or in a service behind. It began `ago_s` ago."""
+        start_ns = time.time_ns() - int(ago_s * 1e9)
+        return ActiveSpan(self._tracer.start_span(name, attributes=dict(attributes), start_time=start_ns))
 
     def stages(self, milliseconds: Mapping[str, float]) -> None:
         """Spans for stages that have just ended, one after the other; those of no length are left out."""
