@@ -27,6 +27,25 @@ def encode_mask(mask: np.ndarray) -> RunLengthMask:
     return RunLengthMask(width, height, _to_text(runs))
 
 
+def encode_part(part: np.ndarray, left: int, top: int, width: int, height: int) -> RunLengthMask:
+    """bool (h, w), the pixels of a mask of width x height from (left, top) on -> run lengths; the rest is background.
+
+    Costs what the part does, however large the mask. Raises TypeError for any other dtype.
+    """
+    if part.dtype != np.bool_:
+        raise TypeError(f"a mask is bool (H, W), not {part.dtype}")
+    columns = np.zeros((part.shape[1], part.shape[0] + 2), np.bool_)  # (w, h + 2), a pixel of background at each end
+    columns[:, 1:-1] = part.T
+    column, row = np.nonzero(columns[:, 1:] != columns[:, :-1])
+    edges = (left + column) * height + top + row  # begin and end of each run of the object by turns
+    # A run down to the bottom and one from the top of the next column on are one.
+    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])
+    edges = np.delete(edges, np.concatenate([2 * joined + 1, 2 * joined + 2]))
+    size = width * height
+    runs = np.diff(np.concatenate([[0], edges, [size]]))
+    return RunLengthMask(width, height, _to_text(runs[:-1] if len(edges) and edges[-1] == size else runs))
+
+
 def decode_mask(mask: RunLengthMask) -> np.ndarray:
     """Run lengths -> bool (H, W). Raises InvalidRequestError where they do not fill the mask."""
     runs = _from_text(mask.counts)

@@ -1,10 +1,11 @@
-"""What a data set is: samples with a class or with numbers, and the split that each belongs to."""
+"""What a data set is: samples with a class, numbers, a mask or objects, and the split that each belongs to."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trunkline.training.data.masks import MaskFile
+from trunkline.training.data.masks import Mask
+from trunkline.training.data.objects import ObjectTruth
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Sample:
     label: index into the classes; None in regression. targets: in the order of target_names; () in classification.
     read: the encoded bytes, read anew at each call; raises OSError. Can be pickled.
     mask: the class of every pixel, in segmentation.
+    objects: in detection, () for a picture with none; None where the data has no boxes.
+    size: (width, height) that the data declares for the upright picture, or None.
     """
 
     name: str
@@ -23,15 +26,26 @@ class Sample:
     label: int | None
     targets: tuple[float, ...]
     read: Callable[[], bytes] = field(compare=False, repr=False)
-    mask: MaskFile | None = field(default=None, compare=False, repr=False)
+    mask: Mask | None = field(default=None, compare=False, repr=False)
+    objects: tuple[ObjectTruth, ...] | None = field(default=None, repr=False)
+    size: tuple[int, int] | None = None
+
+    def relabelled(self, labels: Sequence[int]) -> "Sample":
+        """The same sample with other labels: `labels` by the old ones."""
+        objects = self.objects and tuple(replace(each, label=labels[each.label]) for each in self.objects)
+        mask = self.mask.relabelled(labels) if self.mask is not None else None
+        label = None if self.label is None else labels[self.label]
+        return replace(self, label=label, mask=mask, objects=objects)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid" or "masks".
+    """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid", "masks", "coco", "voc" or "yolo".
 
     classes: names in the order of the labels, () for regression. target_names: () for classification.
     skipped: what lay between the pictures and was left out; folders end in "/".
+    faults: of single pictures and objects, which are left out; nothing may be learned while there are any.
+    remarks: what was mended while reading.
     """
 
     root: Path
@@ -40,6 +54,8 @@ class Dataset:
     target_names: tuple[str, ...]
     samples: tuple[Sample, ...]
     skipped: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def of_split(self, *splits: str) -> tuple[Sample, ...]:
         """The samples of these splits, in the order of the data set."""

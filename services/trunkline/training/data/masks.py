@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,16 @@ from trunkline.core.errors import DataInvalidError
 IGNORED: Final = 255  # label of pixels that count neither in the loss nor in the metrics
 _UNKNOWN: Final = 254
 _MODES = ("L", "P", "1")
+
+
+class Mask(Protocol):
+    """The class of every pixel of a picture. Can be pickled."""
+
+    def load(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """uint8 (H, W): labels, or IGNORED. size: (width, height) that it must have, or DataInvalidError."""
+
+    def relabelled(self, labels: Sequence[int]) -> "Mask":
+        """The same mask with other labels: `labels` by the old ones."""
 
 
 @dataclass(frozen=True)
