@@ -15,7 +15,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 
 Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
-Augmentation = Literal["none", "mirror", "flips", "photo", "scene"]
+Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "boxes"]
 
 
 class FitOptions(BaseModel):
@@ -48,7 +48,7 @@ class TrainRequest(BaseModel):
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
     net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "segnet" for segmentation; None takes what
-    suits the task. decoder, size, loss: of segmentation.
+    suits the task. decoder: of segmentation. size, loss: of segmentation and detection.
     tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
     best epoch; evaluation is on test_split.
@@ -100,6 +100,8 @@ class TrainRequest(BaseModel):
         if self.task == "segmentation":
             words += ["--size", self.size] + ([] if self.mode == "scratch" else ["--decoder", self.decoder])
             words += ["--loss", self.loss] if self.loss else []
+        if self.task == "detection":
+            words += ["--size", self.size, *(["--loss", self.loss] if self.loss else [])]
         words += ["--tail", self.tail] if self.mode == "finetune" else []
         words += _options(self.options)
         return shlex.join(words)

@@ -1,6 +1,6 @@
 """What a head is worth, through the serving path: ONNX Runtime and the head's own decode, never torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from trunkline.heads.discovery import head_class
 from trunkline.serving.session import load_session
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.read import read_dataset
-from trunkline.training.learner import Scores, TaskLearner, learner_class
+from trunkline.training.learner import Asking, Scores, TaskLearner, learner_class
 
 
 def answers(
@@ -28,8 +28,9 @@ def answers(
     backbone: Bundle[BackboneManifest],
     samples: Sequence[Sample],
     progress: Callable[[int, int], None],
+    params: Mapping[str, Any] | None = None,
 ) -> list[Result]:
-    """Ask the head about every sample, as the service would.
+    """Ask the head about every sample, as the service would. params: of the requests, where they need some.
 
     Raises InvalidRequestError without samples, DataInvalidError that names a broken picture.
     """
@@ -37,7 +38,8 @@ def answers(
         raise InvalidRequestError("there is nothing to evaluate on: the data has no picture of that split")
     sessions, decoder = (load_session(backbone), load_session(head)), head_class(head.manifest.task)(head)
     wanted = [name for name in head.manifest.features if name != IMAGE]
-    params = {"top_k": min(5, len(head.labels))} if head.manifest.task == "classification" else {}
+    if params is None:
+        params = {"top_k": min(5, len(head.labels))} if head.manifest.task == "classification" else {}
 
     def answer(sample: Sample) -> Result:
         try:
@@ -96,7 +98,8 @@ def scored(
     progress: Callable[[int, int], None],
 ) -> Scores:
     """The scores of a head on these samples."""
-    return learner.scores(answers(head, backbone, samples, progress), samples)
+    params = learner.params() if isinstance(learner, Asking) else None
+    return learner.scores(answers(head, backbone, samples, progress, params), samples)
 
 
 def _version(models: Path, head: str) -> tuple[str, int | None]:
@@ -142,13 +145,4 @@ def _relabelled(dataset: Dataset, head: Bundle[HeadManifest]) -> Dataset:
     if unknown:
         raise InvalidRequestError(f"head {head.manifest.name!r} does not know the class {unknown[0]!r} of the data")
     labels = [index[name] for name in dataset.classes]
-    return replace(
-        dataset, classes=head.labels, samples=tuple(_with_labels(each, labels) for each in dataset.samples)
-    )
-
-
-def _with_labels(sample: Sample, labels: Sequence[int]) -> Sample:
-    """labels: new ones, by the old."""
-    if sample.mask is not None:
-        return replace(sample, mask=sample.mask.relabelled(labels))
-    return replace(sample, label=labels[sample.label or 0])
+    return replace(dataset, classes=head.labels, samples=tuple(each.relabelled(labels) for each in dataset.samples))

@@ -40,7 +40,12 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]
     anchors: Tensor
 
     def __init__(
-        self, levels: Sequence[Sequence[tuple[float, float]]], size: RcnnSize, input_size: tuple[int, int], *, focal: bool
+        self,
+        levels: Sequence[Sequence[tuple[float, float]]],
+        size: RcnnSize,
+        input_size: tuple[int, int],
+        *,
+        focal: bool,
     ) -> None:
         """levels: anchors (width, height) of each. input_size: (height, width) of the model input."""
         generator = FittedAnchors(levels)
@@ -51,7 +56,9 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]
         self._input_size, self._focal = input_size, focal
         self.register_buffer("anchors", _laid_out(generator, size.maps, input_size), persistent=False)
         if focal:
-            nn.init.constant_(head.cls_logits.bias, -4.6)  # so that the many easy anchors do not drown the first steps
+            nn.init.constant_(
+                head.cls_logits.bias, -4.6
+            )  # so that the many easy anchors do not drown the first steps
 
     def propose(self, levels: Sequence[Tensor]) -> Found:
         """Levels (N, C, h, w), fine to coarse. Boxes are clipped to the input, best first."""

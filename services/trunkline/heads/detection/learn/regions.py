@@ -73,10 +73,7 @@ class Regions(RoIHeads):  # type: ignore[misc]
     ) -> dict[str, Tensor]:
         """weights: float32 (K + 1,) of the classes, background first. smoothing: of the classes."""
         sampled, matched, labels, wanted = self.select_training_samples(
-            [
-                each[~covered(each, target["ignored"])]
-                for each, target in zip(regions, targets, strict=True)
-            ],
+            [each[~covered(each, target["ignored"])] for each, target in zip(regions, targets, strict=True)],
             list(targets),
         )
         logits, deltas = self._predict(levels, sampled)

@@ -11,32 +11,36 @@ from torchvision.tv_tensors import BoundingBoxes, Mask
 
 from trunkline.core.preprocess import Frame
 
-Annotation = Mapping[str, Tensor]
+Annotation = Mapping[str, Any]
 # Of an object that is cut off by the edge of a view, less than this share is nothing to learn from.
 _LEAST_SEEN = 0.3
 _LEAST_SIDE = 1.0  # pixels of the model input
 
 
-def annotation_in(objects: Sequence[Any], frame: Frame, *, masks: bool) -> dict[str, Tensor]:
+def annotation_in(objects: Sequence[Any], frame: Frame, *, masks: bool) -> dict[str, Any]:
     """The objects (`ObjectTruth`) in pixels of the model input.
 
     boxes: BoundingBoxes float32 (N, 4), x_min y_min x_max y_max, not clipped, so that what a view cuts off is known
-    later. labels: int64 (N,). crowd: bool (N,). masks, where asked for: Mask uint8 (N, H, W).
+    later. labels: int64 (N,), crowd: bool (N,), both of numpy: a transform takes a plain tensor for a picture. masks,
+    where asked for: Mask uint8 (N, H, W).
     """
     size = (frame.input_height, frame.input_width)
     corners = [[each.box.x_min, each.box.y_min, each.box.x_max, each.box.y_max] for each in objects]
     offset = np.array([frame.x_offset, frame.y_offset] * 2)
     boxes = (np.array(corners).reshape(-1, 4) - offset) / np.array([frame.x_scale, frame.y_scale] * 2)
-    found: dict[str, Tensor] = {
+    found: dict[str, Any] = {
         "boxes": BoundingBoxes(
             torch.from_numpy(boxes).to(torch.float32), format="XYXY", canvas_size=size, clamping_mode=None
         ),
-        "labels": torch.tensor([each.label for each in objects], dtype=torch.int64),
-        "crowd": torch.tensor([each.crowd for each in objects], dtype=torch.bool),
+        "labels": np.array([each.label for each in objects], np.int64),
+        "crowd": np.array([each.crowd for each in objects], np.bool_),
     }
     if masks:
-        planes = [_mask_in(each.mask.load(), frame) for each in objects]
-        found["masks"] = Mask(torch.from_numpy(np.stack(planes) if planes else np.zeros((0, *size), np.uint8)))
+        planes = np.zeros((len(objects), *size), np.uint8)
+        for plane, each in zip(planes, objects, strict=True):
+            if each.mask is not None:
+                plane[:] = _mask_in(each.mask.load(), frame)
+        found["masks"] = Mask(torch.from_numpy(planes))
     return found
 
 
@@ -53,9 +57,13 @@ def target(annotation: Annotation) -> dict[str, Tensor]:
     sides = seen[:, 2:] - seen[:, :2]
     there = (sides >= _LEAST_SIDE).all(dim=1)  # (N,)
     share = sides.prod(dim=1) / (whole[:, 2:] - whole[:, :2]).prod(dim=1)
-    ignored = there & (annotation["crowd"] | (share < _LEAST_SEEN))
+    ignored = there & (torch.from_numpy(annotation["crowd"]) | (share < _LEAST_SEEN))
     kept = there & ~ignored
-    found = {"boxes": seen[kept], "labels": annotation["labels"][kept] + 1, "ignored": seen[ignored]}
+    found = {
+        "boxes": seen[kept],
+        "labels": torch.from_numpy(annotation["labels"])[kept] + 1,
+        "ignored": seen[ignored],
+    }
     if "masks" in annotation:
         found["masks"] = annotation["masks"].as_subclass(Tensor)[kept]
     return found
