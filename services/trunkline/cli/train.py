@@ -71,11 +71,11 @@ def train(
         typer.Option("--decoder", help="Of segmentation, on the maps of the backbone."),
     ] = "unet",
     size: Annotated[
-        Literal["light", "medium", "large"], typer.Option("--size", help="Of the net of a segmentation or detection head.")
+        Literal["light", "medium", "large"], typer.Option("--size", help="Of the net, in segmentation and detection.")
     ] = "light",
     loss: Annotated[
         Literal["cross_entropy", "dice", "focal", "combined"] | None,
-        typer.Option("--loss", help="Of segmentation; of detection: cross_entropy, focal.", show_default="by the task"),
+        typer.Option("--loss", help="In detection cross_entropy or focal.", show_default="by the task"),
     ] = None,
     width: Annotated[
         int | None, typer.Option("--width", help="Pixels that the net sees.", show_default=_BY_MODE)

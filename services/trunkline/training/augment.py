@@ -21,8 +21,8 @@ def transform(kind: Augmentation, height: int, width: int) -> v2.Transform:
     mirror: left and right change places. flips: that, up and down too, and other light; positions in the picture
     change, sizes and numbers of things do not. photo: for photographs of which the class is asked: crops, mirror,
     other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
-    they are: crops of the sides' own ratio, from a quarter of the picture on. boxes: the same for photographs in which
-    things are counted, whose sizes say what they are: crops from half of the picture on.
+    they are: crops of the sides' own ratio, from a quarter of the picture on. boxes: the same where objects are to be
+    found, whose size helps to tell them apart: crops from half of the picture on.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)

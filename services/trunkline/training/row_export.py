@@ -36,7 +36,7 @@ def export_rows(net: nn.Module, features: Mapping[str, np.ndarray]) -> bytes:
         torch.onnx.export(
             net.eval(),
             example,
-            file,
+            file,  # type: ignore[arg-type]  # this exporter writes into files that are open
             dynamo=False,
             opset_version=_OPSET,
             input_names=list(features),

@@ -59,8 +59,8 @@ class DetectionScores:
         rows = "\n".join(self._row(label) for label in range(len(self.classes)))
         masks = " mask AP |" if self.masks is not None else ""
         return (
-            f"Found, missed and false: answers of a score of {SHOWN:g} or more, at an overlap of 0.5; mistaken: found, "
-            "but as another class. Count: objects answered for a picture, mean absolute difference to the true number.\n\n"
+            f"Found, missed and false: answers of a score of {SHOWN:g} or more, at an overlap of 0.5; mistaken: "
+            "found, but as another class. Count: of the objects in a picture, mean difference to the truth.\n\n"
             f"| class | objects | AP | AP50 |{masks} found | mistaken | missed | false | count off by |\n"
             f"| --- | --- | --- | --- |{' --- |' if masks else ''} --- | --- | --- | --- | --- |\n{rows}"
         )
@@ -150,4 +150,4 @@ def _corners(box: Box) -> tuple[float, float, float, float]:
 
 
 def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{100 * share:.1f} %"
+    return "-" if np.isnan(share) else f"{100 * share:.1f} %"

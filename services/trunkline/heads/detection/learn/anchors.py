@@ -63,7 +63,7 @@ def _first_centres(sides: np.ndarray, count: int, rng: np.random.Generator) -> n
     while len(centres) < count:
         far = (1 - shape_iou(sides, centres).max(axis=1)) ** 2  # (N,)
         centres = np.concatenate([centres, sides[rng.choice(len(sides), p=far / far.sum())][None]])
-    return centres
+    return np.asarray(centres)
 
 
 def _by_area(shapes: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def largest_difference(want: Arrays, found: Arrays) -> float:
 
 
 def _to_nearest(rows: Arrays, others: Arrays, scale: float) -> np.ndarray:
-    """float64 (M,): for each row the largest difference to the nearest of the others; infinite where there is none."""
+    """float64 (M,): for each row the largest difference to the nearest of the others; infinite without any."""
     one, other = _joined(rows, scale), _joined(others, scale)
     if not len(one) or not len(other):
         return np.full(len(one), np.inf)
@@ -36,7 +36,7 @@ def _to_nearest(rows: Arrays, others: Arrays, scale: float) -> np.ndarray:
     if "masks" in rows:
         off = np.abs(rows["masks"][0] - others["masks"][0][nearest])  # (M, h, w)
         found = np.maximum(found, off.max(axis=(1, 2)))
-    return np.nan_to_num(found, nan=np.inf)
+    return np.asarray(np.nan_to_num(found, nan=np.inf))
 
 
 def _joined(outputs: Arrays, scale: float) -> np.ndarray:
