@@ -424,16 +424,16 @@ def test_the_command_refuses_bad_data_in_one_line(tmp_path, run):
 
 
 @pytest.mark.parametrize(
-    ("name", "classes", "counts"),
+    ("name", "task", "classes", "counts"),
     [
-        ("flowers102", 102, (1020, 1020, 4978)),
-        ("pets", 37, (444, 0, 296)),
-        ("mnist", 10, (12000, 0, 10000)),
-        ("bccd", 0, (205, 87, 72)),
+        ("flowers102", None, 102, (1020, 1020, 4978)),
+        ("pets", "classification", 37, (444, 0, 296)),
+        ("mnist", None, 10, (12000, 0, 10000)),
+        ("bccd", "regression", 0, (205, 87, 72)),
     ],
 )
-def test_real_data_sets_are_read_as_they_are(datasets, name, classes, counts):
-    dataset = read_dataset(datasets / name)
+def test_real_data_sets_are_read_as_they_are(datasets, name, task, classes, counts):
+    dataset = read_dataset(datasets / name, task=task)
     assert (dataset.layout, len(dataset.classes)) == (name, classes)
     assert tuple(len(dataset.of_split(split)) for split in ("train", "val", "test")) == counts
     assert dataset.skipped == ()

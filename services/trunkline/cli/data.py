@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trunkline.cli.extras import train_extra
 from trunkline.cli.options import Json
 from trunkline.cli.output import console, print_json, table
 
@@ -35,15 +36,21 @@ def check(
             show_default="all numbers",
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="What to learn, where the data can be read in several ways.", show_default="any"),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Decode every picture and say what was found: counts, splits, broken and duplicate pictures, small classes.
+    """Decode every picture and say what was found: counts, broken and duplicate pictures, boxes and masks that do not
+    fit, small classes.
 
     Ends with status 1 where training on it would fail.
     """
-    from trunkline.training.data.read import read_dataset
+    with train_extra("this data"):
+        from trunkline.training.data.read import read_dataset
 
-    report = _check(read_dataset(folder, targets=target or ()))
+        report = _check(read_dataset(folder, targets=target or (), task=task))
     if json:
         print_json(_to_json(report))
     else:
@@ -96,8 +103,18 @@ def _show_counts(report: "DataReport") -> None:
     made.add_section()
     made.add_row("all", *(str(report.splits[split]) for split in splits))
     console().print(made)
+    if report.objects:
+        _show_objects(report, splits)
     if report.targets:
         _show_targets(report)
+
+
+def _show_objects(report: "DataReport", splits: Sequence[str]) -> None:
+    names = [split or "no split" for split in splits]
+    made = table("objects", *names, right=tuple(names))
+    for name, counts in report.objects.items():
+        made.add_row(name, *(str(counts.get(split, 0)) for split in splits))
+    console().print(made)
 
 
 def _show_targets(report: "DataReport") -> None:

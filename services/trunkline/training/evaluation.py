@@ -18,6 +18,7 @@ from trunkline.core.results import Result
 from trunkline.core.train_request import TrainRequest
 from trunkline.heads.discovery import head_class
 from trunkline.serving.session import load_session
+from trunkline.training.data.accept import require_none
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.read import read_dataset
 from trunkline.training.learner import Asking, Scores, TaskLearner, learner_class
@@ -116,7 +117,8 @@ def _as_learned(head: Bundle[HeadManifest], data: Path) -> tuple[Dataset, TaskLe
     task, name = head.manifest.task, head.manifest.name
     targets = head.manifest.settings.get("targets", [])
     names = tuple(target["name"] for target in targets)
-    dataset = read_dataset(data, targets=names)
+    dataset = read_dataset(data, targets=names, task=task)
+    require_none(dataset.faults, str(data), task)
     request = TrainRequest(
         name=name,
         data=str(data),

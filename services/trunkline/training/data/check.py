@@ -1,37 +1,20 @@
 """Looks at every picture of a data set before anything is trained on it."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-
-import numpy as np
 
 from trunkline.core.cpu import available_cores
-from trunkline.core.errors import DataInvalidError, InvalidRequestError
-from trunkline.core.images import EncodedImage
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.data.masks import IGNORED
+from trunkline.training.data.look import Look, look_at
 from trunkline.training.data.report import Broken, DataReport, Duplicate, TargetRange
 from trunkline.training.data.splits import FOR_TRAINING, NONE, SPLITS
 
 FEWEST = 5  # pictures of a class for training, below which it is worth a warning
 _UNBALANCED = 10.0
+_LISTED = frozenset({"coco", "yolo"})  # layouts whose classes are a list, not what occurs
 
 Progress = Callable[[int, int], None]  # done, of all
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What one picture showed: its SHA-256, "" where it could not be read, and what is wrong with it, or "".
-
-    labels: of the classes that it has; several where it has a mask.
-    """
-
-    digest: str
-    fault: str
-    labels: tuple[int, ...] = ()
 
 
 def check_dataset(dataset: Dataset, *, workers: int | None = None, progress: Progress | None = None) -> DataReport:
@@ -40,7 +23,7 @@ def check_dataset(dataset: Dataset, *, workers: int | None = None, progress: Pro
     pairs = list(zip(dataset.samples, looks, strict=True))
     classes = _count_classes(dataset, pairs)
     training = {name: sum(counts[split] for split in FOR_TRAINING) for name, counts in classes.items()}
-    broken = tuple(Broken(sample.name, look.fault) for sample, look in pairs if look.fault)
+    broken = tuple(Broken(sample.name, fault) for sample, look in pairs for fault in look.faults)
     duplicates = tuple(_duplicates(dataset, pairs))
     return DataReport(
         root=dataset.root,
@@ -54,14 +37,15 @@ def check_dataset(dataset: Dataset, *, workers: int | None = None, progress: Pro
         unbalance=_unbalance(training),
         skipped=dataset.skipped,
         problems=tuple(_problems(dataset, broken, training)),
-        warnings=tuple(_warnings(dataset, duplicates, training)),
+        warnings=(*dataset.remarks, *_remarks(pairs), *_warnings(dataset, duplicates, training)),
+        objects=_count_objects(dataset),
     )
 
 
-def _look_at_all(samples: Sequence[Sample], workers: int, progress: Progress | None) -> list[_Look]:
+def _look_at_all(samples: Sequence[Sample], workers: int, progress: Progress | None) -> list[Look]:
     pool, looks = ThreadPoolExecutor(workers), []
     try:
-        for look in pool.map(_look, samples):
+        for look in pool.map(look_at, samples):
             looks.append(look)
             if progress is not None:
                 progress(len(looks), len(samples))
@@ -70,39 +54,33 @@ def _look_at_all(samples: Sequence[Sample], workers: int, progress: Progress | N
     return looks
 
 
-def _look(sample: Sample) -> _Look:
-    try:
-        data = sample.read()
-    except OSError as error:
-        return _Look("", f"cannot be read: {error.strerror or error}")
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        picture = EncodedImage(data)
-        picture.decode()
-        return _Look(digest, "", _labels(sample, picture))
-    except (InvalidRequestError, DataInvalidError) as error:
-        return _Look(digest, error.message)
-
-
-def _labels(sample: Sample, picture: EncodedImage) -> tuple[int, ...]:
-    if sample.mask is None:
-        return () if sample.label is None else (sample.label,)
-    found = np.unique(sample.mask.load((picture.width, picture.height)))
-    return tuple(int(label) for label in found if label != IGNORED)
-
-
 def _count_splits(samples: Sequence[Sample]) -> dict[str, int]:
     counts = Counter(sample.split for sample in samples)
     return {split: counts[split] for split in (*SPLITS, NONE) if counts[split]}
 
 
-def _count_classes(dataset: Dataset, pairs: Sequence[tuple[Sample, _Look]]) -> dict[str, Counter[str]]:
+def _count_classes(dataset: Dataset, pairs: Sequence[tuple[Sample, Look]]) -> dict[str, Counter[str]]:
     """Pictures of each class by split; a picture that could not be read counts where its class is known."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in dataset.classes}
     for sample, look in pairs:
         for label in look.labels or (() if sample.label is None else (sample.label,)):
             counts[dataset.classes[label]][sample.split] += 1
     return counts
+
+
+def _count_objects(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Objects of each class by split; {} where the data has no boxes."""
+    if all(sample.objects is None for sample in dataset.samples):
+        return {}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in dataset.classes}
+    for sample in dataset.samples:
+        for each in sample.objects or ():
+            counts[dataset.classes[each.label]][sample.split] += 1
+    return {name: dict(found) for name, found in counts.items()}
+
+
+def _remarks(pairs: Sequence[tuple[Sample, Look]]) -> Iterator[str]:
+    return (f"{sample.name}: {remark}" for sample, look in pairs for remark in look.remarks)
 
 
 def _ranges(dataset: Dataset, samples: Sequence[Sample]) -> tuple[TargetRange, ...]:
@@ -113,10 +91,10 @@ def _ranges(dataset: Dataset, samples: Sequence[Sample]) -> tuple[TargetRange, .
     )
 
 
-def _duplicates(dataset: Dataset, pairs: Sequence[tuple[Sample, _Look]]) -> Iterator[Duplicate]:
+def _duplicates(dataset: Dataset, pairs: Sequence[tuple[Sample, Look]]) -> Iterator[Duplicate]:
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample, look in pairs:
-        if look.digest and not look.fault:
+        if look.digest and not look.faults:
             groups[look.digest].append(sample)
     for group in groups.values():
         if len(group) > 1:
@@ -136,18 +114,27 @@ def _unbalance(training: Mapping[str, int]) -> float | None:
 
 
 def _problems(dataset: Dataset, broken: Sequence[Broken], training: Mapping[str, int]) -> Iterator[str]:
+    yield from dataset.faults
     for picture in broken:
         yield f"{picture.name}: {picture.reason}"
     if not dataset.of_split(*FOR_TRAINING):
         yield "no picture is for training"
         return
-    for name, count in training.items():
-        if not count:
-            yield f"class {name!r} has no picture for training"
+    yield from () if _may_lack_classes(dataset) else _empty(training)
+
+
+def _may_lack_classes(dataset: Dataset) -> bool:
+    """Lists of categories are often longer than what was annotated, and a net that finds things bears it."""
+    return dataset.layout in _LISTED
+
+
+def _empty(training: Mapping[str, int]) -> Iterator[str]:
+    return (f"class {name!r} has no picture for training" for name, count in training.items() if not count)
 
 
 def _warnings(dataset: Dataset, duplicates: Sequence[Duplicate], training: Mapping[str, int]) -> Iterator[str]:
     yield from (_duplicate_text(group) for group in sorted(duplicates, key=lambda group: not group.across_splits))
+    yield from _empty(training) if _may_lack_classes(dataset) else ()
     for name, count in training.items():
         if 0 < count < FEWEST:
             yield f"class {name!r} has {count} for training, which is too few: {FEWEST} is the least that makes sense"

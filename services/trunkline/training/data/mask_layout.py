@@ -15,7 +15,7 @@ from trunkline.training.data.table import read_table
 
 _ANNOTATED: Final = "annot"  # CamVid: train/ and trainannot/
 _PICTURES, _MASKS = "images", "masks"
-_CLASSES: Final = "classes.csv"
+CLASSES: Final = "classes.csv"
 _ID, _NAME = "class_id", "class_name"
 _NO_CLASS: Final = frozenset({"void", "ignore", "ignored", "unlabelled", "unlabeled"})
 
@@ -40,7 +40,7 @@ def read_masks(root: Path) -> Dataset | None:
     pairs = _pairs(root)
     if not pairs:
         return None
-    names, labels = _read_classes(root / _CLASSES)
+    names, labels = _read_classes(root / CLASSES)
     samples = tuple(sample for pair in pairs for sample in _samples(root, pair, labels))
     if not samples:
         raise DataInvalidError.at(root, "there are folders for pictures and masks, but no pictures")

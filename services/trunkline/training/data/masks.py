@@ -11,7 +11,7 @@ from PIL import Image
 from trunkline.core.errors import DataInvalidError
 
 IGNORED: Final = 255  # label of pixels that count neither in the loss nor in the metrics
-_UNKNOWN: Final = 254
+UNKNOWN: Final = 254  # a value that belongs to no class; so labels are smaller
 _MODES = ("L", "P", "1")
 
 
@@ -47,7 +47,7 @@ class MaskFile:
             have, want = "x".join(map(str, values.shape[::-1])), "x".join(map(str, size))
             raise DataInvalidError.at(self.name, f"the mask has {have} pixels, its picture {want}")
         labels: np.ndarray = self._table()[values]  # (H, W)
-        if (labels == _UNKNOWN).any():
+        if (labels == UNKNOWN).any():
             unknown = sorted({int(value) for value in np.unique(values)} - set(self.labels))
             raise DataInvalidError.at(
                 self.name, f"the mask holds the value {unknown[0]}, which is the id of no class"
@@ -75,7 +75,7 @@ class MaskFile:
 
     def _table(self) -> np.ndarray:
         """uint8 (256,): label by value."""
-        table = np.full(256, _UNKNOWN, np.uint8)
+        table = np.full(256, UNKNOWN, np.uint8)
         for value, label in self.labels.items():
             table[value] = label
         return table

@@ -39,7 +39,8 @@ class Polygons:
         from faster_coco_eval.core import mask as coco  # late: a quarter of a second
 
         runs = coco.merge(coco.frPyObjects([list(line) for line in self.lines], self.height, self.width))
-        return np.ascontiguousarray(coco.decode(runs), np.uint8)
+        pixels: np.ndarray = np.ascontiguousarray(coco.decode(runs), np.uint8)  # (H, W)
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -90,4 +91,5 @@ class InstanceMask:
             raise DataInvalidError(
                 f"the mask {self.name} has {shape} pixels, not one channel of {self.width}x{self.height}"
             )
-        return (values == self.value).astype(np.uint8)
+        pixels: np.ndarray = (values == self.value).astype(np.uint8)
+        return pixels

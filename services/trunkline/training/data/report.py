@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Broken:
-    """A picture that cannot be read, and why."""
+    """A picture that cannot be read, or whose mask or object cannot, and why; there may be several of a picture."""
 
     name: str
     reason: str
@@ -46,7 +46,8 @@ class DataReport:
     """splits: pictures by split, "" where none is given. classes: the same for each class, in their order.
 
     few: classes with fewer than five pictures for training. unbalance: the largest class for training over the
-    smallest; None in regression, and where a class has none. A job fails on problems; warnings are for people.
+    smallest; None in regression, and where a class has none. objects: of each class by split, {} where the data has
+    no boxes. A job fails on problems; warnings are for people.
     """
 
     root: Path
@@ -61,3 +62,4 @@ class DataReport:
     skipped: tuple[str, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    objects: Mapping[str, Mapping[str, int]]

@@ -1,0 +1,73 @@
+"""Boxes and outlines as data gives them: what fits the picture, what is mended, and what is a fault."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from trunkline.core.results import Box
+
+_TOLERATED: Final = 1.0  # pixels that a box or an outline may stick out, as rounding makes them
+_ROUNDING: Final = 0.01  # pixels that are not worth a word
+_FEWEST_POINTS: Final = 3
+
+Size = tuple[int, int]  # (width, height)
+
+
+@dataclass
+class Findings:
+    """What is wrong in data while it is read. faults: nothing may be learned. remarks: what was mended."""
+
+    faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def fault(self, where: str, reason: str) -> None:
+        self.faults.append(f"{where}: {reason}")
+
+    def remark(self, where: str, reason: str) -> None:
+        self.remarks.append(f"{where}: {reason}")
+
+
+def fitted_box(box: Box, size: Size, where: str, findings: Findings) -> Box | None:
+    """The box inside of a picture of this size. What sticks out by a pixel or less is cut off, with a remark.
+
+    None, with a fault, for a box without an area, with a side that is no number, or that sticks out further.
+    """
+    sides = (box.x_min, box.y_min, box.x_max, box.y_max)
+    shown = "[" + ", ".join(f"{side:.10g}" for side in sides) + "]"
+    if not all(map(math.isfinite, sides)):
+        findings.fault(where, f"the box {shown} has a side that is no number")
+        return None
+    if box.x_max <= box.x_min or box.y_max <= box.y_min:
+        findings.fault(where, f"the box {shown} has no area")
+        return None
+    width, height = size
+    inside = Box(max(box.x_min, 0.0), max(box.y_min, 0.0), min(box.x_max, width), min(box.y_max, height))
+    out = max(-box.x_min, -box.y_min, box.x_max - width, box.y_max - height)
+    if out > _TOLERATED or inside.x_max <= inside.x_min or inside.y_max <= inside.y_min:
+        findings.fault(where, f"the box {shown} lies outside of the picture of {width}x{height} pixels")
+        return None
+    if out > _ROUNDING:
+        findings.remark(where, f"the box {shown} sticks out of the picture by {out:.2g} pixels, which are cut off")
+    return inside
+
+
+def outline_fault(lines: Sequence[Sequence[float]], size: Size) -> str:
+    """What is wrong with closed lines (x, y, x, y, …) in pixels of a picture of this size; "" where nothing is."""
+    width, height = size
+    for line in lines:
+        if len(line) % 2:
+            return f"a polygon has {len(line)} numbers, which make no pairs of x and y"
+        if len(line) < 2 * _FEWEST_POINTS:
+            return f"a polygon has {len(line) // 2} points; {_FEWEST_POINTS} is the least"
+        if not all(map(math.isfinite, line)):
+            return "a polygon has a coordinate that is no number"
+        least = min(line)
+        if least < -_TOLERATED or max(line[::2]) > width + _TOLERATED or max(line[1::2]) > height + _TOLERATED:
+            return f"a polygon lies outside of the picture of {width}x{height} pixels"
+    return ""
+
+
+def box_around(line: Sequence[float]) -> Box:
+    """The box of a closed line (x, y, x, y, …)."""
+    return Box(min(line[::2]), min(line[1::2]), max(line[::2]), max(line[1::2]))

@@ -1,0 +1,93 @@
+"""A look at one sample: does its picture decode, and do mask and objects fit it?"""
+
+import hashlib
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from trunkline.core.errors import DataInvalidError, InvalidRequestError
+from trunkline.core.images import EncodedImage
+from trunkline.training.data.dataset import Sample
+from trunkline.training.data.masks import IGNORED
+
+_UPRIGHT = 1  # EXIF orientation
+
+
+@dataclass
+class Look:
+    """What one picture showed: its SHA-256, "" where it could not be read, and what is wrong with it.
+
+    labels: of the classes that it has; several where it has a mask or objects. remarks: what is odd and does
+    no harm.
+    """
+
+    digest: str = ""
+    faults: list[str] = field(default_factory=list)
+    labels: tuple[int, ...] = ()
+    remarks: list[str] = field(default_factory=list)
+
+
+def look_at(sample: Sample) -> Look:
+    """Decode the picture and all that goes with it; what is bad raises nothing."""
+    look = Look()
+    try:
+        data = sample.read()
+    except OSError as error:
+        look.faults.append(f"cannot be read: {error.strerror or error}")
+        return look
+    look.digest = hashlib.sha256(data).hexdigest()
+    try:
+        picture = EncodedImage(data)
+        picture.decode()
+        if sample.size is None or _fits(sample.size, picture, data, look):
+            look.labels = _labels(sample, picture, look)
+    except (InvalidRequestError, DataInvalidError) as error:
+        look.faults.append(error.message)
+    return look
+
+
+def _fits(declared: tuple[int, int], picture: EncodedImage, data: bytes, look: Look) -> bool:
+    """Whether the picture has the size that the annotations declare."""
+    orientation = _orientation(data)
+    size = (picture.width, picture.height)
+    if declared != size:
+        reason = f"the annotations are of a picture of {_text(declared)} pixels, this one has {_text(size)}"
+        if orientation != _UPRIGHT and declared == size[::-1]:
+            reason += f" once EXIF orientation {orientation} is applied: annotate the upright picture"
+        look.faults.append(reason)
+    elif orientation != _UPRIGHT:
+        look.remarks.append(f"EXIF orientation {orientation} turns it; its objects must be of the upright picture")
+    return declared == size
+
+
+def _orientation(data: bytes) -> int:
+    with Image.open(io.BytesIO(data)) as picture:
+        found = picture.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
+    return found if isinstance(found, int) and 1 < found <= 8 else _UPRIGHT
+
+
+def _labels(sample: Sample, picture: EncodedImage, look: Look) -> tuple[int, ...]:
+    if sample.mask is not None:
+        found = np.unique(sample.mask.load((picture.width, picture.height)))
+        return tuple(int(label) for label in found if label != IGNORED)
+    if sample.objects is not None:
+        _look_at_outlines(sample, look)
+        return tuple(sorted({each.label for each in sample.objects}))
+    return () if sample.label is None else (sample.label,)
+
+
+def _look_at_outlines(sample: Sample, look: Look) -> None:
+    for each in sample.objects or ():
+        if each.mask is None:
+            continue
+        try:
+            if not each.mask.load().any():
+                look.remarks.append(f"{each.name}: its outline is so small that it holds no pixel")
+        except DataInvalidError as error:
+            look.faults.append(f"{each.name}: {error.message}")
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,112 @@
+"""The class of every pixel from the outlines of objects: what segmentation learns from data of objects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.boxes import Findings
+from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.masks import IGNORED, UNKNOWN
+from trunkline.training.data.objects import ObjectTruth
+
+BACKGROUND: Final = "background"
+
+
+@dataclass(frozen=True)
+class PaintedMask:
+    """Objects painted over `background`, larger ones first, so that smaller ones lie on top of them.
+
+    Pixels of crowds are IGNORED. pixels: (width, height). name: of the picture. labels: by those of the objects.
+    """
+
+    name: str
+    pixels: tuple[int, int]
+    objects: tuple[ObjectTruth, ...]
+    labels: tuple[int, ...]
+    background: int
+
+    def load(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """uint8 (H, W): labels. size: (width, height) that it must have.
+
+        Raises DataInvalidError that names the picture and the object.
+        """
+        if size is not None and size != self.pixels:
+            have, want = "x".join(map(str, self.pixels)), "x".join(map(str, size))
+            raise DataInvalidError.at(self.name, f"the outlines are of {have} pixels, the picture of {want}")
+        width, height = self.pixels
+        labels = np.full((height, width), self.background, np.uint8)
+        pieces = [_Piece.of(each, self._pixels_of(each)) for each in self.objects]
+        for piece in sorted(pieces, key=lambda piece: -piece.area):
+            label = IGNORED if piece.truth.crowd else self.labels[piece.truth.label]
+            rows, columns = piece.inside.shape
+            under = labels[piece.top : piece.top + rows, piece.left : piece.left + columns]  # (rows, columns)
+            under[piece.inside] = label
+        return labels
+
+    def relabelled(self, labels: Sequence[int]) -> "PaintedMask":
+        """The same mask with other labels: `labels` by the old ones."""
+        return replace(self, labels=tuple(labels[label] for label in self.labels), background=labels[self.background])
+
+    def _pixels_of(self, each: ObjectTruth) -> np.ndarray:
+        assert each.mask is not None
+        try:
+            return each.mask.load()
+        except DataInvalidError as error:
+            raise DataInvalidError.at(self.name, f"{each.name}: {error.message}") from error
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The part of a mask where the object is: inside bool (h, w), and where its corner lies."""
+
+    truth: ObjectTruth
+    left: int
+    top: int
+    inside: np.ndarray
+    area: int
+
+    @classmethod
+    def of(cls, truth: ObjectTruth, mask: np.ndarray) -> "_Piece":
+        """mask: uint8 (H, W)"""
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            return cls(truth, 0, 0, np.zeros((0, 0), np.bool_), 0)
+        left, top = int(columns[0]), int(rows[0])
+        inside = mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.bool_)
+        return cls(truth, left, top, inside, int(inside.sum()))
+
+
+def painted(dataset: Dataset) -> Dataset:
+    """The same pictures for segmentation: a mask each, and no objects.
+
+    The class `background`, of all pixels without an object, comes first; where the data has a class of that name,
+    it is that one. Objects without an outline are faults. Raises DataInvalidError where no object has one.
+    """
+    objects = [each for sample in dataset.samples for each in sample.objects or ()]
+    if objects and not any(each.mask for each in objects):
+        reason = "the objects have boxes alone; segmentation needs outlines: polygons, run lengths or masks"
+        raise DataInvalidError.at(dataset.root, reason)
+    named = [name.lower() for name in dataset.classes]
+    own = BACKGROUND not in named
+    classes = (BACKGROUND, *dataset.classes) if own else dataset.classes
+    if len(classes) > UNKNOWN:
+        raise DataInvalidError.at(dataset.root, f"{len(classes)} classes; segmentation takes {UNKNOWN} at most")
+    labels = tuple(range(own, len(classes)))
+    background = 0 if own else named.index(BACKGROUND)
+    findings = Findings()
+    samples = tuple(_painted(sample, labels, background, findings) for sample in dataset.samples)
+    return replace(dataset, classes=classes, samples=samples, faults=(*dataset.faults, *findings.faults))
+
+
+def _painted(sample: Sample, labels: tuple[int, ...], background: int, findings: Findings) -> Sample:
+    objects = sample.objects or ()
+    for each in objects:
+        if each.mask is None:
+            findings.fault(sample.name, f"{each.name} has a box alone; segmentation needs its outline")
+    assert sample.size is not None
+    outlined = tuple(each for each in objects if each.mask is not None)
+    mask = PaintedMask(sample.name, sample.size, outlined, labels, background)
+    return replace(sample, objects=None, mask=mask)
