@@ -89,6 +89,20 @@ def _write_regression(
     targets: Sequence[Mapping[str, Any]],
     spec: PreprocessSpec | None = None,
 ) -> None:
+    write_head(repository, name, "regression", model, (inputs, outputs), {"targets": list(targets)}, spec)
+
+
+def write_head(
+    repository: Path,
+    name: str,
+    task: str,
+    model: bytes,
+    golden: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]],
+    settings: Mapping[str, Any],
+    spec: PreprocessSpec | None = None,
+) -> Path:
+    """The bundle of a head whose features are the golden inputs, with the backbone's spec where none is given."""
+    inputs, outputs = golden
     path = repository / "heads" / name / "1"
     path.mkdir(parents=True)
     (path / "model.onnx").write_bytes(model)
@@ -97,7 +111,7 @@ def _write_regression(
     spec = spec or backbone.preprocess
     manifest = {
         "kind": "head",
-        "task": "regression",
+        "task": task,
         "name": name,
         "version": 1,
         "digest": model_digest(model),
@@ -106,10 +120,11 @@ def _write_regression(
         "preprocess": spec.model_dump(),
         "preprocess_fingerprint": spec.fingerprint,
         "mode": "features",
-        "settings": {"targets": list(targets)},
+        "settings": dict(settings),
         "origin": {"source": "made by this test", "licence": "CC0", "data": "none"},
     }
     (path / "manifest.json").write_text(json.dumps(manifest))
+    return path
 
 
 def _linear_model(weights: np.ndarray, bias: np.ndarray, logarithm: bool) -> bytes:

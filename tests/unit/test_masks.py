@@ -5,7 +5,7 @@ import pytest
 from faster_coco_eval.core import mask as coco
 
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.masks import decode_mask, encode_mask
+from trunkline.core.masks import decode_mask, encode_mask, encode_part
 from trunkline.core.results import RunLengthMask
 
 
@@ -35,3 +35,14 @@ def test_only_booleans_are_masks():
 def test_run_lengths_that_do_not_fill_the_mask_are_refused(counts):
     with pytest.raises(InvalidRequestError):
         decode_mask(RunLengthMask(2, 2, counts))
+
+
+def test_a_part_of_a_mask_is_encoded_as_the_whole_is():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        width, height = rng.integers(1, 9, 2)
+        left, top = rng.integers(0, width), rng.integers(0, height)
+        part = rng.random((rng.integers(0, height - top + 1), rng.integers(0, width - left + 1))) < rng.random()
+        whole = np.zeros((height, width), bool)
+        whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+        assert encode_part(part, int(left), int(top), int(width), int(height)) == encode_mask(whole)

@@ -1,5 +1,7 @@
 """What goes onto the wire comes off it unchanged."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -105,3 +107,6 @@ def test_parameters_are_json_values():
     assert wire.params_from_pb(wire.params_to_pb(params)) == params
     with pytest.raises(InvalidRequestError, match="JSON"):
         wire.params_to_pb({"bad": object()})
+    for number in (math.nan, math.inf):
+        with pytest.raises(InvalidRequestError, match="finite"):
+            wire.params_from_pb(wire.params_to_pb({"bad": number}))

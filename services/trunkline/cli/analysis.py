@@ -66,7 +66,7 @@ def result_to_json(result: results.Result) -> dict[str, Any]:
 def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> None:
     """Write the pictures that were answered, with labels and quantities under the name of their head."""
     from trunkline.cli.draw import Card
-    from trunkline.cli.single import overlay_of, title_of, write_cards
+    from trunkline.cli.single import objects_of, overlay_of, title_of, write_cards
 
     cards = [
         Card(
@@ -75,6 +75,7 @@ def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> None:
             rows=[row for outcome in each.answer.outcomes for row in _rows(outcome)],
             footer=f"{each.answer.backbone_passes} backbone pass(es): {each.answer.timings.total_ms:.1f} ms",
             overlay=overlay_of(outcome.result for outcome in each.answer.outcomes),
+            objects=objects_of(outcome.result for outcome in each.answer.outcomes),
         )
         for each in asked
         if each.answer is not None and any(outcome.result for outcome in each.answer.outcomes)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from trunkline.cli.draw_objects import draw_objects
 from trunkline.cli.rows import DIM, Row, draw_row, fit_text
 from trunkline.core.images import EncodedImage, ImageLimits
+from trunkline.core.results import Detection
 
 _LONE_BOX = (960, 720)  # largest (width, height) of a picture on a card of its own
 _SHEET_BOX = (440, 330)  # of a picture on a contact sheet
@@ -30,7 +32,8 @@ _LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 29)
 class Card:
     """An encoded picture and what to write below it: rows, of which the first 24 are drawn.
 
-    overlay: an indexed PNG of the same size, laid over the picture in its colours.
+    overlay: an indexed PNG of the same size, laid over the picture in its colours. objects: drawn on the picture, in
+    its pixels, upright.
     """
 
     picture: bytes
@@ -38,6 +41,7 @@ class Card:
     rows: Sequence[Row]
     footer: str
     overlay: bytes = b""
+    objects: Sequence[Detection] = ()
 
 
 def draw_cards(cards: Sequence[Card]) -> Image.Image:
@@ -55,9 +59,8 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     picture.save(path)
 
 
-def _fit(data: bytes, box: tuple[int, int]) -> Image.Image:
+def _fit(encoded: EncodedImage, box: tuple[int, int]) -> Image.Image:
     """The upright RGB picture, scaled up or down so that it just fits into the box."""
-    encoded = EncodedImage(data, _LIMITS)
     scale = min(box[0] / encoded.width, box[1] / encoded.height)
     size = max(1, round(encoded.width * scale)), max(1, round(encoded.height * scale))
     picture = encoded.decode(size)
@@ -65,12 +68,14 @@ def _fit(data: bytes, box: tuple[int, int]) -> Image.Image:
 
 
 def _shown(card: Card, box: tuple[int, int]) -> Image.Image:
-    picture = _fit(card.picture, box)
-    if not card.overlay:
-        return picture
-    with Image.open(io.BytesIO(card.overlay)) as labels:
-        colours = labels.resize(picture.size, Image.Resampling.NEAREST).convert("RGB")
-    return Image.blend(picture, colours, _COLOURS)
+    encoded = EncodedImage(card.picture, _LIMITS)
+    picture = _fit(encoded, box)
+    if card.overlay:
+        with Image.open(io.BytesIO(card.overlay)) as labels:
+            colours = labels.resize(picture.size, Image.Resampling.NEAREST).convert("RGB")
+        picture = Image.blend(picture, colours, _COLOURS)
+    draw_objects(picture, card.objects, (picture.width / encoded.width, picture.height / encoded.height))
+    return picture
 
 
 def _card(picture: Image.Image, card: Card, area: tuple[int, int]) -> Image.Image:

@@ -14,6 +14,7 @@ from trunkline.cli import (
     classify,
     data,
     demo,
+    detect,
     jobs,
     models,
     regress,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("classify")(classify.classify)
 app.command("regress")(regress.regress)
+app.command("detect")(detect.detect)
 app.command("segment")(segment.segment)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)

@@ -2,13 +2,24 @@
 
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+from trunkline.cli.colours import colour_of
 from trunkline.cli.output import measure, percent
-from trunkline.core.results import Classification, Quantity, Regression, Result, ScoredLabel, Segmentation
+from trunkline.core.results import (
+    Classification,
+    Detection,
+    Detections,
+    Quantity,
+    Regression,
+    Result,
+    ScoredLabel,
+    Segmentation,
+)
 
 MOST_LABELS = 10
 TEXT, DIM = (240, 242, 245), (158, 166, 178)
@@ -17,11 +28,11 @@ _DEGREES = ("deg", "°", "degree", "degrees")
 
 
 class Swatch(NamedTuple):
-    """A line of a legend: the colour of a class in the picture above, its name, and its share."""
+    """A line of a legend: the colour of a class in the picture above, its name, and how much of it there is."""
 
     colour: tuple[int, int, int]
     text: str
-    share: float
+    amount: str
 
 
 Row = str | ScoredLabel | Quantity | Swatch
@@ -30,7 +41,9 @@ Point = tuple[float, float]
 
 
 def rows_of(result: Result) -> Sequence[Row]:
-    """The rows of a result: at most the first ten labels, every quantity; nothing for what has no rows."""
+    """The rows of a result: at most the first ten labels, every quantity, every class that was found; nothing for
+    what has no rows.
+    """
     match result:
         case Classification(labels):
             return labels[:MOST_LABELS]
@@ -38,9 +51,17 @@ def rows_of(result: Result) -> Sequence[Row]:
             return values
         case Segmentation(label_map_png, classes) if label_map_png:
             colours = palette_of(label_map_png)
-            return [Swatch(colours[part.index], part.label, part.area) for part in classes]
+            return [Swatch(colours[part.index], part.label, percent(part.area)) for part in classes]
+        case Detections(objects):
+            return _counts(objects)
         case _:
             return ()
+
+
+def _counts(objects: Sequence[Detection]) -> list[Swatch]:
+    """How many there are of each class, in the order in which their best ones come."""
+    counts = Counter((found.label.index, found.label.label) for found in objects)
+    return [Swatch(colour_of(index), label, str(count)) for (index, label), count in counts.items()]
 
 
 def palette_of(label_map_png: bytes) -> list[tuple[int, int, int]]:
@@ -97,11 +118,11 @@ def _draw_quantity(draw: ImageDraw.ImageDraw, quantity: Quantity, at: Point, wid
 
 
 def _draw_swatch(draw: ImageDraw.ImageDraw, swatch: Swatch, at: Point, width: float, size: int) -> None:
-    """A square of the colour before the name, the share on the right."""
+    """A square of the colour before the name, the amount on the right."""
     x, y = at
     draw.rectangle((x, y + 0.35 * size, x + 1.2 * size, y + 1.55 * size), swatch.colour, TEXT)
     room = 1.8 * size
-    _draw_pair(draw, swatch.text, percent(swatch.share), (x + room, y + 0.4 * size), width - room, size)
+    _draw_pair(draw, swatch.text, swatch.amount, (x + room, y + 0.4 * size), width - room, size)
 
 
 def _draw_pair(draw: ImageDraw.ImageDraw, left: str, right: str, at: Point, width: float, size: int) -> None:

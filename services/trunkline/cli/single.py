@@ -1,4 +1,4 @@
-"""One head about each of several pictures: what `classify`, `regress` and `segment` share."""
+"""One head about each of several pictures: what `classify`, `regress`, `detect` and `segment` share."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from trunkline.cli.ask import Asked, ask_each, complain_about, error_to_json, timings_to_json, timings_to_text
 from trunkline.cli.output import complain, console, print_documents
 from trunkline.client import SingleAnswer
-from trunkline.core.results import Result, Segmentation
+from trunkline.core.results import Detection, Detections, Result, Segmentation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -91,6 +91,11 @@ def overlay_of(results: Iterable[Result | None]) -> bytes:
     return next((png for png in maps if png), b"")
 
 
+def objects_of(results: Iterable[Result | None]) -> list[Detection]:
+    """All objects among them, to be drawn on the picture."""
+    return [found for each in results if isinstance(each, Detections) for found in each.objects]
+
+
 def title_of(image: Path, size: tuple[int, int]) -> str:
     return f"{image.name}  ({size[0]} x {size[1]})"
 
@@ -107,6 +112,7 @@ def _card(image: Path, answer: SingleAnswer[R]) -> "Card":
         rows=rows_of(answer.result),
         footer=f"{answer.head} {answer.version}: {times.total_ms:.1f} ms ({stages})",
         overlay=overlay_of([answer.result]),
+        objects=objects_of([answer.result]),
     )
 
 

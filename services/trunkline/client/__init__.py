@@ -12,6 +12,7 @@ from trunkline.client.aio import AsyncClient
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    DetectAnswer,
     Evaluation,
     HeadOutcome,
     ImageSize,
@@ -28,7 +29,7 @@ from trunkline.client.catalog_aio import AsyncCatalogClient
 from trunkline.client.connection import DEFAULT_TARGET
 from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import ServiceError, UnreachableError
-from trunkline.client.messages import HeadAsk
+from trunkline.client.messages import DetectOptions, HeadAsk
 from trunkline.client.sync import Client
 from trunkline.client.training import TrainingClient
 from trunkline.client.training_aio import AsyncTrainingClient
@@ -45,6 +46,8 @@ __all__ = [
     "CatalogClient",
     "ClassifyAnswer",
     "Client",
+    "DetectAnswer",
+    "DetectOptions",
     "Epoch",
     "Evaluation",
     "FitOptions",

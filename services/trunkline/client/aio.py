@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -14,6 +14,7 @@ from trunkline.client import messages
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    DetectAnswer,
     PictureAnswer,
     RegressAnswer,
     SegmentAnswer,
@@ -65,6 +66,17 @@ class AsyncClient:
         """One estimate with its unit for each target of a regression head; see Client.regress."""
         request = messages.regress_request(await encoded(image), head)
         return messages.regress_answer(await self._call(self._vision.Regress, request, timeout_s))
+
+    async def detect(
+        self,
+        image: ImageLike,
+        head: str | None = None,
+        timeout_s: float = 30.0,
+        **options: Unpack[messages.DetectOptions],
+    ) -> DetectAnswer:
+        """The objects of a picture, best first; see Client.detect."""
+        request = messages.detect_request(await encoded(image), head, options)
+        return messages.detect_answer(await self._call(self._vision.Detect, request, timeout_s))
 
     async def segment(
         self,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from trunkline.client.errors import ServiceError
-from trunkline.core.results import Classification, Regression, Result, Segmentation
+from trunkline.core.results import Classification, Detections, Regression, Result, Segmentation
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -45,6 +45,10 @@ class ClassifyAnswer(SingleAnswer[Classification]):
 
 class RegressAnswer(SingleAnswer[Regression]):
     """The estimates for one picture, each with its unit, in the order of the head's targets."""
+
+
+class DetectAnswer(SingleAnswer[Detections]):
+    """The objects of one picture, best first; none where there is nothing."""
 
 
 class SegmentAnswer(SingleAnswer[Segmentation]):

@@ -1,13 +1,14 @@
 """Requests from plain values, and answers back: pure functions that both clients share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    DetectAnswer,
     HeadOutcome,
     ImageSize,
     Pass,
@@ -17,7 +18,7 @@ from trunkline.client.answers import (
     Timings,
 )
 from trunkline.client.errors import ServiceError, from_head_error
-from trunkline.core.results import Classification, Regression, Result, Segmentation
+from trunkline.core.results import Classification, Detections, Regression, Result, Segmentation
 from trunkline.serving import wire
 
 R = TypeVar("R", bound=Result)
@@ -36,6 +37,21 @@ class HeadAsk(NamedTuple):
     budget_s: float | None = None
 
 
+class DetectOptions(TypedDict, total=False):
+    """What a call of `detect` may ask for; what is left out, or None, is as the head says.
+
+    score_threshold: the least score, 0 to 1. nms_iou: of two boxes of a class that overlap by more, the better one is
+    answered. max_detections: at most so many, 1 to 1000. classes: names, for objects of these alone. masks: whether
+    outlines are answered.
+    """
+
+    score_threshold: float | None
+    nms_iou: float | None
+    max_detections: int | None
+    classes: Sequence[str] | None
+    masks: bool | None
+
+
 HeadLike = str | HeadAsk | tuple[str, Mapping[str, Any]]
 
 
@@ -45,6 +61,16 @@ def classify_request(image: bytes, head: str | None, top_k: int | None) -> pb.Cl
 
 def regress_request(image: bytes, head: str | None) -> pb.RegressRequest:
     return pb.RegressRequest(image=image_pb2.Image(data=image), head=head or "")
+
+
+def detect_request(image: bytes, head: str | None, options: DetectOptions) -> pb.DetectRequest:
+    """Raises TypeError for an option that does not exist, or where `classes` is a single string."""
+    unknown = options.keys() - DetectOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"detect knows no {min(unknown)!r}; it knows {', '.join(DetectOptions.__annotations__)}")
+    if isinstance(options.get("classes"), str):
+        raise TypeError(f"classes is a list of names: write [{options['classes']!r}]")
+    return pb.DetectRequest(image=image_pb2.Image(data=image), head=head or "", **options)
 
 
 def segment_request(image: bytes, head: str | None, masks: MaskFormat, confidence_map: bool) -> pb.SegmentRequest:
@@ -95,6 +121,11 @@ def classify_answer(response: pb.ClassifyResponse) -> ClassifyAnswer:
 def regress_answer(response: pb.RegressResponse) -> RegressAnswer:
     """Raises ServiceError where the head gave no regression."""
     return RegressAnswer(*_answer(response, Regression))
+
+
+def detect_answer(response: pb.DetectResponse) -> DetectAnswer:
+    """Raises ServiceError where the head gave no detections."""
+    return DetectAnswer(*_answer(response, Detections))
 
 
 def segment_answer(response: pb.SegmentResponse) -> SegmentAnswer:
@@ -151,7 +182,7 @@ def _ask_to_pb(ask: HeadAsk) -> pb.HeadRequest:
 
 
 def _answer(
-    response: pb.ClassifyResponse | pb.RegressResponse | pb.SegmentResponse, wanted: type[R]
+    response: pb.ClassifyResponse | pb.RegressResponse | pb.DetectResponse | pb.SegmentResponse, wanted: type[R]
 ) -> tuple[str, str, R, ImageSize, Timings]:
     outcome = head_outcome(response.outcome)
     result = outcome.value()

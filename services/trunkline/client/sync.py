@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,6 +13,7 @@ from trunkline.client import messages
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    DetectAnswer,
     PictureAnswer,
     RegressAnswer,
     SegmentAnswer,
@@ -73,6 +74,21 @@ class Client:
         """
         request = messages.regress_request(encode_image(image), head)
         return messages.regress_answer(self._call(self._vision.Regress, request, timeout_s))
+
+    def detect(
+        self,
+        image: ImageLike,
+        head: str | None = None,
+        timeout_s: float = 30.0,
+        **options: Unpack[messages.DetectOptions],
+    ) -> DetectAnswer:
+        """The objects of a picture, best first, with boxes in pixels of the upright picture; none may be there.
+
+        What the options mean is told by DetectOptions. `image` and `head` are as for classify. Raises as
+        encode_image does, too.
+        """
+        request = messages.detect_request(encode_image(image), head, options)
+        return messages.detect_answer(self._call(self._vision.Detect, request, timeout_s))
 
     def segment(
         self,

@@ -36,7 +36,8 @@ def encode_part(part: np.ndarray, left: int, top: int, width: int, height: int) 
         raise TypeError(f"a mask is bool (H, W), not {part.dtype}")
     columns = np.zeros((part.shape[1], part.shape[0] + 2), np.bool_)  # (w, h + 2), a pixel of background at each end
     columns[:, 1:-1] = part.T
-    column, row = np.nonzero(columns[:, 1:] != columns[:, :-1])
+    pixels = columns.ravel()
+    column, row = np.divmod(np.flatnonzero(pixels[1:] != pixels[:-1]), columns.shape[1])
     edges = (left + column) * height + top + row  # begin and end of each run of the object by turns
     # A run down to the bottom and one from the top of the next column on are one.
     joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])

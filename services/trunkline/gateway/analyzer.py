@@ -21,7 +21,12 @@ from trunkline.gateway.picture import PictureRun, pass_of
 
 __all__ = ["Analysis", "Analyzer", "Ask", "Outcome", "check_usable"]
 
-_CALL_OF_TASK = {"classification": "Classify", "regression": "Regress", "segmentation": "Segment"}
+_CALL_OF_TASK = {
+    "classification": "Classify",
+    "regression": "Regress",
+    "detection": "Detect",
+    "segmentation": "Segment",
+}
 Tell = Callable[[Outcome], None]
 
 

@@ -19,7 +19,7 @@ from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
-_OneHead: TypeAlias = pb.ClassifyRequest | pb.RegressRequest | pb.SegmentRequest
+_OneHead: TypeAlias = pb.ClassifyRequest | pb.RegressRequest | pb.DetectRequest | pb.SegmentRequest
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
 
     async def Regress(self, request: pb.RegressRequest, context: Context) -> pb.RegressResponse:
         return pb.RegressResponse(**await self._ask_one(request, "regression", {}, context))
+
+    async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:
+        return pb.DetectResponse(**await self._ask_one(request, "detection", _detect_params(request), context))
 
     async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
         params = {"format": _mask_format(request.format), "confidence_map": request.confidence_map}
@@ -107,6 +110,12 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         if not budget_s > 0:
             raise InvalidRequestError(f"the budget of the picture is {budget_s:g} s: give one above 0")
         return budget_s
+
+
+def _detect_params(request: pb.DetectRequest) -> dict[str, Any]:
+    """Those that are set."""
+    params = {field.name: value for field, value in request.ListFields() if field.name not in ("image", "head")}
+    return params | ({"classes": list(request.classes)} if request.classes else {})
 
 
 def _mask_format(value: "pb.MaskFormat.ValueType") -> str:

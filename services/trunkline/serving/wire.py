@@ -240,7 +240,11 @@ def params_to_pb(params: Mapping[str, Any]) -> struct_pb2.Struct:
 
 
 def params_from_pb(params: struct_pb2.Struct) -> dict[str, Any]:
-    return json_format.MessageToDict(params) if params.fields else {}
+    """Raises InvalidRequestError for a number that is not finite, which JSON does not have."""
+    try:
+        return json_format.MessageToDict(params) if params.fields else {}
+    except (json_format.Error, ValueError) as error:
+        raise InvalidRequestError("parameters are JSON values, so their numbers are finite") from error
 
 
 def seconds_from_pb(duration: duration_pb2.Duration) -> float:

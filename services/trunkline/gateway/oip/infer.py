@@ -5,13 +5,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.core.errors import DeadlineError, InvalidRequestError
 from trunkline.gateway.oip import params
 from trunkline.gateway.oip.model import PICTURE, Description, Item, Model, Question
 from trunkline.gateway.oip.models import Models
+from trunkline.gateway.oip.outputs import stacked
 from trunkline.gateway.oip.statistics import Statistics
 from trunkline.gateway.oip.tensors import put_output, read_inputs
 
@@ -83,7 +82,7 @@ def _wanted(request: pb.ModelInferRequest, found: Description) -> tuple[str, ...
 def _response(request: pb.ModelInferRequest, wanted: Sequence[str], items: Sequence[Item]) -> pb.ModelInferResponse:
     response = pb.ModelInferResponse(model_name=request.model_name, model_version=items[0].version, id=request.id)
     for name in wanted:
-        batch = np.stack([item.outputs[name] for item in items])  # (N, …)
+        batch = stacked([item.outputs[name] for item in items])  # (N, …)
         put_output(response, name, batch, raw=bool(request.raw_input_contents))
     if params.FINAL_WANTED in request.parameters:
         response.parameters[params.FINAL].bool_param = True

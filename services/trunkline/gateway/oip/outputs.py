@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.exchange import HeadAnswer
-from trunkline.core.results import Classification, Embedding, Regression
+from trunkline.core.results import Classification, Detections, Embedding, Regression
 from trunkline.gateway.oip.model import RESULT, Port
 from trunkline.gateway.oip.tensors import BYTES, as_bytes
 from trunkline.serving import wire
@@ -18,6 +18,7 @@ JSON_PORT = Port(RESULT, BYTES, (1,))
 _PORTS: Mapping[str, tuple[Port, ...]] = {
     "classification": (Port("scores", "FP32", (-1,)), Port("labels", BYTES, (-1,))),
     "regression": (Port("values", "FP32", (-1,)),),
+    "detection": (Port("boxes", "FP32", (-1, 4)), Port("scores", "FP32", (-1,)), Port("labels", BYTES, (-1,))),
     "similarity": (Port("embedding", "FP32", (-1,)),),
 }
 
@@ -29,7 +30,7 @@ def ports_of(task: str) -> tuple[Port, ...]:
 
 def outputs_of(head: str, answer: HeadAnswer, wanted: Sequence[str]) -> dict[str, np.ndarray]:
     """The outputs that are wanted, without a batch axis: scores and labels (K,), values (T,), embedding (D,),
-    result (1,).
+    boxes (M, 4) with scores and labels (M,), result (1,).
     """
     arrays: dict[str, np.ndarray] = {}
     for kind, convert in _CONVERTERS:
@@ -40,6 +41,23 @@ def outputs_of(head: str, answer: HeadAnswer, wanted: Sequence[str]) -> dict[str
         wire.put_result(outcome, answer.result)
         arrays[RESULT] = document(outcome)
     return {name: arrays[name] for name in wanted}
+
+
+def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The outputs (M, …) of a batch as one array (N, M, …).
+
+    Where pictures have different numbers of objects, M is the largest, and the rows behind those of a picture are 0,
+    or empty texts: no object has a score of 0.
+    """
+    most = max(map(len, arrays))
+    if all(len(array) == most for array in arrays):
+        return np.stack(arrays)
+    batch = np.full(
+        (len(arrays), most, *arrays[0].shape[1:]), b"" if arrays[0].dtype == object else 0, arrays[0].dtype
+    )
+    for place, array in enumerate(arrays):
+        batch[place, : len(array)] = array
+    return batch
 
 
 def document(message: Message) -> np.ndarray:
@@ -61,6 +79,15 @@ def _regression(result: Regression) -> dict[str, np.ndarray]:
     return {"values": np.array([value.value for value in result.values], np.float32)}  # (T,)
 
 
+def _detections(result: Detections) -> dict[str, np.ndarray]:
+    boxes = [(found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max) for found in result.objects]
+    return {
+        "boxes": np.array(boxes, np.float32).reshape(-1, 4),  # (M, 4)
+        "scores": np.array([found.label.score for found in result.objects], np.float32),  # (M,)
+        "labels": as_bytes([found.label.label.encode() for found in result.objects]),  # (M,)
+    }
+
+
 def _embedding(result: Embedding) -> dict[str, np.ndarray]:
     return {"embedding": np.array(result.values, np.float32)}  # (D,)
 
@@ -68,5 +95,6 @@ def _embedding(result: Embedding) -> dict[str, np.ndarray]:
 _CONVERTERS: tuple[tuple[type, Callable[[Any], dict[str, np.ndarray]]], ...] = (
     (Classification, _classification),
     (Regression, _regression),
+    (Detections, _detections),
     (Embedding, _embedding),
 )

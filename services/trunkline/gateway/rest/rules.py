@@ -23,6 +23,7 @@ _FILES: Mapping[str, FileDescriptor] = {
 _RULES = """
 POST   /v1/images:classify                              VisionService.Classify
 POST   /v1/images:regress                               VisionService.Regress
+POST   /v1/images:detect                                VisionService.Detect
 POST   /v1/images:segment                               VisionService.Segment
 POST   /v1/images:analyze                               VisionService.Analyze
 GET    /v1/heads                                        VisionService.ListHeads

@@ -70,6 +70,8 @@ class Head:
                 raise ModelInvalidError(f"{bundle.path}: a detection head needs the output {output!r} in golden.npz")
         self._has_masks = MASKS in golden
         self._check_shapes(golden)
+        if not golden[BOXES].shape[1]:
+            raise ModelInvalidError(f"{bundle.path}: golden.npz proves nothing without a box; make it with some")
 
     def decode(self, outputs: Arrays, frame: Frame, params: Mapping[str, Any]) -> Detections:
         """The model's outputs for one picture -> its objects in the frame of the caller's picture, best first.

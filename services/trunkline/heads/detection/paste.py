@@ -19,9 +19,10 @@ def paste(mask: np.ndarray, box: np.ndarray, width: int, height: int) -> RunLeng
     x_min, y_min, x_max, y_max = map(float, box)
     left, right = max(0, int(np.floor(x_min))), min(width, int(np.ceil(x_max)))
     top, bottom = max(0, int(np.floor(y_min))), min(height, int(np.ceil(y_max)))
-    # Cells of the mask for each pixel of the picture; what is outside of the mask is 0.
+    # Cells of the mask for each pixel of the picture; what is outside of the mask is 0. Columns are made as rows: run
+    # lengths go down the columns, and to turn a large part costs more than to encode it.
     per_x, per_y = mask.shape[1] / (x_max - x_min), mask.shape[0] / (y_max - y_min)
-    affine = (per_x, 0.0, (left - x_min) * per_x, 0.0, per_y, (top - y_min) * per_y)
-    size, method = (right - left, bottom - top), Image.Resampling.BILINEAR
-    part = Image.fromarray(mask).transform(size, Image.Transform.AFFINE, affine, method)  # mode F
-    return encode_part(np.asarray(part) >= _INSIDE, left, top, width, height)
+    affine = (per_y, 0.0, (top - y_min) * per_y, 0.0, per_x, (left - x_min) * per_x)
+    size, method = (bottom - top, right - left), Image.Resampling.BILINEAR
+    columns = Image.fromarray(np.ascontiguousarray(mask.T)).transform(size, Image.Transform.AFFINE, affine, method)
+    return encode_part((np.asarray(columns) >= _INSIDE).T, left, top, width, height)

@@ -28,7 +28,7 @@ from trunkline.api.vision.v1 import image_pb2 as trunkline_dot_api_dot_vision_do
 from trunkline.api.vision.v1 import results_pb2 as trunkline_dot_api_dot_vision_dot_v1_dot_results__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,trunkline/api/vision/v1/vision_service.proto\x12\x17trunkline.api.vision.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a#trunkline/api/vision/v1/image.proto\x1a%trunkline/api/vision/v1/results.proto\"l\n\x0f\x43lassifyRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\"\xb4\x01\n\x10\x43lassifyResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\"M\n\x0eRegressRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x0c\n\x04head\x18\x02 \x01(\t\"\xb3\x01\n\x0fRegressResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\"\x9a\x01\n\x0eSegmentRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x33\n\x06\x66ormat\x18\x03 \x01(\x0e\x32#.trunkline.api.vision.v1.MaskFormat\x12\x16\n\x0e\x63onfidence_map\x18\x04 \x01(\x08\"\xb3\x01\n\x0fSegmentResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\"\x81\x01\n\x0bHeadRequest\x12\x0c\n\x04head\x18\x01 \x01(\t\x12\'\n\x06params\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08required\x18\x03 \x01(\x08\x12)\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"t\n\x0e\x41nalyzeRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x33\n\x05heads\x18\x02 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadRequest\"\xfc\x01\n\x0f\x41nalyzeResponse\x12\x36\n\x08outcomes\x18\x01 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\x12\x17\n\x0f\x62\x61\x63kbone_passes\x18\x04 \x01(\x05\x12-\n\x06passes\x18\x05 \x03(\x0b\x32\x1d.trunkline.api.vision.v1.Pass\"`\n\x04Pass\x12\x1e\n\x16preprocess_fingerprint\x18\x01 \x01(\t\x12\x10\n\x08queue_ms\x18\x02 \x01(\x02\x12\x11\n\tdecode_ms\x18\x03 \x01(\x02\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x04 \x01(\x02\"\xb1\x01\n\x14\x41nalyzeStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x05image\x18\x02 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x33\n\x05heads\x18\x03 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadRequest\x12)\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd0\x01\n\x15\x41nalyzeStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x37\n\x07outcome\x18\x02 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcomeH\x00\x12\x34\n\x04\x64one\x18\x03 \x01(\x0b\x32$.trunkline.api.vision.v1.PictureDoneH\x00\x12\x33\n\x05\x65rror\x18\x04 \x01(\x0b\x32\".trunkline.api.vision.v1.HeadErrorH\x00\x42\x07\n\x05\x65vent\"\xc0\x01\n\x0bPictureDone\x12\x36\n\nimage_size\x18\x01 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x02 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\x12\x17\n\x0f\x62\x61\x63kbone_passes\x18\x03 \x01(\x05\x12-\n\x06passes\x18\x04 \x03(\x0b\x32\x1d.trunkline.api.vision.v1.Pass\"\xf0\x03\n\x0bHeadOutcome\x12\x0c\n\x04head\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x41\n\x0e\x63lassification\x18\x03 \x01(\x0b\x32\'.trunkline.api.vision.v1.ClassificationH\x00\x12\x39\n\nregression\x18\x04 \x01(\x0b\x32#.trunkline.api.vision.v1.RegressionH\x00\x12\x39\n\ndetections\x18\x05 \x01(\x0b\x32#.trunkline.api.vision.v1.DetectionsH\x00\x12=\n\x0csegmentation\x18\x06 \x01(\x0b\x32%.trunkline.api.vision.v1.SegmentationH\x00\x12\x37\n\tembedding\x18\x07 \x01(\x0b\x32\".trunkline.api.vision.v1.EmbeddingH\x00\x12)\n\x06\x63ustom\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x33\n\x05\x65rror\x18\t \x01(\x0b\x32\".trunkline.api.vision.v1.HeadErrorH\x00\x12\x0f\n\x07head_ms\x18\n \x01(\x02\x12\x10\n\x08queue_ms\x18\x0b \x01(\x02\x42\x08\n\x06result\"\xf4\x01\n\tHeadError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x42\n\x08metadata\x18\x04 \x03(\x0b\x32\x30.trunkline.api.vision.v1.HeadError.MetadataEntry\x12\x33\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_retry_after\"f\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x11\n\tdecode_ms\x18\x02 \x01(\x02\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x03 \x01(\x02\x12\x0f\n\x07head_ms\x18\x04 \x01(\x02\x12\x10\n\x08total_ms\x18\x05 \x01(\x02\"G\n\x10ListHeadsRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x11ListHeadsResponse\x12,\n\x05heads\x18\x01 \x03(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetHeadRequest\x12\x0c\n\x04head\x18\x01 \x01(\t\">\n\x0fGetHeadResponse\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\"\xa0\x03\n\x04Head\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x05 \x01(\t\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x06 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x03(\t\x12\x1e\n\x16preprocess_fingerprint\x18\x08 \x01(\t\x12\x0e\n\x06labels\x18\t \x03(\t\x12\x0c\n\x04mode\x18\n \x01(\t\x12\r\n\x05ready\x18\x0b \x01(\x08\x12\r\n\x05\x66\x61ult\x18\x0c \x01(\t\x12\x16\n\x0eother_versions\x18\r \x03(\t\x12;\n\x07\x61liases\x18\x0e \x03(\x0b\x32*.trunkline.api.vision.v1.Head.AliasesEntry\x12\x16\n\x0e\x63\x61nary_version\x18\x0f \x01(\t\x12\x14\n\x0c\x63\x61nary_share\x18\x10 \x01(\x01\x12\x0f\n\x07warning\x18\x11 \x01(\t\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*i\n\nMaskFormat\x12\x1b\n\x17MASK_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0fMASK_FORMAT_PNG\x10\x01\x12\x13\n\x0fMASK_FORMAT_RLE\x10\x02\x12\x14\n\x10MASK_FORMAT_BOTH\x10\x03\x32\xc0\x05\n\rVisionService\x12_\n\x08\x43lassify\x12(.trunkline.api.vision.v1.ClassifyRequest\x1a).trunkline.api.vision.v1.ClassifyResponse\x12\\\n\x07Regress\x12\'.trunkline.api.vision.v1.RegressRequest\x1a(.trunkline.api.vision.v1.RegressResponse\x12\\\n\x07Segment\x12\'.trunkline.api.vision.v1.SegmentRequest\x1a(.trunkline.api.vision.v1.SegmentResponse\x12\\\n\x07\x41nalyze\x12\'.trunkline.api.vision.v1.AnalyzeRequest\x1a(.trunkline.api.vision.v1.AnalyzeResponse\x12r\n\rAnalyzeStream\x12-.trunkline.api.vision.v1.AnalyzeStreamRequest\x1a..trunkline.api.vision.v1.AnalyzeStreamResponse(\x01\x30\x01\x12\x62\n\tListHeads\x12).trunkline.api.vision.v1.ListHeadsRequest\x1a*.trunkline.api.vision.v1.ListHeadsResponse\x12\\\n\x07GetHead\x12\'.trunkline.api.vision.v1.GetHeadRequest\x1a(.trunkline.api.vision.v1.GetHeadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,trunkline/api/vision/v1/vision_service.proto\x12\x17trunkline.api.vision.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a#trunkline/api/vision/v1/image.proto\x1a%trunkline/api/vision/v1/results.proto\"l\n\x0f\x43lassifyRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\"\xb4\x01\n\x10\x43lassifyResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\"M\n\x0eRegressRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x0c\n\x04head\x18\x02 \x01(\t\"\xb3\x01\n\x0fRegressResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\"\xff\x01\n\rDetectRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x1c\n\x0fscore_threshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07nms_iou\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x1b\n\x0emax_detections\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x0f\n\x07\x63lasses\x18\x06 \x03(\t\x12\x12\n\x05masks\x18\x07 \x01(\x08H\x03\x88\x01\x01\x42\x12\n\x10_score_thresholdB\n\n\x08_nms_iouB\x11\n\x0f_max_detectionsB\x08\n\x06_masks\"\xb2\x01\n\x0e\x44\x65tectResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\"\x9a\x01\n\x0eSegmentRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x33\n\x06\x66ormat\x18\x03 \x01(\x0e\x32#.trunkline.api.vision.v1.MaskFormat\x12\x16\n\x0e\x63onfidence_map\x18\x04 \x01(\x08\"\xb3\x01\n\x0fSegmentResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\"\x81\x01\n\x0bHeadRequest\x12\x0c\n\x04head\x18\x01 \x01(\t\x12\'\n\x06params\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08required\x18\x03 \x01(\x08\x12)\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"t\n\x0e\x41nalyzeRequest\x12-\n\x05image\x18\x01 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x33\n\x05heads\x18\x02 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadRequest\"\xfc\x01\n\x0f\x41nalyzeResponse\x12\x36\n\x08outcomes\x18\x01 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\x12\x36\n\nimage_size\x18\x02 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x03 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\x12\x17\n\x0f\x62\x61\x63kbone_passes\x18\x04 \x01(\x05\x12-\n\x06passes\x18\x05 \x03(\x0b\x32\x1d.trunkline.api.vision.v1.Pass\"`\n\x04Pass\x12\x1e\n\x16preprocess_fingerprint\x18\x01 \x01(\t\x12\x10\n\x08queue_ms\x18\x02 \x01(\x02\x12\x11\n\tdecode_ms\x18\x03 \x01(\x02\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x04 \x01(\x02\"\xb1\x01\n\x14\x41nalyzeStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x05image\x18\x02 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.Image\x12\x33\n\x05heads\x18\x03 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadRequest\x12)\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd0\x01\n\x15\x41nalyzeStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x37\n\x07outcome\x18\x02 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcomeH\x00\x12\x34\n\x04\x64one\x18\x03 \x01(\x0b\x32$.trunkline.api.vision.v1.PictureDoneH\x00\x12\x33\n\x05\x65rror\x18\x04 \x01(\x0b\x32\".trunkline.api.vision.v1.HeadErrorH\x00\x42\x07\n\x05\x65vent\"\xc0\x01\n\x0bPictureDone\x12\x36\n\nimage_size\x18\x01 \x01(\x0b\x32\".trunkline.api.vision.v1.ImageSize\x12\x31\n\x07timings\x18\x02 \x01(\x0b\x32 .trunkline.api.vision.v1.Timings\x12\x17\n\x0f\x62\x61\x63kbone_passes\x18\x03 \x01(\x05\x12-\n\x06passes\x18\x04 \x03(\x0b\x32\x1d.trunkline.api.vision.v1.Pass\"\xf0\x03\n\x0bHeadOutcome\x12\x0c\n\x04head\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x41\n\x0e\x63lassification\x18\x03 \x01(\x0b\x32\'.trunkline.api.vision.v1.ClassificationH\x00\x12\x39\n\nregression\x18\x04 \x01(\x0b\x32#.trunkline.api.vision.v1.RegressionH\x00\x12\x39\n\ndetections\x18\x05 \x01(\x0b\x32#.trunkline.api.vision.v1.DetectionsH\x00\x12=\n\x0csegmentation\x18\x06 \x01(\x0b\x32%.trunkline.api.vision.v1.SegmentationH\x00\x12\x37\n\tembedding\x18\x07 \x01(\x0b\x32\".trunkline.api.vision.v1.EmbeddingH\x00\x12)\n\x06\x63ustom\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x33\n\x05\x65rror\x18\t \x01(\x0b\x32\".trunkline.api.vision.v1.HeadErrorH\x00\x12\x0f\n\x07head_ms\x18\n \x01(\x02\x12\x10\n\x08queue_ms\x18\x0b \x01(\x02\x42\x08\n\x06result\"\xf4\x01\n\tHeadError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x42\n\x08metadata\x18\x04 \x03(\x0b\x32\x30.trunkline.api.vision.v1.HeadError.MetadataEntry\x12\x33\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_retry_after\"f\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x11\n\tdecode_ms\x18\x02 \x01(\x02\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x03 \x01(\x02\x12\x0f\n\x07head_ms\x18\x04 \x01(\x02\x12\x10\n\x08total_ms\x18\x05 \x01(\x02\"G\n\x10ListHeadsRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x11ListHeadsResponse\x12,\n\x05heads\x18\x01 \x03(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetHeadRequest\x12\x0c\n\x04head\x18\x01 \x01(\t\">\n\x0fGetHeadResponse\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\"\xa0\x03\n\x04Head\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x05 \x01(\t\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x06 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x03(\t\x12\x1e\n\x16preprocess_fingerprint\x18\x08 \x01(\t\x12\x0e\n\x06labels\x18\t \x03(\t\x12\x0c\n\x04mode\x18\n \x01(\t\x12\r\n\x05ready\x18\x0b \x01(\x08\x12\r\n\x05\x66\x61ult\x18\x0c \x01(\t\x12\x16\n\x0eother_versions\x18\r \x03(\t\x12;\n\x07\x61liases\x18\x0e \x03(\x0b\x32*.trunkline.api.vision.v1.Head.AliasesEntry\x12\x16\n\x0e\x63\x61nary_version\x18\x0f \x01(\t\x12\x14\n\x0c\x63\x61nary_share\x18\x10 \x01(\x01\x12\x0f\n\x07warning\x18\x11 \x01(\t\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*i\n\nMaskFormat\x12\x1b\n\x17MASK_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0fMASK_FORMAT_PNG\x10\x01\x12\x13\n\x0fMASK_FORMAT_RLE\x10\x02\x12\x14\n\x10MASK_FORMAT_BOTH\x10\x03\x32\x9b\x06\n\rVisionService\x12_\n\x08\x43lassify\x12(.trunkline.api.vision.v1.ClassifyRequest\x1a).trunkline.api.vision.v1.ClassifyResponse\x12\\\n\x07Regress\x12\'.trunkline.api.vision.v1.RegressRequest\x1a(.trunkline.api.vision.v1.RegressResponse\x12Y\n\x06\x44\x65tect\x12&.trunkline.api.vision.v1.DetectRequest\x1a\'.trunkline.api.vision.v1.DetectResponse\x12\\\n\x07Segment\x12\'.trunkline.api.vision.v1.SegmentRequest\x1a(.trunkline.api.vision.v1.SegmentResponse\x12\\\n\x07\x41nalyze\x12\'.trunkline.api.vision.v1.AnalyzeRequest\x1a(.trunkline.api.vision.v1.AnalyzeResponse\x12r\n\rAnalyzeStream\x12-.trunkline.api.vision.v1.AnalyzeStreamRequest\x1a..trunkline.api.vision.v1.AnalyzeStreamResponse(\x01\x30\x01\x12\x62\n\tListHeads\x12).trunkline.api.vision.v1.ListHeadsRequest\x1a*.trunkline.api.vision.v1.ListHeadsResponse\x12\\\n\x07GetHead\x12\'.trunkline.api.vision.v1.GetHeadRequest\x1a(.trunkline.api.vision.v1.GetHeadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEADERROR_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_HEAD_ALIASESENTRY']._loaded_options = None
   _globals['_HEAD_ALIASESENTRY']._serialized_options = b'8\001'
-  _globals['_MASKFORMAT']._serialized_start=3823
-  _globals['_MASKFORMAT']._serialized_end=3928
+  _globals['_MASKFORMAT']._serialized_start=4262
+  _globals['_MASKFORMAT']._serialized_end=4367
   _globals['_CLASSIFYREQUEST']._serialized_start=211
   _globals['_CLASSIFYREQUEST']._serialized_end=319
   _globals['_CLASSIFYRESPONSE']._serialized_start=322
@@ -49,44 +49,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGRESSREQUEST']._serialized_end=581
   _globals['_REGRESSRESPONSE']._serialized_start=584
   _globals['_REGRESSRESPONSE']._serialized_end=763
-  _globals['_SEGMENTREQUEST']._serialized_start=766
-  _globals['_SEGMENTREQUEST']._serialized_end=920
-  _globals['_SEGMENTRESPONSE']._serialized_start=923
-  _globals['_SEGMENTRESPONSE']._serialized_end=1102
-  _globals['_HEADREQUEST']._serialized_start=1105
-  _globals['_HEADREQUEST']._serialized_end=1234
-  _globals['_ANALYZEREQUEST']._serialized_start=1236
-  _globals['_ANALYZEREQUEST']._serialized_end=1352
-  _globals['_ANALYZERESPONSE']._serialized_start=1355
-  _globals['_ANALYZERESPONSE']._serialized_end=1607
-  _globals['_PASS']._serialized_start=1609
-  _globals['_PASS']._serialized_end=1705
-  _globals['_ANALYZESTREAMREQUEST']._serialized_start=1708
-  _globals['_ANALYZESTREAMREQUEST']._serialized_end=1885
-  _globals['_ANALYZESTREAMRESPONSE']._serialized_start=1888
-  _globals['_ANALYZESTREAMRESPONSE']._serialized_end=2096
-  _globals['_PICTUREDONE']._serialized_start=2099
-  _globals['_PICTUREDONE']._serialized_end=2291
-  _globals['_HEADOUTCOME']._serialized_start=2294
-  _globals['_HEADOUTCOME']._serialized_end=2790
-  _globals['_HEADERROR']._serialized_start=2793
-  _globals['_HEADERROR']._serialized_end=3037
-  _globals['_HEADERROR_METADATAENTRY']._serialized_start=2974
-  _globals['_HEADERROR_METADATAENTRY']._serialized_end=3021
-  _globals['_TIMINGS']._serialized_start=3039
-  _globals['_TIMINGS']._serialized_end=3141
-  _globals['_LISTHEADSREQUEST']._serialized_start=3143
-  _globals['_LISTHEADSREQUEST']._serialized_end=3214
-  _globals['_LISTHEADSRESPONSE']._serialized_start=3216
-  _globals['_LISTHEADSRESPONSE']._serialized_end=3306
-  _globals['_GETHEADREQUEST']._serialized_start=3308
-  _globals['_GETHEADREQUEST']._serialized_end=3338
-  _globals['_GETHEADRESPONSE']._serialized_start=3340
-  _globals['_GETHEADRESPONSE']._serialized_end=3402
-  _globals['_HEAD']._serialized_start=3405
-  _globals['_HEAD']._serialized_end=3821
-  _globals['_HEAD_ALIASESENTRY']._serialized_start=3775
-  _globals['_HEAD_ALIASESENTRY']._serialized_end=3821
-  _globals['_VISIONSERVICE']._serialized_start=3931
-  _globals['_VISIONSERVICE']._serialized_end=4635
+  _globals['_DETECTREQUEST']._serialized_start=766
+  _globals['_DETECTREQUEST']._serialized_end=1021
+  _globals['_DETECTRESPONSE']._serialized_start=1024
+  _globals['_DETECTRESPONSE']._serialized_end=1202
+  _globals['_SEGMENTREQUEST']._serialized_start=1205
+  _globals['_SEGMENTREQUEST']._serialized_end=1359
+  _globals['_SEGMENTRESPONSE']._serialized_start=1362
+  _globals['_SEGMENTRESPONSE']._serialized_end=1541
+  _globals['_HEADREQUEST']._serialized_start=1544
+  _globals['_HEADREQUEST']._serialized_end=1673
+  _globals['_ANALYZEREQUEST']._serialized_start=1675
+  _globals['_ANALYZEREQUEST']._serialized_end=1791
+  _globals['_ANALYZERESPONSE']._serialized_start=1794
+  _globals['_ANALYZERESPONSE']._serialized_end=2046
+  _globals['_PASS']._serialized_start=2048
+  _globals['_PASS']._serialized_end=2144
+  _globals['_ANALYZESTREAMREQUEST']._serialized_start=2147
+  _globals['_ANALYZESTREAMREQUEST']._serialized_end=2324
+  _globals['_ANALYZESTREAMRESPONSE']._serialized_start=2327
+  _globals['_ANALYZESTREAMRESPONSE']._serialized_end=2535
+  _globals['_PICTUREDONE']._serialized_start=2538
+  _globals['_PICTUREDONE']._serialized_end=2730
+  _globals['_HEADOUTCOME']._serialized_start=2733
+  _globals['_HEADOUTCOME']._serialized_end=3229
+  _globals['_HEADERROR']._serialized_start=3232
+  _globals['_HEADERROR']._serialized_end=3476
+  _globals['_HEADERROR_METADATAENTRY']._serialized_start=3413
+  _globals['_HEADERROR_METADATAENTRY']._serialized_end=3460
+  _globals['_TIMINGS']._serialized_start=3478
+  _globals['_TIMINGS']._serialized_end=3580
+  _globals['_LISTHEADSREQUEST']._serialized_start=3582
+  _globals['_LISTHEADSREQUEST']._serialized_end=3653
+  _globals['_LISTHEADSRESPONSE']._serialized_start=3655
+  _globals['_LISTHEADSRESPONSE']._serialized_end=3745
+  _globals['_GETHEADREQUEST']._serialized_start=3747
+  _globals['_GETHEADREQUEST']._serialized_end=3777
+  _globals['_GETHEADRESPONSE']._serialized_start=3779
+  _globals['_GETHEADRESPONSE']._serialized_end=3841
+  _globals['_HEAD']._serialized_start=3844
+  _globals['_HEAD']._serialized_end=4260
+  _globals['_HEAD_ALIASESENTRY']._serialized_start=4214
+  _globals['_HEAD_ALIASESENTRY']._serialized_end=4260
+  _globals['_VISIONSERVICE']._serialized_start=4370
+  _globals['_VISIONSERVICE']._serialized_end=5165
 # @@protoc_insertion_point(module_scope)

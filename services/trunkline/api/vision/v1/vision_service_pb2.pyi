@@ -186,6 +186,107 @@ class RegressResponse(_message.Message):
 Global___RegressResponse: _TypeAlias = RegressResponse  # noqa: Y015
 
 @_typing.final
+class DetectRequest(_message.Message):
+    """A picture to find objects in. What is not set is as the head says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    SCORE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    NMS_IOU_FIELD_NUMBER: _builtins.int
+    MAX_DETECTIONS_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    MASKS_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """A detection head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served, or one is a default."""
+    score_threshold: _builtins.float
+    """Least score of an object, 0 to 1."""
+    nms_iou: _builtins.float
+    """Of two boxes of a class whose intersection over union is above it, the better one is answered; 0 to 1."""
+    max_detections: _builtins.int
+    """How many objects are answered at most, 1 to 1000, the best ones."""
+    masks: _builtins.bool
+    """Whether each object's outline is answered; where it is not set, wherever the head gives outlines."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The picture."""
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of classes, to get objects of these alone; all where it is empty."""
+
+    def __init__(
+        self,
+        *,
+        image: _image_pb2.Image | None = ...,
+        head: _builtins.str = ...,
+        score_threshold: _builtins.float | None = ...,
+        nms_iou: _builtins.float | None = ...,
+        max_detections: _builtins.int | None = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
+        masks: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_masks", b"_masks", "_max_detections", b"_max_detections", "_nms_iou", b"_nms_iou", "_score_threshold", b"_score_threshold", "image", b"image", "masks", b"masks", "max_detections", b"max_detections", "nms_iou", b"nms_iou", "score_threshold", b"score_threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_masks", b"_masks", "_max_detections", b"_max_detections", "_nms_iou", b"_nms_iou", "_score_threshold", b"_score_threshold", "classes", b"classes", "head", b"head", "image", b"image", "masks", b"masks", "max_detections", b"max_detections", "nms_iou", b"nms_iou", "score_threshold", b"score_threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__masks: _TypeAlias = _typing.Literal["masks"]  # noqa: Y015
+    _WhichOneofArgType__masks: _TypeAlias = _typing.Literal["_masks", b"_masks"]  # noqa: Y015
+    _WhichOneofReturnType__max_detections: _TypeAlias = _typing.Literal["max_detections"]  # noqa: Y015
+    _WhichOneofArgType__max_detections: _TypeAlias = _typing.Literal["_max_detections", b"_max_detections"]  # noqa: Y015
+    _WhichOneofReturnType__nms_iou: _TypeAlias = _typing.Literal["nms_iou"]  # noqa: Y015
+    _WhichOneofArgType__nms_iou: _TypeAlias = _typing.Literal["_nms_iou", b"_nms_iou"]  # noqa: Y015
+    _WhichOneofReturnType__score_threshold: _TypeAlias = _typing.Literal["score_threshold"]  # noqa: Y015
+    _WhichOneofArgType__score_threshold: _TypeAlias = _typing.Literal["_score_threshold", b"_score_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__masks) -> _WhichOneofReturnType__masks | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_detections) -> _WhichOneofReturnType__max_detections | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nms_iou) -> _WhichOneofReturnType__nms_iou | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score_threshold) -> _WhichOneofReturnType__score_threshold | None: ...
+
+Global___DetectRequest: _TypeAlias = DetectRequest  # noqa: Y015
+
+@_typing.final
+class DetectResponse(_message.Message):
+    """The objects of a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___HeadOutcome:
+        """The answer of the head."""
+
+    @_builtins.property
+    def image_size(self) -> _image_pb2.ImageSize:
+        """Size of the picture."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___HeadOutcome | None = ...,
+        image_size: _image_pb2.ImageSize | None = ...,
+        timings: Global___Timings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetectResponse: _TypeAlias = DetectResponse  # noqa: Y015
+
+@_typing.final
 class SegmentRequest(_message.Message):
     """A picture to segment."""
 

@@ -45,6 +45,11 @@ class VisionServiceStub:
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressResponse.FromString,
                 _registered_method=True)
+        self.Detect = channel.unary_unary(
+                '/trunkline.api.vision.v1.VisionService/Detect',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.DetectRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.DetectResponse.FromString,
+                _registered_method=True)
         self.Segment = channel.unary_unary(
                 '/trunkline.api.vision.v1.VisionService/Segment',
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.SerializeToString,
@@ -85,6 +90,13 @@ class VisionServiceServicer:
 
     def Regress(self, request, context):
         """Estimates quantities from a picture, such as an angle or a count.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Detect(self, request, context):
+        """Finds the objects of a picture: where each is, and what.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +153,11 @@ def add_VisionServiceServicer_to_server(servicer, server):
                     servicer.Regress,
                     request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressResponse.SerializeToString,
+            ),
+            'Detect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Detect,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.DetectRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.DetectResponse.SerializeToString,
             ),
             'Segment': grpc.unary_unary_rpc_method_handler(
                     servicer.Segment,
@@ -223,6 +240,33 @@ class VisionService:
             '/trunkline.api.vision.v1.VisionService/Regress',
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressRequest.SerializeToString,
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.RegressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Detect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.vision.v1.VisionService/Detect',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.DetectRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.DetectResponse.FromString,
             options,
             channel_credentials,
             insecure,

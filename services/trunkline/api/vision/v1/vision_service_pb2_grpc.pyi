@@ -37,6 +37,8 @@ class VisionServiceStub:
     """Names what a picture shows."""
     Regress: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.RegressRequest, _vision_service_pb2.RegressResponse]
     """Estimates quantities from a picture, such as an angle or a count."""
+    Detect: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.DetectRequest, _vision_service_pb2.DetectResponse]
+    """Finds the objects of a picture: where each is, and what."""
     Segment: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.SegmentRequest, _vision_service_pb2.SegmentResponse]
     """Gives every pixel of a picture a class."""
     Analyze: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]
@@ -62,6 +64,8 @@ class VisionServiceAsyncStub(VisionServiceStub):
     """Names what a picture shows."""
     Regress: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.RegressRequest, _vision_service_pb2.RegressResponse]  # type: ignore[assignment]
     """Estimates quantities from a picture, such as an angle or a count."""
+    Detect: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.DetectRequest, _vision_service_pb2.DetectResponse]  # type: ignore[assignment]
+    """Finds the objects of a picture: where each is, and what."""
     Segment: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.SegmentRequest, _vision_service_pb2.SegmentResponse]  # type: ignore[assignment]
     """Gives every pixel of a picture a class."""
     Analyze: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
@@ -96,6 +100,14 @@ class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vision_service_pb2.RegressResponse, _abc.Awaitable[_vision_service_pb2.RegressResponse]]:
         """Estimates quantities from a picture, such as an angle or a count."""
+
+    @_abc_1.abstractmethod
+    def Detect(
+        self,
+        request: _vision_service_pb2.DetectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vision_service_pb2.DetectResponse, _abc.Awaitable[_vision_service_pb2.DetectResponse]]:
+        """Finds the objects of a picture: where each is, and what."""
 
     @_abc_1.abstractmethod
     def Segment(
