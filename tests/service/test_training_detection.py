@@ -54,8 +54,8 @@ async def test_a_head_learns_boxes_and_outlines_and_answers_with_them(places, da
     assert found["metrics"] == pytest.approx(head.manifest.metrics)
     async with serve(models=places.models) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=60)
-        answer = await client.analyze((data / "images/test1.jpg").read_bytes(), ["shapes"])
-        objects = answer.outcomes["shapes"].result.objects
+        picture = (data / "images/test1.jpg").read_bytes()
+        objects = (await client.detect(picture, "shapes", score_threshold=0.1)).result.objects
     assert objects
     for each in objects:
         assert 0 <= each.box.x_min < each.box.x_max <= SIDE
