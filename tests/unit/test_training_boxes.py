@@ -255,6 +255,11 @@ def test_a_learner_fits_itself_to_the_data():
     assert "largest_nms_iou" not in learner.settings()
 
 
+def test_the_command_of_a_detector_says_its_size_and_loss():
+    request = TrainRequest(name="x", data="x", task="detection", mode="transfer", size="medium", loss="focal")
+    assert "--size medium --loss focal" in request.command()
+
+
 def test_the_best_epoch_of_a_detector_is_the_one_of_the_largest_metric():
     epochs = [Epoch(1, 3, 1.0, 0.5, 0.2), Epoch(2, 3, 0.9, 0.6, 0.4), Epoch(3, 3, 0.8, 0.7, 0.3)]
     assert best_epoch(epochs).number == 1

@@ -38,7 +38,7 @@ def train(
     name: Name,
     *,
     task: Annotated[
-        str, typer.Option("--task", help="What to learn: classification, regression.")
+        str, typer.Option("--task", help="classification, regression, segmentation, detection.")
     ] = "classification",
     mode: Annotated[
         Mode,
