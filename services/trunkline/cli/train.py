@@ -38,7 +38,7 @@ def train(
     name: Name,
     *,
     task: Annotated[
-        str, typer.Option("--task", help="What to learn: classification, regression.")
+        str, typer.Option("--task", help="classification, regression, segmentation, detection.")
     ] = "classification",
     mode: Annotated[
         Mode,
@@ -71,11 +71,11 @@ def train(
         typer.Option("--decoder", help="Of segmentation, on the maps of the backbone."),
     ] = "unet",
     size: Annotated[
-        Literal["light", "medium", "large"], typer.Option("--size", help="Of the net of a segmentation head.")
+        Literal["light", "medium", "large"], typer.Option("--size", help="Of the net, in segmentation and detection.")
     ] = "light",
     loss: Annotated[
         Literal["cross_entropy", "dice", "focal", "combined"] | None,
-        typer.Option("--loss", help="Of segmentation.", show_default="combined"),
+        typer.Option("--loss", help="In detection cross_entropy or focal.", show_default="by the task"),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -98,7 +98,7 @@ def train(
         int | None, typer.Option("--views", help="Views of each picture.", show_default=_BY_MODE)
     ] = None,
     augmentation: Annotated[
-        Literal["none", "mirror", "flips", "photo", "scene"] | None,
+        Literal["none", "mirror", "flips", "photo", "scene", "boxes"] | None,
         typer.Option("--augmentation", help="What the other views are.", show_default="by task and mode"),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most.", show_default=_BY_MODE)] = None,

@@ -16,7 +16,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 
 Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
-Augmentation = Literal["none", "mirror", "flips", "photo", "scene"]
+Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "boxes"]
 
 
 class FitOptions(BaseModel):
@@ -49,7 +49,7 @@ class TrainRequest(BaseModel):
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
     net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "segnet" for segmentation; None takes what
-    suits the task. decoder, size, loss: of segmentation.
+    suits the task. decoder: of segmentation. size, loss: of segmentation and detection.
     weights: file of a VGG16 with batch norm, as torchvision has it, in which the encoder of a large SegNet begins.
     tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
@@ -115,6 +115,8 @@ class TrainRequest(BaseModel):
             words += ["--size", self.size] + ([] if self.mode == "scratch" else ["--decoder", self.decoder])
             words += ["--loss", self.loss] if self.loss else []
             words += ["--weights", PurePath(self.weights).name] if self.weights else []
+        if self.task == "detection":
+            words += ["--size", self.size, *(["--loss", self.loss] if self.loss else [])]
         words += ["--tail", self.tail] if self.mode == "finetune" else []
         words += _options(self.options)
         return shlex.join(words)

@@ -22,7 +22,8 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     change, sizes and numbers of things do not. photo: for photographs of which the class is asked: crops, mirror,
     other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
     they are: crops of the sides' own ratio, enlarged up to twice; `share` is what a crop takes of the picture where
-    nothing is enlarged.
+    nothing is enlarged. boxes: the same where objects are to be found, whose size helps to tell them apart: enlarged
+    less.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
@@ -35,11 +36,11 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
             (height, width), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), interpolation=InterpolationMode.BICUBIC
         )
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
-    if kind == "scene":
-        ratio = (0.9 * width / height, 1.1 * width / height)
-        crop = v2.RandomResizedCrop(
-            (height, width), (share / 4, min(1.0, 1.2 * share)), ratio, InterpolationMode.BICUBIC
-        )
+    if kind in ("scene", "boxes"):
+        ratio, scale = (0.9 * width / height, 1.1 * width / height), (share / 4, min(1.0, 1.2 * share))
+        if kind == "boxes":
+            scale = (0.5, 1.0)
+        crop = v2.RandomResizedCrop((height, width), scale, ratio, InterpolationMode.BICUBIC)
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     return resized
 

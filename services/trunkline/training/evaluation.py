@@ -1,6 +1,6 @@
 """What a head is worth, through the serving path: ONNX Runtime and the head's own decode, never torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from trunkline.serving.session import load_session
 from trunkline.training.data.accept import require_none
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.read import read_dataset
-from trunkline.training.learner import Scores, TaskLearner, learner_class
+from trunkline.training.learner import Asking, Scores, TaskLearner, learner_class
 
 
 def answers(
@@ -29,8 +29,9 @@ def answers(
     backbone: Bundle[BackboneManifest],
     samples: Sequence[Sample],
     progress: Callable[[int, int], None],
+    params: Mapping[str, Any] | None = None,
 ) -> list[Result]:
-    """Ask the head about every sample, as the service would.
+    """Ask the head about every sample, as the service would. params: of the requests, where they need some.
 
     Raises InvalidRequestError without samples, DataInvalidError that names a broken picture.
     """
@@ -38,7 +39,8 @@ def answers(
         raise InvalidRequestError("there is nothing to evaluate on: the data has no picture of that split")
     sessions, decoder = (load_session(backbone), load_session(head)), head_class(head.manifest.task)(head)
     wanted = [name for name in head.manifest.features if name != IMAGE]
-    params = {"top_k": min(5, len(head.labels))} if head.manifest.task == "classification" else {}
+    if params is None:
+        params = {"top_k": min(5, len(head.labels))} if head.manifest.task == "classification" else {}
 
     def answer(sample: Sample) -> Result:
         try:
@@ -97,7 +99,8 @@ def scored(
     progress: Callable[[int, int], None],
 ) -> Scores:
     """The scores of a head on these samples."""
-    return learner.scores(answers(head, backbone, samples, progress), samples)
+    params = learner.params() if isinstance(learner, Asking) else None
+    return learner.scores(answers(head, backbone, samples, progress, params), samples)
 
 
 def _version(models: Path, head: str) -> tuple[str, int | None]:

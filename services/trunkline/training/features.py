@@ -25,6 +25,7 @@ from trunkline.training.data.dataset import Sample
 
 Progress = Callable[[int, int], None]  # done, of all
 
+_CROPPED = ("photo", "scene", "boxes")
 # An augmented crop is cut from a picture so much larger than the net sees, so that it is not blown up.
 _MARGIN = 1.3
 
@@ -198,9 +199,7 @@ def annotation_of_view(
 
 
 def _seen_spec(recipe: Recipe, view: int) -> PreprocessSpec:
-    return (
-        _larger(recipe.spec) if recipe.augments(view) and recipe.augmentation in ("photo", "scene") else recipe.spec
-    )
+    return _larger(recipe.spec) if recipe.augments(view) and recipe.augmentation in _CROPPED else recipe.spec
 
 
 def _seed(data: bytes, recipe: Recipe, view: int) -> int:

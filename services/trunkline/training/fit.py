@@ -5,7 +5,7 @@ import math
 import signal
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 from trunkline.core.cpu import available_cores
 from trunkline.core.progress import Epoch, Watcher
 from trunkline.training import group
-from trunkline.training.learner import TaskLearner
+from trunkline.training.learner import LossNet, TaskLearner
 
 # Accuracy on a small validation set is often perfect from the first epoch on, and would keep that one.
 _JUDGE = "validation_loss"
+_OWN_JUDGE = "validation_metric"  # of a net with losses of its own
 _WARM_UP = 0.05  # of all steps, while the rate rises
 _AT_ONCE = 64
 _LAST = "last.ckpt"
@@ -43,9 +44,15 @@ class Plan:
     name: str = "fit"
 
 
-def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
-    """The epoch whose weights `fit` keeps: of least validation loss; the last without validation data."""
-    measured = [(epoch.validation_loss, epoch) for epoch in epochs if epoch.validation_loss is not None]
+def best_epoch(epochs: Sequence[Epoch], *, by_metric: bool = False) -> Epoch:
+    """The epoch whose weights `fit` keeps: of least validation loss; the last without validation data.
+
+    by_metric: of largest metric, for a LossNet.
+    """
+    if by_metric:
+        measured = [(-epoch.validation_metric, epoch) for epoch in epochs if epoch.validation_metric is not None]
+    else:
+        measured = [(epoch.validation_loss, epoch) for epoch in epochs if epoch.validation_loss is not None]
     return min(measured, key=lambda pair: pair[0])[1] if measured else epochs[-1]
 
 
@@ -65,15 +72,16 @@ def fit(
 ) -> list[Epoch]:
     """Fit `net` in place and leave it with the weights of its best epoch (the last, without validation data).
 
-    The data gives whole batches (inputs, truth) by `__getitems__`; `net.learn(inputs)` makes the answers. `work`
-    takes checkpoints, and what was begun there is gone on with. Returns the learning curve.
+    The data gives whole batches (inputs, truth) by `__getitems__`; `net.learn(inputs)` makes the answers, or the net
+    is a LossNet. `work` takes checkpoints, and what was begun there is gone on with. Returns the learning curve.
     """
     folder = work / plan.name
     module, curve = _Module(net, learner, plan), _Curve(learner.metric, watcher)
-    best = ModelCheckpoint(folder, monitor=_JUDGE, filename="best") if validation is not None else None
+    judge, mode = (_OWN_JUDGE, "max") if isinstance(net, LossNet) else (_JUDGE, "min")
+    best = ModelCheckpoint(folder, monitor=judge, mode=mode, filename="best") if validation is not None else None
     callbacks: list[Callback] = [curve, _resumable(folder, plan.epochs)]
     if best is not None:
-        callbacks += [best, EarlyStopping(_JUDGE, patience=max(15, plan.epochs // 4))]
+        callbacks += [best, EarlyStopping(judge, mode=mode, patience=max(15, plan.epochs // 4))]
     if group.size() > 1:
         callbacks.append(_KeepSigterm())
         torch.manual_seed(torch.initial_seed() + group.rank())  # or all would drop the same units
@@ -116,15 +124,21 @@ class _Module(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         inputs, truth = batch
-        loss = self._learner.loss(self.net.learn(inputs), truth)  # type: ignore[operator]
+        if isinstance(self.net, LossNet):
+            loss = _total(self.net.losses(inputs, truth))
+        else:
+            loss = self._learner.loss(self.net.learn(inputs), truth)  # type: ignore[operator]
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(truth), sync_dist=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         inputs, truth = batch
-        answers = self.net.learn(inputs)  # type: ignore[operator]
+        if isinstance(self.net, LossNet):
+            answers, loss = self.net.answers(inputs), _total(self.net.losses(inputs, truth))
+        else:
+            answers = self.net.learn(inputs)  # type: ignore[operator]
+            loss = self._learner.loss(answers, truth)
         self.measure.update(answers, truth)
-        loss = self._learner.loss(answers, truth)
         self.log("validation_loss", loss, batch_size=len(truth), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
@@ -136,6 +150,10 @@ class _Module(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _share(step, steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _total(losses: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack(list(losses.values())).sum()
 
 
 def _share(step: int, steps: int) -> float:

@@ -76,6 +76,6 @@ def _length(facts: Facts) -> str:
 
 def metric_text(name: str, value: float) -> str:
     """Shares in percent; errors in the unit of the target."""
-    if "accuracy" in name or "iou" in name:
+    if "accuracy" in name or "iou" in name or name.removeprefix("mask_") in ("ap", "ap50", "ap75"):
         return f"{100 * value:.2f} %"
     return f"{value:.4g}"

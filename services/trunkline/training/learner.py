@@ -110,11 +110,14 @@ class TaskLearner(Protocol):
 class MapLearner(Protocol):
     """A task whose answers have places: what a TaskLearner offers beside.
 
-    maps: features that its net takes. spec: preprocessing where none is asked for.
+    maps: features that its net takes. spec: preprocessing where none is asked for; after `prepare`.
     """
 
-    maps: ClassVar[tuple[str, ...]]
-    spec: ClassVar[PreprocessSpec]
+    @property
+    def maps(self) -> tuple[str, ...]: ...
+
+    @property
+    def spec(self) -> PreprocessSpec: ...
 
     def annotation(self, sample: Any, frame: Frame) -> Any:
         """What is known of a sample, in the frame of the model: a tv_tensor, or a dict of several.
@@ -133,6 +136,52 @@ class MapLearner(Protocol):
 
     def pixel_net(self, channels: int) -> nn.Module:
         """`image` uint8 (N, H, W, C) -> answers: forward(image), and learn(image)."""
+        ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A task that is learned at a pace of its own: pictures in a step, steps by mode, learning rate."""
+
+    batch: ClassVar[int]
+    rate: ClassVar[float]
+    steps: ClassVar[Mapping[str, int]]
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A task whose head is asked with parameters when it is measured."""
+
+    def params(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class LossNet(Protocol):
+    """A net that makes its own losses, as what they are of is chosen on the way.
+
+    They are drawn at random, so the best epoch is the one of the largest metric, not of the least loss.
+    """
+
+    def losses(self, inputs: Any, truth: Any) -> Mapping[str, Tensor]:
+        """Scalars by name, to be added up. truth: of `collate`."""
+        ...
+
+    def answers(self, inputs: Any) -> Any:
+        """What `measure` of the learner takes."""
+        ...
+
+
+@runtime_checkable
+class RowNet(Protocol):
+    """A net that gives rows for one picture at a time, another number for each picture.
+
+    outputs: names of what `forward` returns, (1, M, ...) each.
+    """
+
+    outputs: tuple[str, ...]
+
+    def difference(self, want: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> float:
+        """Of the outputs of two runtimes, relative to the largest value; rows may have changed places."""
         ...
 
 

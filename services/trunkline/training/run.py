@@ -13,7 +13,7 @@ from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, Origin, mod
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.evaluation import Evaluation, evaluation_digest
 from trunkline.core.exchange import IMAGE
-from trunkline.core.progress import Watcher
+from trunkline.core.progress import Epoch, Watcher
 from trunkline.core.publishing import free_version
 from trunkline.core.repository import Repository
 from trunkline.core.staging import staging
@@ -23,13 +23,14 @@ from trunkline.serving.session import OnnxSession
 from trunkline.training import group
 from trunkline.training.data.accept import accept_data, read_data
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.outlines import Outline
 from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent
 from trunkline.training.features import FeatureStore, Recipe, pixels_of
 from trunkline.training.fit import answers_to, best_epoch, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, export_head
-from trunkline.training.learner import MapLearner, Scores, learner_class
+from trunkline.training.learner import LossNet, MapLearner, RowNet, Scores, learner_class
 from trunkline.training.modes.finetune import train_tailed
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.mapped import train_mapped
@@ -37,6 +38,7 @@ from trunkline.training.modes.pooled import train_pooled
 from trunkline.training.modes.pretrained import use_pretrained
 from trunkline.training.modes.scratch import train_scratch
 from trunkline.training.pictures import draw_curves, draw_samples
+from trunkline.training.row_export import check_rows, export_rows, steady_golden
 
 _EXAMPLES = 4  # pictures whose features the export and its checks use
 _MODES = {"features": train_pooled, "transfer": train_pooled, "finetune": train_tailed, "scratch": train_scratch}
@@ -158,6 +160,8 @@ def _export(job: Job, fitted: Fitted, samples: Sequence[Sample]) -> _Made:
         example = {IMAGE: np.concatenate([pixels_of(sample, fitted.spec) for sample in samples])}
     else:
         example = job.store.features(samples, Recipe(fitted.features, fitted.spec))
+    if isinstance(fitted.net, RowNet):
+        return _rows_made(job, fitted, example)
     output = job.learner.output
     # A net whose answers have places joins maps of several strides, whose sizes depend on each other.
     model = export_head(fitted.net, example, output, fixed_size=isinstance(job.learner, MapLearner))
@@ -165,6 +169,13 @@ def _export(job: Job, fitted: Fitted, samples: Sequence[Sample]) -> _Made:
     parity = check_head(fitted.net, session, example, output)
     golden = ({name: value[:1] for name, value in example.items()}, {output: session.run(example)[output][:1]})
     return _Made(model, golden, parity)
+
+
+def _rows_made(job: Job, fitted: Fitted, example: dict[str, np.ndarray]) -> _Made:
+    model = export_rows(fitted.net, example)
+    session = OnnxSession(model, job.request.name)
+    parity = check_rows(fitted.net, session, example)
+    return _Made(model, steady_golden(session, example), parity)
 
 
 def _publish(built: _Built, models: Path, publish: Publish) -> Path:
@@ -218,10 +229,24 @@ def _evaluation(request: TrainRequest, dataset: Dataset, samples: Sequence[Sampl
     return Evaluation(data=dataset.root.name, split=request.test_split, count=len(samples), digest=digest)
 
 
+def _best(fitted: Fitted) -> Epoch:
+    return best_epoch(fitted.epochs, by_metric=isinstance(fitted.net, LossNet))
+
+
 def _truth(dataset: Dataset, sample: Sample) -> str:
+    if dataset.classes and sample.objects is not None:
+        objects = (
+            f"{dataset.classes[each.label]}|{each.box}|{each.crowd}|{_pixels_digest(each.mask)}"
+            for each in sample.objects
+        )
+        return hashlib.sha256("\n".join(objects).encode()).hexdigest()
     if sample.mask is not None:
         return hashlib.sha256(sample.mask.load().tobytes()).hexdigest()
     return repr(sample.targets) if sample.label is None else dataset.classes[sample.label]
+
+
+def _pixels_digest(mask: Outline | None) -> str:
+    return "" if mask is None else hashlib.sha256(mask.load().tobytes()).hexdigest()
 
 
 def _facts(job: Job, fitted: Fitted, made: _Made, dataset: Dataset, tested: int, started_at: float) -> Facts:
@@ -236,7 +261,7 @@ def _facts(job: Job, fitted: Fitted, made: _Made, dataset: Dataset, tested: int,
         evaluated_on=job.request.test_split,
         evaluated=tested,
         epochs=len(fitted.epochs),
-        best_epoch=best_epoch(fitted.epochs).number if fitted.epochs else 0,
+        best_epoch=_best(fitted).number if fitted.epochs else 0,
         seconds=time.monotonic() - started_at,
         parity=made.parity,
         command=job.request.command(),

@@ -4,9 +4,10 @@
 with a small rate, from the first step on. `scratch`: a net of its own on `image`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from trunkline.training.compute import share_before
 from trunkline.training.export.weights import file_sha256, read_state
 from trunkline.training.features import Recipe
 from trunkline.training.fit import Plan, fit
-from trunkline.training.learner import MapLearner
+from trunkline.training.learner import LossNet, MapLearner, Paced
 from trunkline.training.modes.finetune import tail_note
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.pooled import augmentation_of, views_stored
@@ -59,6 +60,30 @@ class MapTailNet(nn.Module):
         return self.learn(maps)
 
 
+class MapTailLossNet(MapTailNet):
+    """The same for a LossNet that gives rows."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        found: tuple[str, ...] = self.decoder.outputs  # type: ignore[assignment]
+        return found
+
+    def losses(self, maps: Sequence[Tensor], truth: Any) -> Mapping[str, Tensor]:
+        found: Mapping[str, Tensor] = self.decoder.losses([*maps, *self.tail(maps[-1])], truth)  # type: ignore[operator]
+        return found
+
+    def answers(self, maps: Sequence[Tensor]) -> Any:
+        return self.decoder.answers([*maps, *self.tail(maps[-1])])  # type: ignore[operator]
+
+    def difference(self, want: Any, found: Any) -> float:
+        off: float = self.decoder.difference(want, found)  # type: ignore[operator]
+        return off
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        found: Tensor = self.decoder(*maps, *self.tail(maps[-1]))
+        return found
+
+
 def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     options, names = job.request.options, recipe.maps
     dropout = job.learner.dropout if options.dropout is None else options.dropout
@@ -68,9 +93,10 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     if job.request.mode == "finetune":
         names, after = _around(names, job.request.tail)
         tail = Tail(job.backbone.read_model(), job.request.tail, after)
-        net = MapTailNet(tail, decoder)
+        net = (MapTailLossNet if isinstance(decoder, LossNet) else MapTailNet)(tail, decoder)
     recipe = replace(recipe, features=names, maps=names)
-    groups = [{"params": list(decoder.parameters()), "lr": options.rate or _RATE, "weight_decay": _decay(job)}]
+    rate = learner.rate if isinstance(learner, Paced) else _RATE
+    groups = [{"params": list(decoder.parameters()), "lr": options.rate or rate, "weight_decay": _decay(job)}]
     if tail is not None:
         groups.append({"params": list(tail.parameters()), "lr": _TAIL_RATE, "weight_decay": _decay(job)})
     views = 1 if recipe.augmentation == "none" else job.request.views or _VIEWS[job.request.mode]
@@ -119,8 +145,10 @@ def _cut(recipe: Recipe) -> tuple[int, int] | None:
 
 def _plan(job: Job, groups: Sequence[dict[str, object]]) -> Plan:
     options = job.request.options
-    batch = options.batch or _BATCH
-    epochs = options.epochs or max(1, round(_STEPS[job.request.mode] * batch / len(job.train)))
+    own = job.learner if isinstance(job.learner, Paced) else None
+    batch = options.batch or (own.batch if own else _BATCH)
+    steps = own.steps if own else _STEPS
+    epochs = options.epochs or max(1, round(steps[job.request.mode] * batch / len(job.train)))
     return Plan(epochs, batch, groups, "maps")
 
 

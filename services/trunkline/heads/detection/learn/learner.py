@@ -1,0 +1,141 @@
+"""Net, truth, metric and scores of detection."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.images import EncodedImage
+from trunkline.core.preprocess import Frame, PreprocessSpec, frame_of
+from trunkline.core.results import Detections, Result
+from trunkline.core.train_request import Augmentation
+from trunkline.heads.detection.learn.anchors import fit_anchors, spread_over_levels
+from trunkline.heads.detection.learn.metric import AveragePrecision
+from trunkline.heads.detection.learn.proposals import ANCHORS
+from trunkline.heads.detection.learn.rcnn import OUTLINED_NMS_IOU, Rcnn, RcnnPlan
+from trunkline.heads.detection.learn.regions import class_weights
+from trunkline.heads.detection.learn.sizes import SIZES
+from trunkline.heads.detection.learn.spec import spec_for
+from trunkline.heads.detection.learn.truth import Annotation, annotation_in, sides_in, target
+from trunkline.heads.detection.matches import SHOWN
+from trunkline.heads.detection.scores import DetectionScores
+
+_NO_BOXES = "the data has no boxes: detection needs COCO JSON, Pascal VOC XML or YOLO text beside its pictures"
+_LEAST_SCORE = 0.01  # of answers that are measured: average precision looks at the unlikely ones too
+
+
+class Learner:
+    """A two-stage detector on the maps of the backbone, with outlines where the data has them."""
+
+    output: ClassVar[str] = "boxes"
+    metric: ClassVar[str] = "ap"
+    augmentation: ClassVar[Augmentation] = "boxes"
+    dropout: ClassVar[float] = 0.1
+    batch: ClassVar[int] = 4
+    rate: ClassVar[float] = 5e-4
+    steps: ClassVar[Mapping[str, int]] = {"features": 3000, "transfer": 4000, "finetune": 4000}
+
+    def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
+        if not classes or targets:
+            raise InvalidRequestError(_NO_BOXES)
+        if options.loss not in (None, "cross_entropy", "focal"):
+            raise InvalidRequestError(
+                f"loss {options.loss!r} is for segmentation; for detection: cross_entropy or focal"
+            )
+        self._classes, self._request = tuple(classes), options
+        self._size = SIZES[options.size]
+        self._anchors: list[list[tuple[float, float]]] = []
+        self._counts: Counter[int] = Counter()
+        self._masks = False
+        self.spec = PreprocessSpec(resize="pad", width=512, height=512)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        return self._size.maps
+
+    def prepare(self, samples: Sequence[Any]) -> None:
+        """Preprocessing, anchors and whether there are outlines. Raises InvalidRequestError without any object."""
+        if any(sample.objects is None for sample in samples):
+            raise InvalidRequestError(_NO_BOXES)
+        objects = [each for sample in samples for each in sample.objects if not each.crowd]
+        if not objects:
+            raise InvalidRequestError("the data has no object in the pictures to train on")
+        if self._request.features not in (None, self.maps):
+            raise InvalidRequestError(
+                f"size {self._request.size!r} of a detector takes {', '.join(self.maps)}: leave --feature out"
+            )
+        sizes = [_size_of(sample) for sample in samples]
+        self.spec = self._request.spec or spec_for(sizes)
+        self._counts = Counter(each.label for each in objects)
+        self._masks = all(each.mask is not None for each in objects)
+        sides = [
+            sides_in(sample.objects, frame_of(*size, self.spec)) for sample, size in zip(samples, sizes, strict=True)
+        ]
+        shapes = fit_anchors(np.concatenate(sides), ANCHORS * len(self.maps))
+        self._anchors = spread_over_levels(shapes, len(self.maps))
+
+    def truth(self, samples: Sequence[Any]) -> np.ndarray:
+        """int64 (N,): the truth of a view is made with the view, see `annotation`."""
+        return np.arange(len(samples))
+
+    def annotation(self, sample: Any, frame: Frame) -> dict[str, Any]:
+        return annotation_in(sample.objects, frame, masks=self._masks)
+
+    def collate(self, annotations: Sequence[Annotation]) -> list[dict[str, Tensor]]:
+        return [target(annotation) for annotation in annotations]
+
+    def answer_layer(self, width: int) -> nn.Module:
+        raise InvalidRequestError("detection learns from maps: use features, transfer or finetune")
+
+    def map_net(self, channels: Mapping[str, int], dropout: float) -> nn.Module:
+        options = self._request.options
+        plan = RcnnPlan(
+            classes=len(self._classes),
+            size=self._size,
+            input_size=(self.spec.height, self.spec.width),
+            anchors=self._anchors,
+            masks=self._masks,
+            focal=self._request.loss == "focal",
+            dropout=dropout,
+            smoothing=options.label_smoothing or 0.0,
+        )
+        counts = [self._counts[label] for label in range(len(self._classes))]
+        return Rcnn(channels, plan, class_weights(counts) if options.balance else None)
+
+    def pixel_net(self, channels: int) -> nn.Module:
+        raise InvalidRequestError("a two-stage detector learns on the maps of a backbone: use transfer or finetune")
+
+    def loss(self, answers: Any, truth: Any) -> Tensor:
+        raise NotImplementedError("the net of a detector has losses of its own")
+
+    def measure(self) -> AveragePrecision:
+        return AveragePrecision()
+
+    def settings(self) -> dict[str, Any]:
+        anchors = [[[round(side, 2) for side in shape] for shape in level] for level in self._anchors]
+        found = {"net": "rcnn", "size": self._request.size, "anchors": anchors, "score_threshold": SHOWN}
+        return found | ({"largest_nms_iou": OUTLINED_NMS_IOU} if self._masks else {})
+
+    def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
+        return {}
+
+    def params(self) -> dict[str, Any]:
+        """What the head is asked for when it is measured."""
+        return {"score_threshold": _LEAST_SCORE, "max_detections": 100}
+
+    def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> DetectionScores:
+        if any(sample.objects is None for sample in samples):
+            raise InvalidRequestError(_NO_BOXES)
+        found = [answer for answer in answers if isinstance(answer, Detections)]
+        return DetectionScores.of(found, [sample.objects for sample in samples], self._classes)
+
+
+def _size_of(sample: Any) -> tuple[int, int]:
+    """(width, height), upright."""
+    if sample.size is not None:
+        return int(sample.size[0]), int(sample.size[1])
+    picture = EncodedImage(sample.read())
+    return picture.width, picture.height

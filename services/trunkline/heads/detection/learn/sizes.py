@@ -1,0 +1,29 @@
+"""How large the parts of a two-stage detector are."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RcnnSize:
+    """maps: features of the backbone that become levels of the pyramid, all of `width` channels.
+
+    hidden: units of the box head. candidates: anchors of a level that are looked at, proposals: regions that are
+    left of all. sampled: regions of a picture in a training step. mask_layers: convolutions of the mask head;
+    outlined: regions of a picture that get an outline.
+    """
+
+    maps: tuple[str, ...]
+    width: int
+    hidden: int
+    candidates: int
+    proposals: int
+    sampled: int
+    mask_layers: int
+    outlined: int
+
+
+SIZES = {
+    "light": RcnnSize(("c3", "c4", "c5"), 96, 256, 300, 100, 64, 2, 30),
+    "medium": RcnnSize(("c2", "c3", "c4", "c5"), 128, 512, 600, 300, 128, 3, 50),
+    "large": RcnnSize(("c2", "c3", "c4", "c5"), 256, 1024, 1000, 300, 128, 4, 100),
+}

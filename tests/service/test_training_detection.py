@@ -1,0 +1,85 @@
+"""Two-stage detectors from data to an answer: with outlines, and with a private tail."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lightning", reason="needs the train extra: pip install -e '.[train]'")
+
+from tests.service.box_data import SIDE, coco_folder
+from tests.service.crops import linked
+from trunkline.client import AsyncClient
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.masks import decode_mask
+from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.progress import Watcher
+from trunkline.core.repository import Repository
+from trunkline.core.train_request import FitOptions, TrainRequest
+from trunkline.heads.detection.matches import overlap
+from trunkline.testing import serve
+from trunkline.training.data.read import read_dataset
+from trunkline.training.evaluation import evaluate_head
+from trunkline.training.run import Places, train_head
+
+SMALL = PreprocessSpec(resize="squash", width=SIDE, height=SIDE)
+QUIET = Watcher(lambda stage, done, total: None, lambda epoch: None)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, samples):
+    return coco_folder(tmp_path_factory.mktemp("data") / "shapes", samples, {"train": 16, "val": 4, "test": 5})
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, models):
+    folder = tmp_path_factory.mktemp("places")
+    return Places(linked(folder / "models", models), folder / "cache", folder / "work")
+
+
+def train(places, data, name, **fields):
+    own = Places(places.models, places.cache, places.work / name)
+    train_head(TrainRequest(name=name, data=str(data), task="detection", spec=SMALL, **fields), own, QUIET)
+    return Repository(places.models).head(name)
+
+
+async def test_a_head_learns_boxes_and_outlines_and_answers_with_them(places, data):
+    options = FitOptions(epochs=9, batch=4, rate=2e-3)
+    head = train(places, data, "shapes", mode="transfer", views=2, options=options)
+    assert head.manifest.features == ("c3", "c4", "c5")
+    assert head.labels == ("disc", "square")
+    assert head.manifest.settings["largest_nms_iou"] == 0.7
+    assert set(head.manifest.metrics) == {"ap", "ap50", "ap75", "mask_ap", "mask_ap50"}
+    assert head.manifest.metrics["ap50"] > 0.3
+    assert head.manifest.metrics["mask_ap50"] > 0.2
+    for file in ("CARD.md", "curves.png", "precision.png", "confusion.png", "samples.jpg"):
+        assert (head.path / file).stat().st_size > 0
+    assert "| disc |" in (head.path / "CARD.md").read_text()
+    found = evaluate_head(places.models, "shapes", data, None, lambda done, total: None)
+    assert found["metrics"] == pytest.approx(head.manifest.metrics)
+    async with serve(models=places.models) as host, AsyncClient(host.address) as client:
+        await client.wait_ready(timeout_s=60)
+        answers = {}
+        for sample in read_dataset(data, task="detection").of_split("test"):
+            answer = await client.detect(sample.read(), "shapes", score_threshold=0.02)
+            answers[sample] = answer.result.objects
+    for each in (each for objects in answers.values() for each in objects):
+        assert 0 <= each.box.x_min < each.box.x_max <= SIDE
+        assert decode_mask(each.mask).shape == (SIDE, SIDE)
+    best = [
+        max((overlap(known.box, each.box) for each in objects), default=0.0)
+        for sample, objects in answers.items()
+        for known in sample.objects
+    ]
+    assert np.mean(np.array(best) > 0.5) > 0.3
+
+
+def test_a_private_tail_gives_the_coarse_maps(places, data):
+    head = train(places, data, "tailed", mode="finetune", tail="c3", views=1, options=FitOptions(epochs=1, batch=4))
+    assert head.manifest.features == ("c3",)
+    assert head.manifest.settings["tail"]["start"] == "c3"
+    assert 0 <= head.manifest.metrics["ap"] <= 1
+
+
+@pytest.mark.parametrize(("mode", "word"), [("scratch", "transfer or finetune"), ("pretrained", "another mode")])
+def test_modes_without_maps_are_refused(places, data, mode, word):
+    with pytest.raises(InvalidRequestError, match=word):
+        train(places, data, mode, mode=mode)
