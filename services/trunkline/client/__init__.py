@@ -12,6 +12,8 @@ from trunkline.client.aio import AsyncClient
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    CompareAnswer,
+    EmbedAnswer,
     Evaluation,
     HeadOutcome,
     ImageSize,
@@ -45,6 +47,8 @@ __all__ = [
     "CatalogClient",
     "ClassifyAnswer",
     "Client",
+    "CompareAnswer",
+    "EmbedAnswer",
     "Epoch",
     "Evaluation",
     "FitOptions",
