@@ -55,7 +55,7 @@ class SimilarityScores:
         return np.asarray(counts[inverse] > 1)
 
     def recall(self, count: int) -> float:
-        """Share of pictures with one of their own class among the `count` nearest others; nan without such classes."""
+        """Share of pictures with one of their own class among the `count` nearest others; nan without any."""
         hits = (self.truth[self._nearest[0][:, :count]] == self.truth[:, None]).any(axis=1)
         return float(hits[self._has_others].mean()) if self._has_others.any() else float("nan")
 

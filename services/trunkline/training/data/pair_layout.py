@@ -1,9 +1,11 @@
 """Pairs in a CSV file: `a,b,same[,split]`, two pictures a line and whether they show the same thing."""
 
 import posixpath
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.classes import require_two
@@ -14,6 +16,13 @@ from trunkline.training.data.table import Row, Table, read_columns, read_table
 FILE: Final = "pairs.csv"
 _SIDES, _SAME, _SPLIT = ("a", "b"), "same", "split"
 _WORDS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+class _Pair(NamedTuple):
+    row: Row
+    first: str
+    second: str
+    same: bool
 
 
 def has_pairs(path: Path) -> bool:
@@ -30,33 +39,27 @@ def read_pairs(path: Path) -> Dataset:
     same, and for a picture in two splits; OSError.
     """
     table = read_table(path)
-    rows = [(row, *(_picture(table, row, side) for side in _SIDES), _is_same(table, row)) for row in table.rows]
-    splits = _splits(table, [(row, first, second) for row, first, second, _ in rows])
+    pairs = [_pair(table, row) for row in table.rows]
+    splits = _splits(table, pairs)
     groups = _Groups()
-    for _, first, second, same in rows:
-        groups.join(first, second if same else first)
-        groups.join(second, second)
-    for row, first, second, same in rows:
-        if not same and groups.of(first) == groups.of(second):
-            raise DataInvalidError.at(path, f"{first} and {second} are the same by other pairs", row.line)
+    for pair in pairs:
+        groups.join(pair.first, pair.second if pair.same else pair.first)
+    for pair in pairs:
+        if not pair.same and groups.of(pair.first) == groups.of(pair.second):
+            reason = f"{pair.first} and {pair.second} are the same by other pairs"
+            raise DataInvalidError.at(path, reason, pair.row.line)
     classes = tuple(dict.fromkeys(groups.of(name) for name in splits))
     require_two(classes, path)
     index = {name: label for label, name in enumerate(classes)}
-    pairs: dict[str, dict[str, bool]] = {name: {} for name in splits}
-    for _, first, second, same in rows:
-        pairs[first][second] = same
-    samples = tuple(
-        Sample(
-            name,
-            split,
-            index[groups.of(name)],
-            (),
-            partial(Path.read_bytes, path.parent / name),
-            pairs=tuple(pairs[name].items()),
-        )
+    named: dict[str, dict[str, bool]] = {name: {} for name in splits}
+    for pair in pairs:
+        named[pair.first][pair.second] = pair.same
+    samples = (
+        Sample(name, split, index[groups.of(name)], (), partial(Path.read_bytes, path.parent / name))
         for name, split in splits.items()
     )
-    return Dataset(path.parent, "pairs", classes, (), samples)
+    samples = (replace(sample, pairs=tuple(named[sample.name].items())) for sample in samples)
+    return Dataset(path.parent, "pairs", classes, (), tuple(samples))
 
 
 class _Groups:
@@ -75,15 +78,20 @@ class _Groups:
         self._before[other] = one
 
 
-def _splits(table: Table, pairs: list[tuple[Row, str, str]]) -> dict[str, str]:
+def _pair(table: Table, row: Row) -> _Pair:
+    first, second = (_picture(table, row, side) for side in _SIDES)
+    return _Pair(row, first, second, _is_same(table, row))
+
+
+def _splits(table: Table, pairs: Sequence[_Pair]) -> dict[str, str]:
     """Of each picture, in the order in which they come."""
     found: dict[str, str] = {}
-    for row, *names in pairs:
-        split = _split(table, row)
-        for name in names:
+    for pair in pairs:
+        split = _split(table, pair.row)
+        for name in (pair.first, pair.second):
             if found.setdefault(name, split) != split:
                 reason = f"{name} is in split {found[name]!r} before and in {split!r} here"
-                raise DataInvalidError.at(table.path, reason, row.line)
+                raise DataInvalidError.at(table.path, reason, pair.row.line)
     return found
 
 

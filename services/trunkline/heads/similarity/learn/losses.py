@@ -55,7 +55,7 @@ class PrototypicalLoss(nn.Module):
 
     def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
         unit = nn.functional.normalize(vectors, dim=1)  # (N, D)
-        classes, of = labels.unique(return_inverse=True)
+        classes, of = torch.unique(labels, return_inverse=True)
         member = nn.functional.one_hot(of, len(classes)).to(unit.dtype)  # (N, P)
         sums = member.T @ unit  # (P, D)
         others = nn.functional.normalize(sums[of] - unit, dim=1)  # (N, D)
