@@ -1,6 +1,7 @@
 """Answer layer, loss, batches, metric and scores of similarity."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -107,23 +108,23 @@ class Learner:
         return {"threshold": found.threshold, "calibration": {"a": found.slope, "b": found.offset}}
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> SimilarityScores:
-        vectors, calibration = _vectors(answers)
-        return SimilarityScores(vectors, _labels(samples), self._classes, calibration, _listed(samples))
+        calibration = answers[0].calibration if isinstance(answers[0], Embedding) else None
+        return SimilarityScores(_vectors(answers), _labels(samples), self._classes, calibration, _listed(samples))
 
     def scores_in(self, ask: Ask, samples: Sequence[Any], dataset: Any) -> SimilarityScores:
         """The same with what the data set has beside: other pictures of the same classes, and one-shot runs."""
-        plain = self.scores(ask(samples), samples)
-        known, measured = set(plain.truth.tolist()), {sample.name for sample in samples}
+        measured, known = {each.name for each in samples}, {each.label for each in samples}
         others = [each for each in dataset.of_split("train", "val") if each.name not in measured]
         others = [each for each in others if each.label in known]
-        reference = (_vectors(ask(others))[0], _labels(others)) if len({each.label for each in others}) > 1 else None
-        runs = tuple(
-            Run(_vectors(ask(run.support))[0], _vectors(ask(run.queries))[0], np.array(run.truth))
-            for run in dataset.runs
+        trials = [each for run in dataset.runs for each in (*run.support, *run.queries)]
+        answers = ask([*samples, *others, *trials])
+        found, rest = self.scores(answers[: len(samples)], samples), _Reader(answers[len(samples) :])
+        reference = rest.next(len(others)), _labels(others)
+        runs = (
+            Run(rest.next(len(run.support)), rest.next(len(run.queries)), np.array(run.truth)) for run in dataset.runs
         )
-        return SimilarityScores(
-            plain.vectors, plain.truth, plain.classes, plain.calibration, plain.listed, reference, runs
-        )
+        enough = len(np.unique(reference[1])) > 1
+        return replace(found, reference=reference if enough else None, runs=tuple(runs))
 
 
 class EmbeddingLayer(nn.Module):
@@ -139,11 +140,22 @@ class EmbeddingLayer(nn.Module):
         return found
 
 
-def _vectors(answers: Sequence[Result]) -> tuple[np.ndarray, Any]:
-    """float32 (N, D), and the calibration of their space."""
-    found = [answer for answer in answers if isinstance(answer, Embedding)]
-    assert len(found) == len(answers) > 0
-    return np.array([answer.values for answer in found], np.float32), found[0].calibration
+class _Reader:
+    """Answers in the order in which they were asked for."""
+
+    def __init__(self, answers: Sequence[Result]) -> None:
+        self._answers, self._at = answers, 0
+
+    def next(self, count: int) -> np.ndarray:
+        """float32 (count, D)"""
+        part = self._answers[self._at : self._at + count]
+        self._at += count
+        return _vectors(part)
+
+
+def _vectors(answers: Sequence[Result]) -> np.ndarray:
+    """float32 (N, D)"""
+    return np.array([answer.values for answer in answers if isinstance(answer, Embedding)], np.float32)
 
 
 def _labels(samples: Sequence[Any]) -> np.ndarray:
