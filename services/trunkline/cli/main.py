@@ -15,6 +15,7 @@ from trunkline.cli import (
     data,
     demo,
     detect,
+    embed,
     jobs,
     models,
     regress,
@@ -37,6 +38,8 @@ app.command("classify")(classify.classify)
 app.command("regress")(regress.regress)
 app.command("detect")(detect.detect)
 app.command("segment")(segment.segment)
+app.command("embed")(embed.embed)
+app.command("compare")(embed.compare)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
 app.add_typer(models.app, name="models")

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from trunkline.client.errors import ServiceError
-from trunkline.core.results import Classification, Detections, Regression, Result, Segmentation
+from trunkline.core.results import (
+    Classification,
+    Comparison,
+    Detections,
+    Embedding,
+    Regression,
+    Result,
+    Segmentation,
+)
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -53,6 +61,20 @@ class DetectAnswer(SingleAnswer[Detections]):
 
 class SegmentAnswer(SingleAnswer[Segmentation]):
     """A class for every pixel of one picture."""
+
+
+class EmbedAnswer(SingleAnswer[Embedding]):
+    """The vector of one picture."""
+
+
+@dataclass(frozen=True)
+class CompareAnswer:
+    """How alike two pictures are, or a picture and a vector, and the version of the head that embedded."""
+
+    head: str
+    version: str
+    result: Comparison
+    timings: Timings
 
 
 @dataclass(frozen=True)

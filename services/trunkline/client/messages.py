@@ -8,7 +8,9 @@ from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    CompareAnswer,
     DetectAnswer,
+    EmbedAnswer,
     HeadOutcome,
     ImageSize,
     Pass,
@@ -18,7 +20,7 @@ from trunkline.client.answers import (
     Timings,
 )
 from trunkline.client.errors import ServiceError, from_head_error
-from trunkline.core.results import Classification, Detections, Regression, Result, Segmentation
+from trunkline.core.results import Classification, Detections, Embedding, Regression, Result, Segmentation
 from trunkline.serving import wire
 
 R = TypeVar("R", bound=Result)
@@ -83,6 +85,20 @@ def segment_request(image: bytes, head: str | None, masks: MaskFormat, confidenc
     )
 
 
+def embed_request(image: bytes, head: str | None) -> pb.EmbedRequest:
+    return pb.EmbedRequest(image=image_pb2.Image(data=image), head=head or "")
+
+
+def compare_request(first: bytes, second: bytes | Embedding, head: str | None) -> pb.CompareRequest:
+    request = pb.CompareRequest(first_image=image_pb2.Image(data=first), head=head or "")
+    if isinstance(second, Embedding):
+        request.second_embedding.CopyFrom(wire.embedding_to_pb(second))
+    else:
+        request.second_image.data = second
+        request.second_image.SetInParent()
+    return request
+
+
 def analyze_request(image: bytes, heads: Sequence[HeadLike]) -> pb.AnalyzeRequest:
     """Raises as head_requests does."""
     return pb.AnalyzeRequest(image=image_pb2.Image(data=image), heads=head_requests(heads))
@@ -131,6 +147,16 @@ def detect_answer(response: pb.DetectResponse) -> DetectAnswer:
 def segment_answer(response: pb.SegmentResponse) -> SegmentAnswer:
     """Raises ServiceError where the head gave no segmentation."""
     return SegmentAnswer(*_answer(response, Segmentation))
+
+
+def embed_answer(response: pb.EmbedResponse) -> EmbedAnswer:
+    """Raises ServiceError where the head gave no embedding."""
+    return EmbedAnswer(*_answer(response, Embedding))
+
+
+def compare_answer(response: pb.CompareResponse) -> CompareAnswer:
+    found = wire.comparison_from_pb(response.comparison)
+    return CompareAnswer(response.head, response.model_version, found, _timings(response.timings))
 
 
 def analyze_answer(response: pb.AnalyzeResponse) -> AnalyzeAnswer:
@@ -182,7 +208,8 @@ def _ask_to_pb(ask: HeadAsk) -> pb.HeadRequest:
 
 
 def _answer(
-    response: pb.ClassifyResponse | pb.RegressResponse | pb.DetectResponse | pb.SegmentResponse, wanted: type[R]
+    response: pb.ClassifyResponse | pb.RegressResponse | pb.DetectResponse | pb.SegmentResponse | pb.EmbedResponse,
+    wanted: type[R],
 ) -> tuple[str, str, R, ImageSize, Timings]:
     outcome = head_outcome(response.outcome)
     result = outcome.value()

@@ -19,6 +19,7 @@ class Sample:
     mask: the class of every pixel, in segmentation.
     objects: in detection, () for a picture with none; None where the data has no boxes.
     size: (width, height) that the data declares for the upright picture, or None.
+    pairs: names of other pictures, and whether they show the same thing, where the data says so by pairs.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Sample:
     mask: Mask | None = field(default=None, compare=False, repr=False)
     objects: tuple[ObjectTruth, ...] | None = field(default=None, repr=False)
     size: tuple[int, int] | None = None
+    pairs: tuple[tuple[str, bool], ...] = field(default=(), compare=False, repr=False)
 
     def relabelled(self, labels: Sequence[int]) -> "Sample":
         """The same sample with other labels: `labels` by the old ones."""
@@ -39,10 +41,25 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class OneShotRun:
+    """A published test: one example of each class, and pictures to be sorted to them.
+
+    truth: index into the support, for each query. Samples have no label.
+    """
+
+    name: str
+    support: tuple[Sample, ...]
+    queries: tuple[Sample, ...]
+    truth: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid", "masks", "coco", "voc" or "yolo".
+    """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid", "masks", "coco", "voc", "yolo",
+    "omniglot" or "pairs".
 
     classes: names in the order of the labels, () for regression. target_names: () for classification.
+    runs: one-shot tests that come with the data.
     skipped: what lay between the pictures and was left out; folders end in "/".
     faults: of single pictures and objects, which are left out; nothing may be learned while there are any.
     remarks: what was mended while reading.
@@ -56,6 +73,7 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    runs: tuple[OneShotRun, ...] = ()
 
     def of_split(self, *splits: str) -> tuple[Sample, ...]:
         """The samples of these splits, in the order of the data set."""

@@ -12,7 +12,10 @@ from trunkline.training.data.folder_layout import read_folders
 from trunkline.training.data.idx_layout import has_idx, read_idx
 from trunkline.training.data.mask_layout import CLASSES, read_masks
 from trunkline.training.data.object_layouts import read_objects
+from trunkline.training.data.omniglot_layout import read_omniglot
 from trunkline.training.data.painted import painted
+from trunkline.training.data.pair_layout import FILE as PAIRS_FILE
+from trunkline.training.data.pair_layout import has_pairs, read_pairs
 from trunkline.training.data.table import read_columns
 from trunkline.training.data.turned import ANGLE, turned
 
@@ -20,7 +23,8 @@ _TABLE = "labels.csv"
 _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
     "folders of pictures and masks with classes.csv; boxes and outlines in COCO's JSON, Pascal VOC's XML or YOLO's "
-    "text; those of flowers102, pets, bccd (CSV), mnist (idx) and camvid"
+    "text; a CSV file a,b,same[,split] of pairs; those of flowers102, pets, bccd (CSV), mnist (idx), camvid and "
+    "omniglot"
 )
 
 
@@ -39,10 +43,18 @@ def read_dataset(root: Path, *, targets: Sequence[str] = (), task: str | None = 
     if task == "detection":
         return _objects(root)
     if not targets and task != "regression":
-        placed = _placed(root, task)
-        if placed is not None:
-            return placed
+        found = _likenesses(root) or _placed(root, task)
+        if found is not None:
+            return found
     return _plain(root, targets)
+
+
+def _likenesses(root: Path) -> Dataset | None:
+    """Data that says what is alike and tests it by classes of its own; None for all other."""
+    pairs = root if root.suffix == ".csv" else root / PAIRS_FILE
+    if has_pairs(pairs):
+        return read_pairs(pairs)
+    return read_omniglot(root) if root.is_dir() else None
 
 
 def _objects(root: Path) -> Dataset:
