@@ -22,8 +22,8 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     change, sizes and numbers of things do not. photo: for photographs of which the class is asked: crops, mirror,
     other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
     they are: crops of the sides' own ratio, enlarged up to twice; `share` is what a crop takes of the picture where
-    nothing is enlarged. boxes: the same where objects are to be found, whose size helps to tell them apart: crops from
-    half of the picture on.
+    nothing is enlarged. boxes: the same where objects are to be found, whose size helps to tell them apart: crops
+    from half of the picture on.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)

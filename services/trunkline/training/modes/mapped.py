@@ -6,6 +6,7 @@ with a small rate, from the first step on. `scratch`: a net of its own on `image
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from trunkline.core.exchange import IMAGE
 from trunkline.core.preprocess import STRIDE
 from trunkline.training.annotated import AnnotatedMaps, AnnotatedPixels
 from trunkline.training.compute import share_before
+from trunkline.training.export.weights import file_sha256, read_state
 from trunkline.training.features import Recipe
 from trunkline.training.fit import Plan, fit
 from trunkline.training.learner import LossNet, MapLearner, Paced
@@ -112,6 +114,7 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
 
 def _scratch(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     net = learner.pixel_net(1 if recipe.spec.colour == "L" else 3)
+    note = _begin(net, Path(job.request.weights)) if job.request.weights else ""
     views = 0 if recipe.augmentation == "none" else job.request.views or _VIEWS["scratch"]
     train = AnnotatedPixels(job.train, views, replace(recipe, cut=_cut(recipe)), learner)
     validation = AnnotatedPixels(job.validation, 0, recipe, learner) if job.validation else None
@@ -121,7 +124,15 @@ def _scratch(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     net.to(memory_format=torch.channels_last)
     epochs = fit(net, job.learner, train, validation, _plan(job, groups), job.watcher, job.work)
     net.to(memory_format=torch.contiguous_format)
-    return Fitted(net, (IMAGE,), recipe.spec, epochs)
+    return Fitted(net, (IMAGE,), recipe.spec, epochs, notes=note)
+
+
+def _begin(net: nn.Module, path: Path) -> str:
+    """Put weights of a file into the net; a sentence for the card."""
+    if not path.is_file():
+        raise InvalidRequestError(f"there is no weights file {path}: name one that exists, or leave --weights out")
+    net.begin_with(read_state(path), path.name)  # type: ignore[operator]
+    return f"The encoder began with the weights of {path.name} (SHA-256 {file_sha256(path)})."
 
 
 def _cut(recipe: Recipe) -> tuple[int, int] | None:
