@@ -235,6 +235,7 @@ def test_average_precision_counts_no_answer_in_an_ignored_region():
         ({}, [sample()], "no object"),
         ({}, [sample(truth(0, 0, 9, 9, crowd=True))], "no object"),
         ({"loss": "dice"}, [], "for segmentation"),
+        ({"augmentation": "scene"}, [], "boxes, flips, mirror"),
         ({"features": ("c5",)}, [sample(truth(0, 0, 9, 9))], "leave --feature out"),
     ],
 )

@@ -23,8 +23,8 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
     they are: crops of the sides' own ratio, enlarged up to twice; `share` is what a crop takes of the picture where
     nothing is enlarged. boxes: the same where objects are to be found, whose size helps to tell them apart: enlarged
-    less. turns: for drawings on white: a little
-    turned, moved, scaled and sheared; from scratch, similarity makes each quarter turn a class of its own too.
+    less. turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch, similarity makes each
+    quarter turn a class of its own too.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
@@ -38,10 +38,9 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
         )
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     if kind in ("scene", "boxes"):
-        ratio, scale = (0.9 * width / height, 1.1 * width / height), (share / 4, min(1.0, 1.2 * share))
-        if kind == "boxes":
-            scale = (0.5, 1.0)
-        crop = v2.RandomResizedCrop((height, width), scale, ratio, InterpolationMode.BICUBIC)
+        ratio = (0.9 * width / height, 1.1 * width / height)
+        area = (share / 4, min(1.0, 1.2 * share)) if kind == "scene" else (0.5, 1.0)
+        crop = v2.RandomResizedCrop((height, width), area, ratio, InterpolationMode.BICUBIC)
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     if kind == "turns":
         bent = v2.RandomAffine(10, (0.08, 0.08), (0.85, 1.15), 10, interpolation=InterpolationMode.BILINEAR, fill=255)

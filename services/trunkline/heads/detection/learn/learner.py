@@ -45,6 +45,10 @@ class Learner:
             raise InvalidRequestError(
                 f"loss {options.loss!r} is for segmentation; for detection: cross_entropy or focal"
             )
+        if options.augmentation == "scene":
+            raise InvalidRequestError(
+                "augmentation 'scene' shows parts of pictures; for detection: boxes, flips, mirror"
+            )
         self._classes, self._request = tuple(classes), options
         self._size = SIZES[options.size]
         self._anchors: list[list[tuple[float, float]]] = []
