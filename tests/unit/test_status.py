@@ -13,6 +13,7 @@ TABLE = [
     (errors.WrongTaskError("x"), "INVALID_ARGUMENT", "WRONG_TASK"),
     (errors.NotFoundError("x"), "NOT_FOUND", "NOT_FOUND"),
     (errors.BackboneMismatchError("x"), "FAILED_PRECONDITION", "BACKBONE_MISMATCH"),
+    (errors.SpaceMismatchError.between("a", "b"), "FAILED_PRECONDITION", "SPACE_MISMATCH"),
     (errors.ModelInvalidError("x"), "FAILED_PRECONDITION", "MODEL_INVALID"),
     (errors.GateFailedError("x"), "FAILED_PRECONDITION", "GATE_FAILED"),
     (errors.StorageError("x"), "FAILED_PRECONDITION", "STORAGE"),
