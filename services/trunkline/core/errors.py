@@ -8,6 +8,7 @@ TrunklineError
 ├── NotFoundError             no such head, version or job
 ├── WrongTaskError            the head does something else
 ├── BackboneMismatchError     the head was trained on another backbone
+├── SpaceMismatchError        vectors of different embedding spaces
 ├── ModelInvalidError         a bundle on disk is broken or fails its golden check
 ├── GateFailedError           a version is not good enough to become the default
 ├── StorageError              the model folder cannot be written
@@ -81,6 +82,20 @@ class BackboneMismatchError(TrunklineError):
             f"served has {served_digest}: serve that backbone, or train the head again on this one",
             head_backbone_digest=head_digest,
             served_backbone_digest=served_digest,
+        )
+
+
+class SpaceMismatchError(TrunklineError):
+    reason = "SPACE_MISMATCH"
+
+    @classmethod
+    def between(cls, first: str, second: str) -> Self:
+        """The error for vectors of two spaces that were to be compared."""
+        return cls(
+            f"the vectors are of different embedding spaces, {first!r} and {second!r}: embed both pictures by the "
+            "same version of a head",
+            first_space=first,
+            second_space=second,
         )
 
 

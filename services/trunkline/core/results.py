@@ -96,11 +96,43 @@ class Segmentation:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What Euclidean distances between the unit vectors of a space mean, as fitted on classes never trained on.
+
+    P(same) = 1 / (1 + exp(-(slope * distance + offset))), where same and different are equally likely beforehand. Up to
+    `threshold` two pictures count as the same.
+    """
+
+    threshold: float
+    slope: float
+    offset: float
+
+
+@dataclass(frozen=True)
 class Embedding:
-    """An L2-normalised vector and the id of its space; vectors of different spaces must not be compared."""
+    """An L2-normalised vector and the id of its space; vectors of different spaces must not be compared.
+
+    calibration: of the space, where the head was calibrated.
+    """
 
     space: str
     values: tuple[float, ...]
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How alike two vectors of a space are: Euclidean distance, 0 to 2, and cosine similarity, -1 to 1.
+
+    probability, threshold, same: that they show the same thing, by the calibration; None without one.
+    """
+
+    space: str
+    distance: float
+    similarity: float
+    probability: float | None = None
+    threshold: float | None = None
+    same: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, Held, Remot
 from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec
 from trunkline.core.results import (
     Box,
+    Calibration,
     Classification,
+    Comparison,
     Custom,
     Detection,
     Detections,
@@ -366,12 +368,32 @@ def _segmentation_from_pb(result: results_pb2.Segmentation) -> Segmentation:
     return Segmentation(result.label_map_png, tuple(classes), result.confidence_map_png)
 
 
-def _embedding_to_pb(result: Embedding) -> results_pb2.Embedding:
-    return results_pb2.Embedding(space=result.space, values=result.values)
+def embedding_to_pb(result: Embedding) -> results_pb2.Embedding:
+    calibration = results_pb2.EmbeddingCalibration(**vars(result.calibration)) if result.calibration else None
+    return results_pb2.Embedding(space=result.space, values=result.values, calibration=calibration)
 
 
-def _embedding_from_pb(result: results_pb2.Embedding) -> Embedding:
-    return Embedding(result.space, tuple(result.values))
+def embedding_from_pb(result: results_pb2.Embedding) -> Embedding:
+    found = result.calibration
+    calibration = Calibration(found.threshold, found.slope, found.offset) if result.HasField("calibration") else None
+    return Embedding(result.space, tuple(result.values), calibration)
+
+
+def comparison_to_pb(found: Comparison) -> results_pb2.Comparison:
+    return results_pb2.Comparison(
+        space=found.space,
+        distance=found.distance,
+        cosine_similarity=found.similarity,
+        probability=found.probability,
+        threshold=found.threshold,
+        same=found.same,
+    )
+
+
+def comparison_from_pb(found: results_pb2.Comparison) -> Comparison:
+    calibrated = found.HasField("probability")
+    rest = (found.probability, found.threshold, found.same) if calibrated else (None, None, None)
+    return Comparison(found.space, found.distance, found.cosine_similarity, *rest)
 
 
 def _custom_to_pb(result: Custom) -> struct_pb2.Struct:
@@ -388,7 +410,7 @@ _BY_TYPE: Mapping[type, _Converters] = {
     Regression: ("regression", _regression_to_pb, _regression_from_pb),
     Detections: ("detections", _detections_to_pb, _detections_from_pb),
     Segmentation: ("segmentation", _segmentation_to_pb, _segmentation_from_pb),
-    Embedding: ("embedding", _embedding_to_pb, _embedding_from_pb),
+    Embedding: ("embedding", embedding_to_pb, embedding_from_pb),
     Custom: ("custom", _custom_to_pb, _custom_from_pb),
 }
 _FROM_PB = {name: from_pb for name, _, from_pb in _BY_TYPE.values()}

@@ -334,22 +334,113 @@ class Embedding(_message.Message):
 
     SPACE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     space: _builtins.str
     """Id of the embedding space; vectors of different spaces must not be compared."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """L2-normalised values."""
 
+    @_builtins.property
+    def calibration(self) -> Global___EmbeddingCalibration:
+        """What distances in the space mean, where the head was calibrated."""
+
     def __init__(
         self,
         *,
         space: _builtins.str = ...,
         values: _abc.Iterable[_builtins.float] | None = ...,
+        calibration: Global___EmbeddingCalibration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["space", b"space", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "space", b"space", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Embedding: _TypeAlias = Embedding  # noqa: Y015
+
+@_typing.final
+class EmbeddingCalibration(_message.Message):
+    """What Euclidean distances between the unit vectors of a space mean: the probability that both show the same thing is
+    1 / (1 + exp(-(slope * distance + offset))), where same and different are equally likely beforehand.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    SLOPE_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    """Largest distance at which two pictures count as the same."""
+    slope: _builtins.float
+    """Of the distance; below 0."""
+    offset: _builtins.float
+    """Added to it."""
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.float = ...,
+        slope: _builtins.float = ...,
+        offset: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "slope", b"slope", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbeddingCalibration: _TypeAlias = EmbeddingCalibration  # noqa: Y015
+
+@_typing.final
+class Comparison(_message.Message):
+    """How alike two vectors of a space are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    COSINE_SIMILARITY_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    SAME_FIELD_NUMBER: _builtins.int
+    space: _builtins.str
+    """Id of the embedding space."""
+    distance: _builtins.float
+    """Euclidean distance of the unit vectors, 0 to 2."""
+    cosine_similarity: _builtins.float
+    """Cosine of the angle between them, -1 to 1."""
+    probability: _builtins.float
+    """Probability that they show the same thing, 0 to 1; not set where the head is not calibrated."""
+    threshold: _builtins.float
+    """Largest distance at which they count as the same; not set where the head is not calibrated."""
+    same: _builtins.bool
+    """Whether they count as the same; not set where the head is not calibrated."""
+    def __init__(
+        self,
+        *,
+        space: _builtins.str = ...,
+        distance: _builtins.float = ...,
+        cosine_similarity: _builtins.float = ...,
+        probability: _builtins.float | None = ...,
+        threshold: _builtins.float | None = ...,
+        same: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "_same", b"_same", "_threshold", b"_threshold", "probability", b"probability", "same", b"same", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "_same", b"_same", "_threshold", b"_threshold", "cosine_similarity", b"cosine_similarity", "distance", b"distance", "probability", b"probability", "same", b"same", "space", b"space", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
+    _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015
+    _WhichOneofReturnType__same: _TypeAlias = _typing.Literal["same"]  # noqa: Y015
+    _WhichOneofArgType__same: _TypeAlias = _typing.Literal["_same", b"_same"]  # noqa: Y015
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__same) -> _WhichOneofReturnType__same | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
