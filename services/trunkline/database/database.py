@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a database is for, in the words of its errors: `what` as in "job database", its `setting` and `contents`."""
+    """What a database is for, in the words of its errors: `what`, as in "job database", its setting and contents."""
 
     what: str
     setting: str
