@@ -148,9 +148,8 @@ from trunkline.galleries.items import ItemStore, NewItem
 items = ItemStore(Database({url!r}))
 random = np.random.default_rng(0)
 for row in range(100_000):
-    made = [random.normal(size=4) for _ in range(7)]
-    new = [NewItem(f"{{row}}-{{n}}", f"class-{{n}}", f"{{row}}", (v / np.linalg.norm(v)).astype(np.float32), b"x" * 5000)
-           for n, v in enumerate(made)]
+    made = [random.normal(size=4).astype(np.float32) for _ in range(7)]
+    new = [NewItem(f"{{row}}-{{n}}", f"class-{{n}}", f"{{row}}", v, b"x" * 5000) for n, v in enumerate(made)]
     items.add({number}, "space-1", new)
     print(row, flush=True)
 """

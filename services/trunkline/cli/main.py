@@ -14,6 +14,7 @@ from trunkline.cli import (
     classify,
     data,
     demo,
+    gallery,
     jobs,
     models,
     regress,
@@ -40,6 +41,7 @@ catalog.add_to(models.app)
 app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")
 app.add_typer(data.app, name="data")
+app.add_typer(gallery.app, name="gallery")
 app.command("train")(train.train)
 app.add_typer(jobs.app, name="jobs")
 app.command("evaluate")(train.evaluate)

@@ -1,7 +1,8 @@
 """Typed clients of the gateway: `Client` for plain code, `AsyncClient` for asyncio, the same methods on both;
 `CatalogClient` and `AsyncCatalogClient` for versions, promotions and canaries.
 
-`GalleryClient` and `AsyncGalleryClient` are those of galleries, `TrainingClient` and `AsyncTrainingClient` are those of the training service.
+`TrainingClient` and `AsyncTrainingClient` are those of the training service, `GalleryClient` and `AsyncGalleryClient`
+those of galleries.
 
 with Client("127.0.0.1:8500") as client:
     answer = client.classify("photo.jpg")

@@ -65,9 +65,8 @@ class AsyncGalleryClient:
 
     async def get(self, gallery: str) -> Gallery:
         """The gallery of this name. Raises ServiceError with code NOT_FOUND where there is none."""
-        return gallery_from_pb(
-            (await self._call(self._stub.GetGallery, pb.GetGalleryRequest(gallery=gallery))).gallery
-        )
+        request = pb.GetGalleryRequest(gallery=gallery)
+        return gallery_from_pb((await self._call(self._stub.GetGallery, request)).gallery)
 
     async def list(self) -> AsyncIterator[Gallery]:
         """All galleries, in order of name."""

@@ -29,7 +29,7 @@ class GalleryImage(NamedTuple):
 
 @dataclass(frozen=True)
 class AddAnswer:
-    """What became of an image that was to be added: just one of `status` and `error` is set. index: in what was given."""
+    """What became of an image that was to be added: one of `status` and `error` is set. index: in what was given."""
 
     index: int
     id: str

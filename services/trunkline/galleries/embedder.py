@@ -78,7 +78,7 @@ def check_space(record: Record, embedding: Embedding) -> None:
     gallery = record.gallery
     if embedding.space != gallery.space:
         raise SpaceMismatchError(
-            f"gallery {gallery.name!r} has vectors of space {gallery.space!r}, and this is one of {embedding.space!r}: "
+            f"gallery {gallery.name!r} has vectors of space {gallery.space!r}, this is one of {embedding.space!r}: "
             f"re-embed the gallery (trunkline gallery reembed {gallery.name}), or go back to the version of head "
             f"{gallery.head!r} that made it",
             gallery=gallery.name,

@@ -64,10 +64,7 @@ class ItemStore:
             row = locked(session, gallery)
             if row.space != space:
                 raise SpaceMismatchError.between(row.space, space)
-            sums = Sums(session, row)
-            found = [_add(session, row, sums, item) for item in items]
-            sums.store()
-            return found
+            return _Addition(session, row, items).done()
 
     def remove(self, gallery: int, keys: Iterable[str]) -> tuple[int, list[str]]:
         """How many were removed, and the keys of which there was none. Raises NotFoundError as above."""
@@ -96,25 +93,58 @@ class ItemStore:
         )
         with self._database.read() as session:
             rows = session.execute(query).all()
-        return {number: Hit(key, label, from_bytes(vector)) for number, key, label, vector in rows}
+        return {number: Hit(key or "", label, from_bytes(vector)) for number, key, label, vector in rows}
 
 
-def _add(session: Session, row: GalleryRow, sums: Sums, item: NewItem) -> AddStatus:
-    old = _item(session, row, item.key)
-    if old is not None and (old.digest, old.label) == (item.digest, item.label):
-        return AddStatus.PRESENT
-    if old is not None:
-        _bury(session, row, sums, old)
-    row.sequence += 1
-    new = ItemRow(gallery=row.number, key=item.key, label=item.label, digest=item.digest, sequence=row.sequence)
-    session.add(new)
-    session.flush()
-    session.add(VectorRow(item=new.number, generation=row.generation, vector=to_bytes(item.vector)))
-    if row.keep_images and item.picture is not None:
-        session.add(ImageRow(item=new.number, data=item.picture))
-    row.images += 1
-    sums.change(item.label, item.vector, 1)
-    return AddStatus.ADDED if old is None else AddStatus.REPLACED
+class _Addition:
+    """Images that come into a locked gallery: in as few statements as can be, as each of them takes its time."""
+
+    def __init__(self, session: Session, row: GalleryRow, items: Sequence[NewItem]) -> None:
+        self._session = session
+        self._row = row
+        self._items = items
+        self._sums = Sums(session, row)
+        self._waiting: list[tuple[ItemRow, NewItem]] = []
+        query = select(ItemRow).where(ItemRow.gallery == row.number, ItemRow.key.in_([item.key for item in items]))
+        self._known = {each.key: each for each in session.scalars(query)}
+
+    def done(self) -> list[AddStatus]:
+        found = [self._add(item) for item in self._items]
+        self._write()
+        self._sums.store()
+        return found
+
+    def _add(self, item: NewItem) -> AddStatus:
+        old = self._known.get(item.key)
+        if old is not None and (old.digest, old.label) == (item.digest, item.label):
+            return AddStatus.PRESENT
+        if old is not None:
+            self._write()  # it may be among those that wait
+            _bury(self._session, self._row, self._sums, old)
+        row = self._row
+        row.sequence += 1
+        row.images += 1
+        self._sums.change(item.label, item.vector, 1)
+        new = ItemRow(gallery=row.number, key=item.key, label=item.label, digest=item.digest, sequence=row.sequence)
+        self._known[item.key] = new
+        self._waiting.append((new, item))
+        return AddStatus.ADDED if old is None else AddStatus.REPLACED
+
+    def _write(self) -> None:
+        self._session.add_all(new for new, _ in self._waiting)
+        self._session.flush()
+        generation = self._row.generation
+        self._session.add_all(
+            VectorRow(item=new.number, generation=generation, vector=to_bytes(item.vector))
+            for new, item in self._waiting
+        )
+        self._session.add_all(
+            ImageRow(item=new.number, data=item.picture)
+            for new, item in self._waiting
+            if self._row.keep_images and item.picture is not None
+        )
+        self._session.flush()
+        self._waiting = []
 
 
 def _item(session: Session, row: GalleryRow, key: str) -> ItemRow | None:

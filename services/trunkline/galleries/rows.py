@@ -80,6 +80,7 @@ class Rows:
 
     def _compact(self) -> None:
         alive = self._alive[: self._count]
-        kept = [array[: self._count][alive] for array in (self._numbers, self._vectors, self._alive)]
-        self._numbers, self._vectors, self._alive = kept
-        self._count, self._removed = len(kept[0]), 0
+        self._numbers = self._numbers[: self._count][alive]
+        self._vectors = self._vectors[: self._count][alive]
+        self._alive = alive[alive]
+        self._count, self._removed = len(self._numbers), 0

@@ -82,7 +82,7 @@ def search_from_pb(message: pb.SearchGalleryResponse) -> SearchResult:
     )
 
 
-def by_to_pb(by: SearchBy) -> pb.SearchBy:
+def by_to_pb(by: SearchBy) -> "pb.SearchBy.ValueType":
     return pb.SearchBy.Value(_BY + by.value)
 
 
@@ -95,7 +95,7 @@ def by_from_pb(value: "pb.SearchBy.ValueType") -> SearchBy:
     return SearchBy(pb.SearchBy.Name(value).removeprefix(_BY))
 
 
-def status_to_pb(status: AddStatus) -> pb.AddStatus:
+def status_to_pb(status: AddStatus) -> "pb.AddStatus.ValueType":
     return pb.AddStatus.Value(_STATUS + status.value)
 
 

@@ -21,7 +21,7 @@ _LOCAL: dict[str, Any] = {
 
 
 def local_settings(**overrides: Any) -> Settings:
-    """Settings for tests: a free port, a quick drain, no training or galleries, each call computes what it asks for."""
+    """Settings for tests: a free port, quick drain, no training or galleries; each call computes what it asks for."""
     return read_settings(**{**_LOCAL, **overrides})
 
 
