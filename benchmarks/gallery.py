@@ -46,8 +46,8 @@ def run(output: Output, *, images: int = 100_000, dimension: int = 256, small: i
         "as embeddings of real pictures do; queries are new ones",
         f"search: the ten nearest images of {_QUERIES} queries, one after the other, with ids and classes from the "
         "database; recall against all true distances",
-        f"added/s: transactions of {_AT_ONCE} into SQLite, with the means of classes; graph: made in the background by "
-        "one thread; start: until a gallery that is loaded from the disk can be searched",
+        f"added/s: transactions of {_AT_ONCE} into SQLite, with the means of classes; graph: made by "
+        "one thread, in the background; start: until a gallery on the disk can be searched",
     ]
     output.write("gallery", "Gallery", notes, table((*columns, *more), rows), found)
 
