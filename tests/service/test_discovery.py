@@ -19,9 +19,17 @@ def test_a_client_without_our_stubs_finds_the_contract_by_reflection(target):
         services = set(database.get_services())
         described = DescriptorPool(database).FindServiceByName("trunkline.api.vision.v1.VisionService")
     assert {"trunkline.api.vision.v1.VisionService", "grpc.health.v1.Health"} <= services
-    assert {"Classify", "Regress", "Segment", "Analyze", "AnalyzeStream", "ListHeads", "GetHead"} == {
-        method.name for method in described.methods
-    }
+    assert {
+        "Classify",
+        "Regress",
+        "Segment",
+        "Embed",
+        "Compare",
+        "Analyze",
+        "AnalyzeStream",
+        "ListHeads",
+        "GetHead",
+    } == {method.name for method in described.methods}
 
 
 async def test_a_head_is_described_as_its_manifest_says(models, photos):

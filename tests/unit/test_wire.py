@@ -11,6 +11,7 @@ from trunkline.core.exchange import BackboneInfo, HeadInfo
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import (
     Box,
+    Calibration,
     Classification,
     Custom,
     Detection,
@@ -34,6 +35,7 @@ RESULTS = [
     Detections((Detection(Box(1.0, 2.0, 3.5, 4.0), CAT), Detection(Box(0.0, 0.0, 1.0, 1.0), CAT, MASK))),
     Segmentation(b"png", (SegmentClass(2, "road", 0.5, 0.75, MASK), SegmentClass(3, "sky", 0.5, 0.25))),
     Embedding("pets/1", (0.5, -0.25)),
+    Embedding("pets/2", (0.5, -0.25), Calibration(0.8, -7.5, 6.0)),
     Custom({"level": 3.0, "names": ["a", "b"], "deep": {"yes": True}}),
 ]
 

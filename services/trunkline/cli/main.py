@@ -14,6 +14,7 @@ from trunkline.cli import (
     classify,
     data,
     demo,
+    embed,
     gallery,
     jobs,
     models,
@@ -36,6 +37,8 @@ app.command("serve")(serve.serve)
 app.command("classify")(classify.classify)
 app.command("regress")(regress.regress)
 app.command("segment")(segment.segment)
+app.command("embed")(embed.embed)
+app.command("compare")(embed.compare)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
 app.add_typer(models.app, name="models")

@@ -38,7 +38,7 @@ def train(
     name: Name,
     *,
     task: Annotated[
-        str, typer.Option("--task", help="What to learn: classification, regression.")
+        str, typer.Option("--task", help="What to learn: classification, regression, segmentation, similarity.")
     ] = "classification",
     mode: Annotated[
         Mode,
@@ -63,7 +63,7 @@ def train(
     tail: Annotated[str, typer.Option("--tail", help="With finetune: feature at which the own tail begins.")] = "c4",
     source: Annotated[str, typer.Option("--source", help="With pretrained: the classifier.")] = "imagenet",
     net: Annotated[
-        Literal["cnn", "lenet5", "segnet"] | None,
+        Literal["cnn", "conv4", "lenet5", "segnet"] | None,
         typer.Option("--net", help="With scratch.", show_default="by the task"),
     ] = None,
     decoder: Annotated[
@@ -74,8 +74,19 @@ def train(
         Literal["light", "medium", "large"], typer.Option("--size", help="Of the net of a segmentation head.")
     ] = "light",
     loss: Annotated[
-        Literal["cross_entropy", "dice", "focal", "combined"] | None,
-        typer.Option("--loss", help="Of segmentation.", show_default="combined"),
+        Literal[
+            "cross_entropy",
+            "dice",
+            "focal",
+            "combined",
+            "contrastive",
+            "triplet",
+            "arcface",
+            "proxy_anchor",
+            "prototypical",
+        ]
+        | None,
+        typer.Option("--loss", help="Of segmentation or similarity.", show_default="by the task"),
     ] = None,
     width: Annotated[
         int | None, typer.Option("--width", help="Pixels that the net sees.", show_default=_BY_MODE)
@@ -92,7 +103,7 @@ def train(
         int | None, typer.Option("--views", help="Views of each picture.", show_default=_BY_MODE)
     ] = None,
     augmentation: Annotated[
-        Literal["none", "mirror", "flips", "photo", "scene"] | None,
+        Literal["none", "mirror", "flips", "photo", "scene", "turns"] | None,
         typer.Option("--augmentation", help="What the other views are.", show_default="by task and mode"),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most.", show_default=_BY_MODE)] = None,

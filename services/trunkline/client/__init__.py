@@ -13,6 +13,8 @@ from trunkline.client.aio import AsyncClient
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    CompareAnswer,
+    EmbedAnswer,
     Evaluation,
     HeadOutcome,
     ImageSize,
@@ -53,6 +55,8 @@ __all__ = [
     "CatalogClient",
     "ClassifyAnswer",
     "Client",
+    "CompareAnswer",
+    "EmbedAnswer",
     "Epoch",
     "Evaluation",
     "FitOptions",

@@ -14,6 +14,8 @@ from trunkline.client import messages
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    CompareAnswer,
+    EmbedAnswer,
     PictureAnswer,
     RegressAnswer,
     SegmentAnswer,
@@ -25,6 +27,7 @@ from trunkline.client.encode import ImageLike
 from trunkline.client.errors import from_rpc_error
 from trunkline.client.readiness import PAUSE_S, Readiness
 from trunkline.client.stream_aio import AsyncStream, Pictures, encoded
+from trunkline.core.results import Embedding
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -77,6 +80,19 @@ class AsyncClient:
         """A class for every pixel, in the size of the upright picture; see Client.segment."""
         request = messages.segment_request(await encoded(image), head, masks, confidence_map)
         return messages.segment_answer(await self._call(self._vision.Segment, request, timeout_s))
+
+    async def embed(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> EmbedAnswer:
+        """The unit vector of a picture with the id of its space; see Client.embed."""
+        request = messages.embed_request(await encoded(image), head)
+        return messages.embed_answer(await self._call(self._vision.Embed, request, timeout_s))
+
+    async def compare(
+        self, first: ImageLike, second: ImageLike | Embedding, head: str | None = None, timeout_s: float = 30.0
+    ) -> CompareAnswer:
+        """How alike two pictures are, or a picture and a vector; see Client.compare."""
+        other = second if isinstance(second, Embedding) else await encoded(second)
+        request = messages.compare_request(await encoded(first), other, head)
+        return messages.compare_answer(await self._call(self._vision.Compare, request, timeout_s))
 
     async def analyze(
         self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0

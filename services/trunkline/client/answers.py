@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from trunkline.client.errors import ServiceError
-from trunkline.core.results import Classification, Regression, Result, Segmentation
+from trunkline.core.results import Classification, Comparison, Embedding, Regression, Result, Segmentation
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -49,6 +49,20 @@ class RegressAnswer(SingleAnswer[Regression]):
 
 class SegmentAnswer(SingleAnswer[Segmentation]):
     """A class for every pixel of one picture."""
+
+
+class EmbedAnswer(SingleAnswer[Embedding]):
+    """The vector of one picture."""
+
+
+@dataclass(frozen=True)
+class CompareAnswer:
+    """How alike two pictures are, or a picture and a vector, and the version of the head that embedded."""
+
+    head: str
+    version: str
+    result: Comparison
+    timings: Timings
 
 
 @dataclass(frozen=True)

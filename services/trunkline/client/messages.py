@@ -8,6 +8,8 @@ from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    CompareAnswer,
+    EmbedAnswer,
     HeadOutcome,
     ImageSize,
     Pass,
@@ -17,7 +19,7 @@ from trunkline.client.answers import (
     Timings,
 )
 from trunkline.client.errors import ServiceError, from_head_error
-from trunkline.core.results import Classification, Regression, Result, Segmentation
+from trunkline.core.results import Classification, Embedding, Regression, Result, Segmentation
 from trunkline.serving import wire
 
 R = TypeVar("R", bound=Result)
@@ -55,6 +57,20 @@ def segment_request(image: bytes, head: str | None, masks: MaskFormat, confidenc
         format=pb.MaskFormat.Value(f"MASK_FORMAT_{masks.upper()}"),
         confidence_map=confidence_map,
     )
+
+
+def embed_request(image: bytes, head: str | None) -> pb.EmbedRequest:
+    return pb.EmbedRequest(image=image_pb2.Image(data=image), head=head or "")
+
+
+def compare_request(first: bytes, second: bytes | Embedding, head: str | None) -> pb.CompareRequest:
+    request = pb.CompareRequest(first_image=image_pb2.Image(data=first), head=head or "")
+    if isinstance(second, Embedding):
+        request.second_embedding.CopyFrom(wire.embedding_to_pb(second))
+    else:
+        request.second_image.data = second
+        request.second_image.SetInParent()
+    return request
 
 
 def analyze_request(image: bytes, heads: Sequence[HeadLike]) -> pb.AnalyzeRequest:
@@ -100,6 +116,16 @@ def regress_answer(response: pb.RegressResponse) -> RegressAnswer:
 def segment_answer(response: pb.SegmentResponse) -> SegmentAnswer:
     """Raises ServiceError where the head gave no segmentation."""
     return SegmentAnswer(*_answer(response, Segmentation))
+
+
+def embed_answer(response: pb.EmbedResponse) -> EmbedAnswer:
+    """Raises ServiceError where the head gave no embedding."""
+    return EmbedAnswer(*_answer(response, Embedding))
+
+
+def compare_answer(response: pb.CompareResponse) -> CompareAnswer:
+    found = wire.comparison_from_pb(response.comparison)
+    return CompareAnswer(response.head, response.model_version, found, _timings(response.timings))
 
 
 def analyze_answer(response: pb.AnalyzeResponse) -> AnalyzeAnswer:
@@ -151,7 +177,7 @@ def _ask_to_pb(ask: HeadAsk) -> pb.HeadRequest:
 
 
 def _answer(
-    response: pb.ClassifyResponse | pb.RegressResponse | pb.SegmentResponse, wanted: type[R]
+    response: pb.ClassifyResponse | pb.RegressResponse | pb.SegmentResponse | pb.EmbedResponse, wanted: type[R]
 ) -> tuple[str, str, R, ImageSize, Timings]:
     outcome = head_outcome(response.outcome)
     result = outcome.value()

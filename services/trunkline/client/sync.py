@@ -13,6 +13,8 @@ from trunkline.client import messages
 from trunkline.client.answers import (
     AnalyzeAnswer,
     ClassifyAnswer,
+    CompareAnswer,
+    EmbedAnswer,
     PictureAnswer,
     RegressAnswer,
     SegmentAnswer,
@@ -24,6 +26,7 @@ from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import from_rpc_error
 from trunkline.client.readiness import PAUSE_S, Readiness
 from trunkline.client.stream_sync import Stream
+from trunkline.core.results import Embedding
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -89,6 +92,26 @@ class Client:
         """
         request = messages.segment_request(encode_image(image), head, masks, confidence_map)
         return messages.segment_answer(self._call(self._vision.Segment, request, timeout_s))
+
+    def embed(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> EmbedAnswer:
+        """The unit vector that stands for a picture, the id of its space, and what distances in it mean.
+
+        `image` and `head` are as for classify. Raises as encode_image does, too.
+        """
+        request = messages.embed_request(encode_image(image), head)
+        return messages.embed_answer(self._call(self._vision.Embed, request, timeout_s))
+
+    def compare(
+        self, first: ImageLike, second: ImageLike | Embedding, head: str | None = None, timeout_s: float = 30.0
+    ) -> CompareAnswer:
+        """How alike two pictures are, or a picture and a vector that was answered before, of the same space.
+
+        A vector of another space is FAILED_PRECONDITION with reason SPACE_MISMATCH. `first`, `second` and `head` are
+        as for classify. Raises as encode_image does, too.
+        """
+        other = second if isinstance(second, Embedding) else encode_image(second)
+        request = messages.compare_request(encode_image(first), other, head)
+        return messages.compare_answer(self._call(self._vision.Compare, request, timeout_s))
 
     def analyze(self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0) -> AnalyzeAnswer:
         """Ask several heads about one picture. A head is its name, (name, parameters) or a HeadAsk.

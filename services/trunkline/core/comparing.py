@@ -1,4 +1,4 @@
-"""How alike two embeddings are: the one place that says so, for the gateway, for galleries and for measuring heads."""
+"""How alike two embeddings are: the one place that says so."""
 
 import math
 

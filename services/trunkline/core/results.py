@@ -99,8 +99,8 @@ class Segmentation:
 class Calibration:
     """What Euclidean distances between the unit vectors of a space mean, as fitted on classes never trained on.
 
-    P(same) = 1 / (1 + exp(-(slope * distance + offset))), where same and different are equally likely beforehand. Up to
-    `threshold` two pictures count as the same.
+    P(same) = 1 / (1 + exp(-(slope * distance + offset))), where same and different are equally likely beforehand.
+    Up to `threshold` two pictures count as the same.
     """
 
     threshold: float

@@ -6,16 +6,32 @@ No torch here: the command line and the service read it before a worker is start
 import shlex
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trunkline.core.bundle import NAME_PATTERN, Name
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 
 Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
-Augmentation = Literal["none", "mirror", "flips", "photo", "scene"]
+Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "turns"]
+
+Loss = Literal[
+    "cross_entropy",
+    "dice",
+    "focal",
+    "combined",
+    "contrastive",
+    "triplet",
+    "arcface",
+    "proxy_anchor",
+    "prototypical",
+]
+_LOSSES: Mapping[str, tuple[str, ...]] = {
+    "segmentation": ("cross_entropy", "dice", "focal", "combined"),
+    "similarity": ("contrastive", "triplet", "arcface", "proxy_anchor", "prototypical"),
+}
 
 
 class FitOptions(BaseModel):
@@ -47,8 +63,8 @@ class TrainRequest(BaseModel):
     first as it is, the others augmented.
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
-    net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "segnet" for segmentation; None takes what
-    suits the task. decoder, size, loss: of segmentation.
+    net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "conv4" for drawings, "segnet" for
+    segmentation; None takes what suits the task. decoder, size: of segmentation. loss: of segmentation or similarity.
     tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
     best epoch; evaluation is on test_split.
@@ -70,16 +86,25 @@ class TrainRequest(BaseModel):
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Augmentation | None = None
     source: Name = "imagenet"
-    net: Literal["lenet5", "cnn", "segnet"] | None = None
+    net: Literal["lenet5", "cnn", "segnet", "conv4"] | None = None
     decoder: Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "unet"
     size: Literal["light", "medium", "large"] = "light"
-    loss: Literal["cross_entropy", "dice", "focal", "combined"] | None = None
+    loss: Loss | None = None
     tail: Name = "c4"
     train_splits: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
     validation_split: str = "val"
     test_split: str = "test"
     options: FitOptions = FitOptions()
     licence: str = "not stated"
+
+    @model_validator(mode="after")
+    def _loss_is_of_the_task(self) -> Self:
+        known = _LOSSES.get(self.task, ())
+        if self.loss is not None and self.loss not in known:
+            raise ValueError(
+                f"loss {self.loss!r} is none of task {self.task}; its losses: {', '.join(known) or 'none'}"
+            )
+        return self
 
     def command(self) -> str:
         """The command line that repeats this run, with the name of the data alone, no folder."""
@@ -99,7 +124,7 @@ class TrainRequest(BaseModel):
         words += ["--net", self.net] if self.mode == "scratch" and self.net else []
         if self.task == "segmentation":
             words += ["--size", self.size] + ([] if self.mode == "scratch" else ["--decoder", self.decoder])
-            words += ["--loss", self.loss] if self.loss else []
+        words += ["--loss", self.loss] if self.loss else []
         words += ["--tail", self.tail] if self.mode == "finetune" else []
         words += _options(self.options)
         return shlex.join(words)

@@ -21,7 +21,12 @@ from trunkline.gateway.picture import PictureRun, pass_of
 
 __all__ = ["Analysis", "Analyzer", "Ask", "Outcome", "check_usable"]
 
-_CALL_OF_TASK = {"classification": "Classify", "regression": "Regress", "segmentation": "Segment"}
+_CALL_OF_TASK = {
+    "classification": "Classify",
+    "regression": "Regress",
+    "segmentation": "Segment",
+    "similarity": "Embed",
+}
 Tell = Callable[[Outcome], None]
 
 
@@ -39,11 +44,19 @@ class Analyzer:
 
         Raises NotFoundError, WrongTaskError, and what the backbone and the head raise.
         """
+        entry = self.entry_of(task, head)
+        ask = Ask(head or entry.info.name, params, required=True)
+        return await self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
+
+    def entry_of(self, task: str, head: str) -> HeadEntry:
+        """The version that answers for a head of a task; of the default head where `head` is empty.
+
+        Raises NotFoundError, WrongTaskError that names the right call.
+        """
         entry = self._directory.resolve(head) if head else self._directory.default_head_of(task)
         if entry.info.task != task:
             raise _wrong_task(entry.info, task)
-        ask = Ask(head or entry.info.name, params, required=True)
-        return await self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
+        return entry
 
     async def ask_version(
         self, image: bytes, entry: HeadEntry, params: Mapping[str, Any], timeout_s: float

@@ -1,7 +1,7 @@
 """VisionService: convert, call, convert."""
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -10,8 +10,10 @@ from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
 from trunkline.core.errors import InvalidRequestError, TrunklineError
+from trunkline.core.results import Embedding
 from trunkline.gateway.analyzer import Analysis, Analyzer, Ask, Outcome
 from trunkline.gateway.answers import Pass
+from trunkline.gateway.compare import compare_with
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
 from trunkline.serving import wire
@@ -19,8 +21,9 @@ from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
-_OneHead: TypeAlias = pb.ClassifyRequest | pb.RegressRequest | pb.SegmentRequest
+_OneHead: TypeAlias = pb.ClassifyRequest | pb.RegressRequest | pb.SegmentRequest | pb.EmbedRequest
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_STAGES = tuple(field.name for field in pb.Timings.DESCRIPTOR.fields)
 _log = logging.getLogger(__name__)
 
 
@@ -41,6 +44,19 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
     async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
         params = {"format": _mask_format(request.format), "confidence_map": request.confidence_map}
         return pb.SegmentResponse(**await self._ask_one(request, "segmentation", params, context))
+
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
+        return pb.EmbedResponse(**await self._ask_one(request, "similarity", {}, context))
+
+    async def Compare(self, request: pb.CompareRequest, context: Context) -> pb.CompareResponse:
+        timeout_s = self._timeout_s(context)
+        done = await compare_with(self._analyzer, request.head, request.first_image.data, _second(request), timeout_s)
+        return pb.CompareResponse(
+            head=done.head,
+            model_version=done.version,
+            comparison=wire.comparison_to_pb(done.comparison),
+            timings=_slower(done.analyses),
+        )
 
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
         asks = _asks_from_pb(request.heads)
@@ -107,6 +123,24 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         if not budget_s > 0:
             raise InvalidRequestError(f"the budget of the picture is {budget_s:g} s: give one above 0")
         return budget_s
+
+
+def _second(request: pb.CompareRequest) -> bytes | Embedding:
+    """Raises InvalidRequestError where there is nothing to compare with."""
+    if not request.HasField("first_image"):
+        raise InvalidRequestError("there is no picture to compare: set first_image")
+    match request.WhichOneof("second"):
+        case "second_image":
+            return request.second_image.data
+        case "second_embedding":
+            return wire.embedding_from_pb(request.second_embedding)
+        case _:
+            raise InvalidRequestError("there is nothing to compare with: set second_image or second_embedding")
+
+
+def _slower(analyses: Sequence[Analysis]) -> pb.Timings:
+    """Of analyses that went side by side, the longer time of each stage."""
+    return pb.Timings(**{name: max(getattr(done, name) for done in analyses) for name in _STAGES})
 
 
 def _mask_format(value: "pb.MaskFormat.ValueType") -> str:

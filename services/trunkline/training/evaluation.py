@@ -20,7 +20,7 @@ from trunkline.heads.discovery import head_class
 from trunkline.serving.session import load_session
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.read import read_dataset
-from trunkline.training.learner import Scores, TaskLearner, learner_class
+from trunkline.training.learner import PairLearner, Scores, TaskLearner, learner_class
 
 
 def answers(
@@ -78,7 +78,7 @@ def evaluate_head(
     backbone = repository.backbone(head.manifest.backbone.name, head.manifest.backbone.version)
     dataset, learner = _as_learned(head, data)
     samples = _chosen(dataset, split)
-    scores = scored(learner, head, backbone, samples, progress)
+    scores = scored(learner, head, backbone, samples, progress, dataset)
     return {
         "head": name,
         "version": str(head.manifest.version),
@@ -94,8 +94,11 @@ def scored(
     backbone: Bundle[BackboneManifest],
     samples: Sequence[Sample],
     progress: Callable[[int, int], None],
+    dataset: Dataset,
 ) -> Scores:
-    """The scores of a head on these samples."""
+    """The scores of a head on these samples of a data set."""
+    if isinstance(learner, PairLearner):
+        return learner.scores_in(lambda asked: answers(head, backbone, asked, progress), samples, dataset)
     return learner.scores(answers(head, backbone, samples, progress), samples)
 
 
@@ -121,9 +124,10 @@ def _as_learned(head: Bundle[HeadManifest], data: Path) -> tuple[Dataset, TaskLe
         angle=tuple(target["name"] for target in targets if target["kind"] == "angle"),
         unit={target["name"]: target["unit"] for target in targets if target["unit"]},
     )
-    if not names:
+    if not names and head.labels:
         dataset = _relabelled(dataset, head)
-    return dataset, learner_class(task)(head.labels, names, request)
+    # A head without classes of its own is measured on those of the data.
+    return dataset, learner_class(task)(head.labels or dataset.classes, names, request)
 
 
 def _chosen(dataset: Dataset, split: str | None) -> tuple[Sample, ...]:

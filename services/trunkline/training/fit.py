@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from trunkline.core.cpu import available_cores
 from trunkline.core.progress import Epoch, Watcher
 from trunkline.training import group
-from trunkline.training.learner import TaskLearner
+from trunkline.training.learner import PairLearner, TaskLearner
 
 # Accuracy on a small validation set is often perfect from the first epoch on, and would keep that one.
 _JUDGE = "validation_loss"
@@ -88,11 +88,12 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            use_distributed_sampler=not isinstance(learner, PairLearner),  # its processes draw classes of their own
             **group.trainer_options(),
         )
         begun = group.agreed(folder / _LAST if (folder / _LAST).is_file() else None)
-        loader = _loader(train, plan.batch, shuffle=True)
-        validation_loader = _loader(validation, plan.batch, shuffle=False) if validation is not None else None
+        loader = _batches(learner, train, plan.batch, fixed=False)
+        validation_loader = _batches(learner, validation, plan.batch, fixed=True) if validation is not None else None
         trainer.fit(module, loader, validation_loader, ckpt_path=begun, weights_only=True)
     # Other processes of a group get these weights where the next stage begins.
     if best is not None and best.best_model_path and group.rank() == 0:
@@ -124,7 +125,8 @@ class _Module(lightning.LightningModule):
         inputs, truth = batch
         answers = self.net.learn(inputs)  # type: ignore[operator]
         self.measure.update(answers, truth)
-        loss = self._learner.loss(answers, truth)
+        judge = self._learner.validation_loss if isinstance(self._learner, PairLearner) else self._learner.loss
+        loss = judge(answers, truth)
         self.log("validation_loss", loss, batch_size=len(truth), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
@@ -210,6 +212,15 @@ def _resumable(folder: Path, epochs: int) -> ModelCheckpoint:
 
 def _value(seen: Any, name: str) -> float | None:
     return float(seen[name]) if name in seen else None
+
+
+def _batches(learner: TaskLearner, data: Dataset[Any], batch: int, *, fixed: bool) -> DataLoader[Any]:
+    if not isinstance(learner, PairLearner):
+        return _loader(data, batch, shuffle=not fixed)
+    truth: Tensor = data.truth  # type: ignore[attr-defined]
+    steps = max(1, round(len(truth) / batch))
+    chosen: Any = learner.batches(truth, math.ceil(batch / group.size()), steps, fixed=fixed)
+    return DataLoader(data, batch_sampler=chosen, collate_fn=_as_it_is)
 
 
 def _loader(data: Dataset[Any], batch: int, *, shuffle: bool) -> DataLoader[Any]:

@@ -5,7 +5,7 @@ The ways to train (`modes/`) know no task: they fit a net that ends in the task'
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -133,6 +133,36 @@ class MapLearner(Protocol):
 
     def pixel_net(self, channels: int) -> nn.Module:
         """`image` uint8 (N, H, W, C) -> answers: forward(image), and learn(image)."""
+        ...
+
+
+@runtime_checkable
+class PairLearner(Protocol):
+    """A task that learns what is alike, from pictures within a batch: what a TaskLearner offers beside.
+
+    batch: pictures in a step. net, spec: of mode scratch. Each where nothing else is asked for.
+    """
+
+    batch: ClassVar[int]
+    net: ClassVar[str]
+    spec: ClassVar[PreprocessSpec]
+
+    def batches(self, truth: Tensor, size: int, steps: int, *, fixed: bool) -> Iterable[list[int]]:
+        """Indices of `steps` batches of about `size`, in which there is something to compare; `fixed` ones stay."""
+        ...
+
+    def validation_loss(self, answers: Tensor, truth: Tensor) -> Tensor:
+        """Scalar, for classes that may be others than those that are learned."""
+        ...
+
+    def further_classes(self, pixels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures uint8 (N, H, W, C) and truth, with classes that are made from them, where such were asked for."""
+        ...
+
+    def scores_in(
+        self, ask: Callable[[Sequence[Any]], Sequence[Result]], samples: Sequence[Any], dataset: Any
+    ) -> Scores:
+        """Scores of a head on samples of a data set; `ask` answers for any of its samples."""
         ...
 
 

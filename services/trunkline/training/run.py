@@ -29,10 +29,11 @@ from trunkline.training.features import FeatureStore, Recipe, pixels_of
 from trunkline.training.fit import answers_to, best_epoch, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, export_head
-from trunkline.training.learner import MapLearner, Scores, learner_class
+from trunkline.training.learner import MapLearner, PairLearner, Scores, learner_class
 from trunkline.training.modes.finetune import train_tailed
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.mapped import train_mapped
+from trunkline.training.modes.plain import use_features
 from trunkline.training.modes.pooled import train_pooled
 from trunkline.training.modes.pretrained import use_pretrained
 from trunkline.training.modes.scratch import train_scratch
@@ -76,6 +77,8 @@ def train_head(
     job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work)
     if isinstance(learner, MapLearner):
         fitted = train_mapped(job, learner)
+    elif request.mode == "pretrained" and isinstance(learner, PairLearner):
+        fitted = use_features(job)
     elif request.mode == "pretrained":
         fitted = use_pretrained(job, places.models, dataset.classes)
     else:
@@ -172,9 +175,10 @@ def _publish(built: _Built, models: Path, publish: Publish) -> Path:
     manifest = _manifest(job, fitted, made.model, dataset, free_version(models, "head", job.request.name))
     facts = _facts(job, fitted, made, dataset, len(test), built.started_at)
     with staging(models) as aside:
-        content = BundleContent(made.model, manifest, made.golden, "", dataset.classes)
+        labels = () if isinstance(job.learner, PairLearner) else dataset.classes
+        content = BundleContent(made.model, manifest, made.golden, "", labels)
         head = Bundle(content.write(aside / "unmeasured"), manifest)
-        scores = scored(job.learner, head, job.backbone, test, partial(job.watcher.stage, "evaluation"))
+        scores = scored(job.learner, head, job.backbone, test, partial(job.watcher.stage, "evaluation"), dataset)
         measured = {"metrics": scores.metrics(), "evaluation": _evaluation(job.request, dataset, test)}
         manifest = manifest.model_copy(update=measured)
         folder = replace(content, manifest=manifest).write(aside / "head")

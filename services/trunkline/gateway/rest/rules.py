@@ -25,6 +25,8 @@ _RULES = """
 POST   /v1/images:classify                              VisionService.Classify
 POST   /v1/images:regress                               VisionService.Regress
 POST   /v1/images:segment                               VisionService.Segment
+POST   /v1/images:embed                                 VisionService.Embed
+POST   /v1/images:compare                               VisionService.Compare
 POST   /v1/images:analyze                               VisionService.Analyze
 GET    /v1/heads                                        VisionService.ListHeads
 GET    /v1/heads/{head:path}                            VisionService.GetHead

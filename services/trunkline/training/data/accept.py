@@ -7,6 +7,7 @@ from trunkline.core.errors import DataInvalidError
 from trunkline.core.train_request import TrainRequest
 from trunkline.training.data.check import check_dataset
 from trunkline.training.data.dataset import Dataset
+from trunkline.training.data.disjoint import LEARN_LIKENESS, classes_held_out, is_disjoint
 from trunkline.training.data.holdout import held_out
 from trunkline.training.data.read import read_dataset
 
@@ -20,8 +21,13 @@ def accept_data(request: TrainRequest, work: Path, progress: Callable[[int, int]
     """
     dataset = read_data(request)
     checked = work / _CHECKED
+    likeness = request.task in LEARN_LIKENESS
+    if is_disjoint(dataset) and not likeness:
+        raise DataInvalidError.at(
+            request.data, f"no class has pictures for both training and testing: {request.task} cannot be learned so"
+        )
     if not checked.exists():
-        problems = check_dataset(dataset, progress=progress).problems
+        problems = check_dataset(dataset, progress=progress, every_class=not likeness).problems
         if problems:
             more = len(problems) - 1
             rest = f"; and {more} more: trunkline data check {request.data} shows all" if more else ""
@@ -33,4 +39,5 @@ def accept_data(request: TrainRequest, work: Path, progress: Callable[[int, int]
 
 def read_data(request: TrainRequest) -> Dataset:
     """The same without a look at its pictures, for data that was accepted."""
-    return held_out(read_dataset(Path(request.data), targets=request.target))
+    dataset = read_dataset(Path(request.data), targets=request.target)
+    return classes_held_out(dataset) if request.task in LEARN_LIKENESS else held_out(dataset)

@@ -12,6 +12,7 @@ from trunkline.core.cpu import available_cores
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.images import EncodedImage
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.disjoint import is_disjoint
 from trunkline.training.data.masks import IGNORED
 from trunkline.training.data.report import Broken, DataReport, Duplicate, TargetRange
 from trunkline.training.data.splits import FOR_TRAINING, NONE, SPLITS
@@ -34,12 +35,21 @@ class _Look:
     labels: tuple[int, ...] = ()
 
 
-def check_dataset(dataset: Dataset, *, workers: int | None = None, progress: Progress | None = None) -> DataReport:
-    """Decode every picture and count; a bad one raises nothing. workers: threads, by default one for each core."""
+def check_dataset(
+    dataset: Dataset, *, workers: int | None = None, progress: Progress | None = None, every_class: bool = True
+) -> DataReport:
+    """Decode every picture and count; a bad one raises nothing. workers: threads, by default one for each core.
+
+    every_class: whether each class must have pictures for training. Where those of the splits differ on purpose, none
+    must.
+    """
+    every_class = every_class and not is_disjoint(dataset)
     looks = _look_at_all(dataset.samples, workers or available_cores(), progress)
     pairs = list(zip(dataset.samples, looks, strict=True))
     classes = _count_classes(dataset, pairs)
     training = {name: sum(counts[split] for split in FOR_TRAINING) for name, counts in classes.items()}
+    if not every_class:
+        training = {name: count for name, count in training.items() if count}
     broken = tuple(Broken(sample.name, look.fault) for sample, look in pairs if look.fault)
     duplicates = tuple(_duplicates(dataset, pairs))
     return DataReport(

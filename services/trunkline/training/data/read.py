@@ -10,13 +10,17 @@ from trunkline.training.data.dataset import Dataset
 from trunkline.training.data.folder_layout import read_folders
 from trunkline.training.data.idx_layout import has_idx, read_idx
 from trunkline.training.data.mask_layout import read_masks
+from trunkline.training.data.omniglot_layout import read_omniglot
+from trunkline.training.data.pair_layout import FILE as PAIRS_FILE
+from trunkline.training.data.pair_layout import has_pairs, read_pairs
 from trunkline.training.data.table import read_columns
 from trunkline.training.data.turned import ANGLE, turned
 
 _TABLE = "labels.csv"
 _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
-    "folders of pictures and masks with classes.csv; those of flowers102, pets, bccd (CSV), mnist (idx) and camvid"
+    "folders of pictures and masks with classes.csv; a CSV file a,b,same[,split] of pairs; those of flowers102, "
+    "pets, bccd (CSV), mnist (idx), camvid and omniglot"
 )
 
 
@@ -30,6 +34,12 @@ def read_dataset(root: Path, *, targets: Sequence[str] = ()) -> Dataset:
     masks = read_masks(root) if root.is_dir() else None
     if masks is not None and not targets:
         return masks
+    pairs = root if root.suffix == ".csv" else root / PAIRS_FILE
+    if not targets and has_pairs(pairs):
+        return read_pairs(pairs)
+    omniglot = read_omniglot(root) if root.is_dir() else None
+    if omniglot is not None and not targets:
+        return omniglot
     table = root if root.suffix == ".csv" and root.is_file() else _table(root)
     if table is not None:
         return read_csv(table, targets)

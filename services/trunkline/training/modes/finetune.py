@@ -17,7 +17,7 @@ from trunkline.training.batches import MapBatches
 from trunkline.training.compute import share_before
 from trunkline.training.features import Stored
 from trunkline.training.fit import Plan, fit
-from trunkline.training.modes.job import Fitted, Job, truths
+from trunkline.training.modes.job import Fitted, Job, batch_of, truths
 from trunkline.training.modes.pooled import fit_pooled, recipe_of, views_of, views_stored
 from trunkline.training.nets.tail import Tail
 from trunkline.training.nets.tailed import TailedNet
@@ -49,7 +49,7 @@ def train_tailed(job: Job) -> Fitted:
         {"params": list(tail.parameters()), "lr": options.rate or _RATE, "weight_decay": decay},
         {"params": list(small.net.parameters()), "lr": _SMALL_RATE, "weight_decay": _SMALL_DECAY},
     ]
-    plan = Plan(options.epochs or _EPOCHS, options.batch or _BATCH, groups, "tail")
+    plan = Plan(options.epochs or _EPOCHS, batch_of(job, _BATCH), groups, "tail")
     net.to(memory_format=torch.channels_last)  # half as fast again on CPU
     epochs = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
     net.to(memory_format=torch.contiguous_format)

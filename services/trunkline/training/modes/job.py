@@ -16,7 +16,7 @@ from trunkline.core.train_request import TrainRequest
 from trunkline.training.batches import Batch
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import FeatureStore
-from trunkline.training.learner import TaskLearner
+from trunkline.training.learner import PairLearner, TaskLearner
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Fitted:
     settings: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
     validation: Dataset[Batch] | None = None
+
+
+def batch_of(job: Job, usual: int) -> int:
+    """Pictures in a step: what was asked for, what the task wants, or what is usual in the mode."""
+    return job.request.options.batch or (job.learner.batch if isinstance(job.learner, PairLearner) else usual)
 
 
 def truths(job: Job) -> tuple[np.ndarray, np.ndarray | None]:

@@ -15,6 +15,7 @@ from trunkline.training.batches import VectorBatches
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import Recipe, Stored
 from trunkline.training.fit import Plan, fit
+from trunkline.training.learner import PairLearner
 from trunkline.training.modes.job import Fitted, Job, truths
 from trunkline.training.nets.pooled import PooledNet
 
@@ -83,7 +84,8 @@ def fit_pooled(job: Job, recipe: Recipe, stored: list[list[Stored]], options: Fi
     net.standardise(train.vectors.flatten(0, 1))
     decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     groups = [{"params": list(net.parameters()), "lr": options.rate or _RATE, "weight_decay": decay}]
-    batch, epochs = length(len(truth), _STEPS[job.request.mode], options.batch, options.epochs)
+    asked = job.learner.batch if options.batch is None and isinstance(job.learner, PairLearner) else options.batch
+    batch, epochs = length(len(truth), _STEPS[job.request.mode], asked, options.epochs)
     plan = Plan(epochs, batch, groups, "small")
     curve = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
     return Small(net, curve, validation, seen)

@@ -14,9 +14,10 @@ from trunkline.training.batches import PixelBatches
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import pixels_of
 from trunkline.training.fit import Plan, fit
-from trunkline.training.modes.job import Fitted, Job, truths
+from trunkline.training.learner import PairLearner
+from trunkline.training.modes.job import Fitted, Job, batch_of, truths
 from trunkline.training.modes.pooled import augmentation_of
-from trunkline.training.nets.small import LENET_SIDE, PixelNet, lenet5, plain_cnn
+from trunkline.training.nets.small import LENET_SIDE, PixelNet, conv4, lenet5, plain_cnn
 
 _SPEC = PreprocessSpec(resize="squash", width=128, height=128)
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS, _BATCH = 6000, 8, 60, 64
@@ -26,19 +27,23 @@ _LARGEST_BYTES = 4 * 1024**3
 
 def train_scratch(job: Job) -> Fitted:
     """Raises InvalidRequestError where the pictures do not fit the net or the memory."""
-    options, spec = job.request.options, job.request.spec or _SPEC
+    pairs = job.learner if isinstance(job.learner, PairLearner) else None
+    options, spec = job.request.options, job.request.spec or (pairs.spec if pairs else _SPEC)
     dropout = job.learner.dropout if options.dropout is None else options.dropout
-    kind = job.request.net or "cnn"
+    kind = job.request.net or (pairs.net if pairs else "cnn")
     body, width = _body(kind, spec, dropout)
     net = PixelNet(body, job.learner.answer_layer(width))
     truth, validation_truth = truths(job)
-    train = PixelBatches(_pixels(job, job.train, spec), truth, augmentation_of(job, spec))
+    pixels = _pixels(job, job.train, spec)
+    if pairs:
+        pixels, truth = pairs.further_classes(pixels, truth)
+    train = PixelBatches(pixels, truth, augmentation_of(job, spec))
     validation = None
     if validation_truth is not None:
         validation = PixelBatches(_pixels(job, job.validation, spec), validation_truth, "none")
     decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     groups = [{"params": list(net.parameters()), "lr": options.rate or _RATE, "weight_decay": decay}]
-    batch = options.batch or _BATCH
+    batch = batch_of(job, _BATCH)
     epochs = options.epochs or min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, _STEPS * batch // len(truth)))
     plan = Plan(epochs, batch, groups, "scratch")
     curve = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
@@ -49,6 +54,8 @@ def _body(net: str, spec: PreprocessSpec, dropout: float) -> tuple[nn.Module, in
     channels = 1 if spec.colour == "L" else 3
     if net == "segnet":
         raise InvalidRequestError("segnet is for segmentation; for pictures as a whole: --net cnn or lenet5")
+    if net == "conv4":
+        return conv4(channels, spec.height, spec.width)
     if net == "cnn":
         return plain_cnn(channels, spec.height, spec.width, dropout)
     if (spec.height, spec.width) != (LENET_SIDE, LENET_SIDE):

@@ -50,6 +50,17 @@ def lenet5(channels: int, dropout: float) -> tuple[nn.Module, int]:
     return body, 84
 
 
+def conv4(channels: int, height: int, width: int) -> tuple[nn.Module, int]:
+    """The body of four blocks of 64 channels, each halving the picture, and its width: all places of the last.
+
+    Source: Vinyals et al., Matching Networks for One Shot Learning, 2016, section 4.1.1; Snell, Swersky, Zemel, 2017.
+    """
+    layers: list[nn.Module] = []
+    for before in (channels, 64, 64, 64):
+        layers += [*_stage(before, 64), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten()), 64 * (height // 16) * (width // 16)
+
+
 def plain_cnn(channels: int, height: int, width: int, dropout: float) -> tuple[nn.Module, int]:
     """Stages of two 3x3 convolutions with batch norm, halved until 4 pixels are left; and its width.
 

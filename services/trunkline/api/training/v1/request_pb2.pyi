@@ -81,7 +81,7 @@ class TrainingRequest(_message.Message):
     views: _builtins.int
     """How many times each picture is seen, the first as it is, the others augmented."""
     net: _builtins.str
-    """Net of mode scratch: lenet5, cnn or segnet; where it is not set, what suits the task."""
+    """Net of mode scratch: lenet5, cnn, conv4 or segnet; where it is not set, what suits the task."""
     tail: _builtins.str
     """Feature at which the private tail of mode finetune begins."""
     validation_split: _builtins.str
@@ -91,7 +91,7 @@ class TrainingRequest(_message.Message):
     licence: _builtins.str
     """Terms of the data, for the card."""
     augmentation: _builtins.str
-    """What the other views of a picture are: none, mirror, flips, photo or scene."""
+    """What the other views of a picture are: none, mirror, flips, photo, scene or turns."""
     source: _builtins.str
     """Classifier that mode pretrained uses as it is."""
     decoder: _builtins.str
@@ -99,7 +99,9 @@ class TrainingRequest(_message.Message):
     size: _builtins.str
     """Size of the net of a segmentation head: light, medium or large."""
     loss: _builtins.str
-    """Loss of a segmentation head: cross_entropy, dice, focal or combined."""
+    """Loss of a segmentation head: cross_entropy, dice, focal or combined; of a similarity head: contrastive, triplet,
+    arcface, proxy_anchor or prototypical.
+    """
     @_builtins.property
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns to learn, for regression; all columns of numbers where empty."""

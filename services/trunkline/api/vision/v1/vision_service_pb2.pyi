@@ -258,6 +258,152 @@ class SegmentResponse(_message.Message):
 Global___SegmentResponse: _TypeAlias = SegmentResponse  # noqa: Y015
 
 @_typing.final
+class EmbedRequest(_message.Message):
+    """A picture to embed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """A similarity head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served, or one is a default."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The picture."""
+
+    def __init__(
+        self,
+        *,
+        image: _image_pb2.Image | None = ...,
+        head: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "image", b"image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedRequest: _TypeAlias = EmbedRequest  # noqa: Y015
+
+@_typing.final
+class EmbedResponse(_message.Message):
+    """The vector of a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___HeadOutcome:
+        """The answer of the head."""
+
+    @_builtins.property
+    def image_size(self) -> _image_pb2.ImageSize:
+        """Size of the picture."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___HeadOutcome | None = ...,
+        image_size: _image_pb2.ImageSize | None = ...,
+        timings: Global___Timings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedResponse: _TypeAlias = EmbedResponse  # noqa: Y015
+
+@_typing.final
+class CompareRequest(_message.Message):
+    """What to compare."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_IMAGE_FIELD_NUMBER: _builtins.int
+    SECOND_IMAGE_FIELD_NUMBER: _builtins.int
+    SECOND_EMBEDDING_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """A similarity head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served, or one is a default."""
+    @_builtins.property
+    def first_image(self) -> _image_pb2.Image:
+        """A picture."""
+
+    @_builtins.property
+    def second_image(self) -> _image_pb2.Image:
+        """Another picture; one version of the head embeds both."""
+
+    @_builtins.property
+    def second_embedding(self) -> _results_pb2.Embedding:
+        """A vector that was answered before. FAILED_PRECONDITION, reason SPACE_MISMATCH, where it is of another space. Only
+        its direction counts, so a mean of vectors need not be normalised.
+        """
+
+    def __init__(
+        self,
+        *,
+        first_image: _image_pb2.Image | None = ...,
+        second_image: _image_pb2.Image | None = ...,
+        second_embedding: _results_pb2.Embedding | None = ...,
+        head: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_image", b"first_image", "second", b"second", "second_embedding", b"second_embedding", "second_image", b"second_image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_image", b"first_image", "head", b"head", "second", b"second", "second_embedding", b"second_embedding", "second_image", b"second_image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_second: _TypeAlias = _typing.Literal["second_image", "second_embedding"]  # noqa: Y015
+    _WhichOneofArgType_second: _TypeAlias = _typing.Literal["second", b"second"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_second) -> _WhichOneofReturnType_second | None: ...
+
+Global___CompareRequest: _TypeAlias = CompareRequest  # noqa: Y015
+
+@_typing.final
+class CompareResponse(_message.Message):
+    """How alike they are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """The head, as it was asked."""
+    model_version: _builtins.str
+    """Version that embedded."""
+    @_builtins.property
+    def comparison(self) -> _results_pb2.Comparison:
+        """The comparison."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went; of two pictures, which go side by side, the slower one counts at each stage."""
+
+    def __init__(
+        self,
+        *,
+        head: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        comparison: _results_pb2.Comparison | None = ...,
+        timings: Global___Timings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "head", b"head", "model_version", b"model_version", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareResponse: _TypeAlias = CompareResponse  # noqa: Y015
+
+@_typing.final
 class HeadRequest(_message.Message):
     """One head to ask."""
 

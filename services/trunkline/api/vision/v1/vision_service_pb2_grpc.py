@@ -50,6 +50,16 @@ class VisionServiceStub:
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/trunkline.api.vision.v1.VisionService/Embed',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedResponse.FromString,
+                _registered_method=True)
+        self.Compare = channel.unary_unary(
+                '/trunkline.api.vision.v1.VisionService/Compare',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareResponse.FromString,
+                _registered_method=True)
         self.Analyze = channel.unary_unary(
                 '/trunkline.api.vision.v1.VisionService/Analyze',
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeRequest.SerializeToString,
@@ -92,6 +102,20 @@ class VisionServiceServicer:
 
     def Segment(self, request, context):
         """Gives every pixel of a picture a class.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Gives the vector that stands for a picture in the embedding space of a head.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Compare(self, request, context):
+        """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +170,16 @@ def add_VisionServiceServicer_to_server(servicer, server):
                     servicer.Segment,
                     request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Compare': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compare,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareResponse.SerializeToString,
             ),
             'Analyze': grpc.unary_unary_rpc_method_handler(
                     servicer.Analyze,
@@ -250,6 +284,60 @@ class VisionService:
             '/trunkline.api.vision.v1.VisionService/Segment',
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.SerializeToString,
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.vision.v1.VisionService/Embed',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.vision.v1.VisionService/Compare',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class VisionServiceStub:
     """Estimates quantities from a picture, such as an angle or a count."""
     Segment: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.SegmentRequest, _vision_service_pb2.SegmentResponse]
     """Gives every pixel of a picture a class."""
+    Embed: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.EmbedRequest, _vision_service_pb2.EmbedResponse]
+    """Gives the vector that stands for a picture in the embedding space of a head."""
+    Compare: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.CompareRequest, _vision_service_pb2.CompareResponse]
+    """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing."""
     Analyze: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
     AnalyzeStream: _grpc.StreamStreamMultiCallable[_vision_service_pb2.AnalyzeStreamRequest, _vision_service_pb2.AnalyzeStreamResponse]
@@ -64,6 +68,10 @@ class VisionServiceAsyncStub(VisionServiceStub):
     """Estimates quantities from a picture, such as an angle or a count."""
     Segment: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.SegmentRequest, _vision_service_pb2.SegmentResponse]  # type: ignore[assignment]
     """Gives every pixel of a picture a class."""
+    Embed: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.EmbedRequest, _vision_service_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Gives the vector that stands for a picture in the embedding space of a head."""
+    Compare: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.CompareRequest, _vision_service_pb2.CompareResponse]  # type: ignore[assignment]
+    """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing."""
     Analyze: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
     AnalyzeStream: _aio.StreamStreamMultiCallable[_vision_service_pb2.AnalyzeStreamRequest, _vision_service_pb2.AnalyzeStreamResponse]  # type: ignore[assignment]
@@ -104,6 +112,22 @@ class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vision_service_pb2.SegmentResponse, _abc.Awaitable[_vision_service_pb2.SegmentResponse]]:
         """Gives every pixel of a picture a class."""
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _vision_service_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vision_service_pb2.EmbedResponse, _abc.Awaitable[_vision_service_pb2.EmbedResponse]]:
+        """Gives the vector that stands for a picture in the embedding space of a head."""
+
+    @_abc_1.abstractmethod
+    def Compare(
+        self,
+        request: _vision_service_pb2.CompareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vision_service_pb2.CompareResponse, _abc.Awaitable[_vision_service_pb2.CompareResponse]]:
+        """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing."""
 
     @_abc_1.abstractmethod
     def Analyze(

@@ -1,0 +1,84 @@
+"""`trunkline embed` and `trunkline compare`: vectors of pictures, and how alike two pictures are."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trunkline.cli.options import DEFAULT_TARGET, Images, Json, Target, Timeout
+from trunkline.cli.output import console, number, percent, print_json, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trunkline.core.results import Comparison, Embedding
+
+Head = Annotated[
+    str | None, typer.Option("--head", metavar="NAME", help="Similarity head; may be left out for the default one.")
+]
+_SHOWN = 8  # values of a vector that people see
+
+
+def embed(
+    images: Images, head: Head = None, json: Json = False, target: Target = DEFAULT_TARGET, timeout: Timeout = 30.0
+) -> None:
+    """Give the vectors that stand for pictures; --json has all of their values."""
+    from trunkline.cli.single import ask_and_show
+    from trunkline.client import Client
+
+    with Client(target) as client:
+        ask_and_show(images, lambda image: client.embed(image, head, timeout), _Vector(), json=json, draw=None)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A picture.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another picture.", show_default=False)],
+    head: Head = None,
+    json: Json = False,
+    target: Target = DEFAULT_TARGET,
+    timeout: Timeout = 30.0,
+) -> None:
+    """Say how alike two pictures are, and with which probability they show the same thing."""
+    from trunkline.cli.ask import timings_to_json, timings_to_text
+    from trunkline.client import Client
+
+    with Client(target) as client:
+        answer = client.compare(first, second, head, timeout)
+    if json:
+        named = {"first": str(first), "second": str(second), "head": answer.head, "version": answer.version}
+        print_json(named | asdict(answer.result) | {"timings": timings_to_json(answer.timings)})
+        return
+    out = console()
+    out.print(f"{first}  {second}", style="bold")
+    out.print(_comparison_table(answer.result))
+    out.print(f"  {answer.head} {answer.version}: {timings_to_text(answer.timings)}")
+
+
+class _Vector:
+    """A View of embeddings."""
+
+    def fields(self, result: "Embedding") -> dict[str, Any]:
+        calibration = asdict(result.calibration) if result.calibration else None
+        return {"space": result.space, "embedding": list(result.values), "calibration": calibration}
+
+    def table(self, result: "Embedding") -> "Table":
+        made = table("space", "values", "the first of them", right=("values",))
+        shown = " ".join(f"{value:.3f}" for value in result.values[:_SHOWN])
+        made.add_row(result.space, str(len(result.values)), shown)
+        return made
+
+
+def _comparison_table(found: "Comparison") -> "Table":
+    made = table("distance", "similarity", "probability of the same", "threshold", "verdict")
+    if found.probability is None or found.threshold is None:
+        made.add_row(number(found.distance), number(found.similarity), "-", "-", "the head is not calibrated")
+        return made
+    made.add_row(
+        number(found.distance),
+        number(found.similarity),
+        percent(found.probability),
+        number(found.threshold),
+        "the same" if found.same else "different",
+    )
+    return made

@@ -1,0 +1,67 @@
+"""Two pictures, or a picture and a vector, of one version of a similarity head."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from trunkline.core.comparing import compare
+from trunkline.core.errors import InvalidRequestError, ModelInvalidError
+from trunkline.core.results import Comparison, Embedding
+from trunkline.gateway.analyzer import Analysis, Analyzer
+from trunkline.gateway.directory import HeadEntry
+
+T = TypeVar("T")
+_TASK = "similarity"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """analyses: of the one or two pictures."""
+
+    head: str
+    version: str
+    comparison: Comparison
+    analyses: tuple[Analysis, ...]
+
+
+async def compare_with(
+    analyzer: Analyzer, head: str, first: bytes, second: bytes | Embedding, timeout_s: float
+) -> Compared:
+    """The default similarity head where `head` is empty.
+
+    Raises SpaceMismatchError where a vector is of another space than the head's, and as Analyzer.ask_one does.
+    """
+    entry = analyzer.entry_of(_TASK, head)
+    if isinstance(second, Embedding):
+        if not second.space:
+            raise InvalidRequestError("the vector has no space: send it as Embed answered it")
+        done = [await _embed(analyzer, entry, first, timeout_s)]
+        other = second
+    else:
+        done = await _together(*(_embed(analyzer, entry, image, timeout_s) for image in (first, second)))
+        other = _vector(done[1])
+    comparison = compare(_vector(done[0]), other)
+    return Compared(head or entry.info.name, entry.info.version, comparison, tuple(done))
+
+
+def _embed(analyzer: Analyzer, entry: HeadEntry, image: bytes, timeout_s: float) -> Coroutine[Any, Any, Analysis]:
+    return analyzer.ask_version(image, entry, {}, timeout_s)
+
+
+def _vector(done: Analysis) -> Embedding:
+    answer = done.outcomes[0].answer
+    if answer is None or not isinstance(answer.result, Embedding):
+        name = done.outcomes[0].head
+        raise ModelInvalidError(f"head {name!r} answered with no embedding", head=name)
+    return answer.result
+
+
+async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """All results. The first error is raised, and what is not done then is cancelled."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

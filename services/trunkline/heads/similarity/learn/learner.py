@@ -1,0 +1,177 @@
+"""Answer layer, loss, batches, metric and scores of similarity."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.results import Embedding, Result
+from trunkline.core.train_request import Augmentation
+from trunkline.heads.similarity.calibration import distances, fit_calibration, pairs_of
+from trunkline.heads.similarity.few_shot import Run
+from trunkline.heads.similarity.learn.batches import class_batches
+from trunkline.heads.similarity.learn.losses import Name, PrototypicalLoss, SimilarityLoss
+from trunkline.heads.similarity.learn.recall import RecallAtOne
+from trunkline.heads.similarity.scores import Pairs, SimilarityScores
+
+WIDTH = 128  # of the vectors
+_TURNS = 4
+Ask = Callable[[Sequence[Any]], Sequence[Result]]
+
+
+class Learner:
+    """Vectors by a loss on what is alike in a batch; classes that are measured may be others than were learned."""
+
+    output: ClassVar[str] = "embedding"
+    metric: ClassVar[str] = "recall_at_1"
+    augmentation: ClassVar[Augmentation] = "photo"
+    dropout: ClassVar[float] = 0.0
+    batch: ClassVar[int] = 128
+    net: ClassVar[str] = "conv4"
+    spec: ClassVar[PreprocessSpec] = PreprocessSpec(resize="squash", width=32, height=32, colour="L")
+
+    def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
+        if len(classes) < 2:
+            raise InvalidRequestError(
+                "the data has no classes: a similarity head needs class folders, labels or pairs"
+            )
+        self._turned = options.augmentation == "turns"
+        if self._turned and options.mode != "scratch":
+            raise InvalidRequestError("augmentation turns is for drawings: use it with --mode scratch")
+        self._classes = tuple(classes)
+        self._request = options
+        self._loss_name = cast(
+            "Name", options.loss or ("prototypical" if options.mode == "scratch" else "proxy_anchor")
+        )
+        self._numbers: dict[int, int] = {}
+        self._loss: SimilarityLoss | None = None
+        self._validation_loss = PrototypicalLoss()
+
+    def prepare(self, samples: Sequence[Any]) -> None:
+        """Number the classes that are learned; those that are only measured come after them."""
+        self._numbers = {label: number for number, label in enumerate(sorted({sample.label for sample in samples}))}
+        learned = len(self._numbers) * (_TURNS if self._turned else 1)
+        self._loss = SimilarityLoss(self._loss_name, learned, WIDTH)
+
+    def truth(self, samples: Sequence[Any]) -> np.ndarray:
+        return np.array([self._numbers.setdefault(each.label, len(self._numbers)) for each in samples], np.int64)
+
+    def answer_layer(self, width: int) -> nn.Module:
+        assert self._loss is not None
+        return EmbeddingLayer(width, self._loss)
+
+    def loss(self, answers: Tensor, truth: Tensor) -> Tensor:
+        """answers: float32 (N, WIDTH); truth: int64 (N,)."""
+        assert self._loss is not None
+        return torch.as_tensor(self._loss(answers, truth))
+
+    def validation_loss(self, answers: Tensor, truth: Tensor) -> Tensor:
+        """The prototypical one, which needs no class to be known."""
+        return torch.as_tensor(self._validation_loss(answers, truth))
+
+    def batches(self, truth: Tensor, size: int, steps: int, *, fixed: bool) -> Iterable[list[int]]:
+        return class_batches(truth, size, steps, fixed=fixed)
+
+    def further_classes(self, pixels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where turns were asked for, each quarter turn of a class is one of its own.
+
+        pixels: uint8 (N, H, W, C), H equal to W; truth: int64 (N,). Source: Vinyals et al., Matching Networks for
+        One Shot Learning, 2016, section 4.1.1.
+        """
+        if not self._turned:
+            return pixels, truth
+        if pixels.shape[1] != pixels.shape[2]:
+            raise InvalidRequestError("augmentation turns needs pictures as wide as high: --width 32 --height 32")
+        learned = int(truth.max()) + 1
+        turned = [np.rot90(pixels, turn, axes=(1, 2)) for turn in range(_TURNS)]
+        return np.concatenate(turned), np.concatenate([truth + turn * learned for turn in range(_TURNS)])
+
+    def measure(self) -> RecallAtOne:
+        return RecallAtOne()
+
+    def settings(self) -> dict[str, Any]:
+        pretrained = self._request.mode == "pretrained"
+        return {"metric": "euclidean"} | ({} if pretrained else {"loss": self._loss_name})
+
+    def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
+        """Threshold and logistic curve on all pairs of validation samples; {} where nothing can be said."""
+        vectors = nn.functional.normalize(answers, dim=1).numpy()
+        first, second, same = pairs_of(truth.numpy())
+        found = fit_calibration(distances(vectors, first, second), same)
+        if found is None:
+            return {}
+        return {"threshold": found.threshold, "calibration": {"a": found.slope, "b": found.offset}}
+
+    def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> SimilarityScores:
+        calibration = answers[0].calibration if isinstance(answers[0], Embedding) else None
+        return SimilarityScores(_vectors(answers), _labels(samples), self._classes, calibration, _listed(samples))
+
+    def scores_in(self, ask: Ask, samples: Sequence[Any], dataset: Any) -> SimilarityScores:
+        """The same with what the data set has beside: other pictures of the same classes, and one-shot runs."""
+        measured, known = {each.name for each in samples}, {each.label for each in samples}
+        others = [each for each in dataset.of_split("train", "val") if each.name not in measured]
+        others = [each for each in others if each.label in known]
+        trials = [each for run in dataset.runs for each in (*run.support, *run.queries)]
+        answers = ask([*samples, *others, *trials])
+        found, rest = self.scores(answers[: len(samples)], samples), _Reader(answers[len(samples) :])
+        reference = rest.next(len(others)), _labels(others)
+        runs = (
+            Run(rest.next(len(run.support)), rest.next(len(run.queries)), np.array(run.truth)) for run in dataset.runs
+        )
+        enough = len(np.unique(reference[1])) > 1
+        return replace(found, reference=reference if enough else None, runs=tuple(runs))
+
+
+class EmbeddingLayer(nn.Module):
+    """float32 (N, width) -> (N, WIDTH). It carries the loss, whose own parameters are learned with it."""
+
+    def __init__(self, width: int, loss: nn.Module) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, WIDTH)
+        self.loss = loss
+
+    def forward(self, features: Tensor) -> Tensor:
+        found: Tensor = self.linear(features)
+        return found
+
+
+class _Reader:
+    """Answers in the order in which they were asked for."""
+
+    def __init__(self, answers: Sequence[Result]) -> None:
+        self._answers, self._at = answers, 0
+
+    def next(self, count: int) -> np.ndarray:
+        """float32 (count, D)"""
+        part = self._answers[self._at : self._at + count]
+        self._at += count
+        return _vectors(part)
+
+
+def _vectors(answers: Sequence[Result]) -> np.ndarray:
+    """float32 (N, D)"""
+    return np.array([answer.values for answer in answers if isinstance(answer, Embedding)], np.float32)
+
+
+def _labels(samples: Sequence[Any]) -> np.ndarray:
+    return np.array([sample.label for sample in samples], np.int64)
+
+
+def _listed(samples: Sequence[Any]) -> Pairs | None:
+    """The pairs that the data names, where it names any."""
+    place = {sample.name: index for index, sample in enumerate(samples)}
+    named = [
+        (index, place[other], same)
+        for index, sample in enumerate(samples)
+        for other, same in sample.pairs
+        if other in place
+    ]
+    if not named:
+        return None
+    first, second, same = zip(*named, strict=True)
+    return np.array(first, np.int64), np.array(second, np.int64), np.array(same, bool)

@@ -1,0 +1,63 @@
+"""Omniglot's own layout: alphabets with a folder for each character, some of them for testing, and one-shot runs."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.classes import in_order, require_two
+from trunkline.training.data.dataset import Dataset, OneShotRun, Sample
+
+# Folder to split; the second names are those of the official archives.
+_PARTS: Final = {
+    "background": "train",
+    "evaluation": "test",
+    "images_background": "train",
+    "images_evaluation": "test",
+}
+_RUNS, _ANSWERS = "oneshot_runs", "class_labels.txt"
+
+
+def read_omniglot(root: Path) -> Dataset | None:
+    """The data set, or None where the folder has no part with alphabets. Classes are ALPHABET/CHARACTER.
+
+    Raises DataInvalidError for a run whose answers are no pairs of its pictures; OSError.
+    """
+    parts = {part: split for part, split in _PARTS.items() if _has_alphabets(root / part)}
+    if {"train", "test"} - set(parts.values()):
+        return None
+    found = [(path, split) for part, split in parts.items() for path in sorted((root / part).glob("*/*/*.png"))]
+    names = [f"{path.parent.parent.name}/{path.parent.name}" for path, _ in found]
+    classes = in_order(names)
+    require_two(classes, root)
+    index = {name: label for label, name in enumerate(classes)}
+    samples = tuple(_sample(root, path, split, index[name]) for (path, split), name in zip(found, names, strict=True))
+    return Dataset(root, "omniglot", classes, (), samples, runs=tuple(_runs(root)))
+
+
+def _has_alphabets(part: Path) -> bool:
+    return part.is_dir() and next(part.glob("*/character*/*.png"), None) is not None
+
+
+def _runs(root: Path) -> Iterator[OneShotRun]:
+    for folder in sorted((root / _RUNS).glob("run*")):
+        yield _run(root, folder)
+
+
+def _run(root: Path, folder: Path) -> OneShotRun:
+    support = tuple(_sample(root, path, "", None) for path in sorted((folder / "training").glob("*.png")))
+    index = {f"{folder.name}/training/{Path(sample.name).name}": place for place, sample in enumerate(support)}
+    queries, truth = [], []
+    for line, text in enumerate((folder / _ANSWERS).read_text(encoding="utf-8").splitlines(), 1):
+        query, _, answer = text.strip().partition(" ")
+        if not (folder.parent / query).is_file() or answer not in index:
+            reason = f"{text!r} is no test picture with its training picture"
+            raise DataInvalidError.at(folder / _ANSWERS, reason, line)
+        queries.append(_sample(root, folder.parent / query, "", None))
+        truth.append(index[answer])
+    return OneShotRun(folder.name, support, tuple(queries), tuple(truth))
+
+
+def _sample(root: Path, path: Path, split: str, label: int | None) -> Sample:
+    return Sample(path.relative_to(root).as_posix(), split, label, (), partial(Path.read_bytes, path))
