@@ -6,6 +6,7 @@ from typing import Any
 from PIL import Image, ImageEnhance
 
 from tests.service.bundles import linked_repository
+from tests.service.embedders import CALIBRATED, add_embedding_head
 from tests.service.embedding_head import add_task, add_version
 from trunkline.client import GalleryImage
 
@@ -42,9 +43,10 @@ def shades(photo: Path, count: int) -> list[GalleryImage]:
 
 
 def make_place(folder: Path, models: Path) -> dict[str, Any]:
-    """Settings of a place with the toy head; its repository is below `folder`."""
+    """Settings of a place with two heads, one of them of a task of its own; its repository is below `folder`."""
     repository = linked_repository(models, folder)
     add_version(repository)
+    add_embedding_head(repository, "calibrated", 3, CALIBRATED)
     return {
         "models": repository,
         "heads_path": (add_task(folder / "tasks"),),

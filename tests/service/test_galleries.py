@@ -12,6 +12,7 @@ import pytest_asyncio
 pytest.importorskip("sqlalchemy", reason="needs the gallery extra: pip install -e '.[gallery]'")
 pytest.importorskip("usearch", reason="needs the gallery extra: pip install -e '.[gallery]'")
 
+from tests.service.embedders import CALIBRATED
 from tests.service.embedding_head import DIMENSION, add_version
 from tests.service.galleries import class_crops, images_of, make_place
 from trunkline.client import AsyncCatalogClient, AsyncClient, AsyncGalleryClient, GalleryImage, ServiceError
@@ -133,6 +134,27 @@ async def test_what_is_wrong_costs_its_own_answer_and_says_what_to_do(served, cr
                 await call
             assert (caught.value.code, caught.value.reason) == (code, reason)
         await galleries.delete("wrong")
+
+
+async def test_a_calibrated_head_brings_threshold_and_probability(served, crops, photos):
+    names = [photo.stem for photo in photos[:2]]
+    async with AsyncGalleryClient(served.address) as galleries, AsyncClient(served.address) as client:
+        made = await galleries.create("measured", "calibrated")
+        assert (made.threshold, made.threshold_is_calibrated) == (CALIBRATED["threshold"], True)
+        vectors = [(await client.embed(crops / name / "0.jpg", "calibrated")).result for name in names]
+        pairs = zip(vectors, names, strict=True)
+        assert await added(galleries, "measured", [GalleryImage(*pair) for pair in pairs]) == ["ADDED"] * 2
+        compared = (await client.compare(photos[0], vectors[0], "calibrated")).result
+        found = (await galleries.search("measured", photos[0], 1, "images", 2.0)).matches[0]
+        assert found.label == names[0]
+        assert found.distance == pytest.approx(compared.distance, abs=1e-5)
+        assert found.probability == pytest.approx(compared.probability, abs=1e-4)
+        answer = await client.classify(photos[0], "gallery:measured")
+        if compared.same:
+            assert answer.result.labels[0].score == pytest.approx(compared.probability, abs=1e-4)
+        else:
+            assert not answer.result.labels
+        await galleries.delete("measured")
 
 
 async def test_two_gateways_on_one_database_see_what_the_other_adds(tmp_path, models, crops, photos):

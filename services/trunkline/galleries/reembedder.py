@@ -39,6 +39,8 @@ class Reembedder:
 
     async def look(self) -> None:
         """Take a re-embedding that waits, and sweep. Raises ServiceUnavailableError."""
+        if not await asyncio.to_thread(self._store.due):
+            return
         while await asyncio.to_thread(self._store.sweep):
             pass
         if self._running is None or self._running.done():

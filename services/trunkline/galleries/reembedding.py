@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from trunkline.core.errors import GalleryStateError
@@ -81,6 +81,14 @@ class ReembeddingStore:
             if row.state == ReembeddingState.RUNNING:
                 _end(row, ReembeddingState.CANCELLED)
             return record_of(row)
+
+    def due(self) -> bool:
+        """Whether take() or sweep() may find something: a look that holds up nobody who writes."""
+        running = GalleryRow.state == ReembeddingState.RUNNING.value
+        with self._database.read() as session:
+            return (
+                session.scalar(select(GalleryRow.number).where(or_(running, GalleryRow.unswept)).limit(1)) is not None
+            )
 
     # For the process that works on it --------------------------------------------------------------------------
 
