@@ -1,6 +1,7 @@
 """Indexes of galleries: exact, approximate, from a file; they follow the database, and the database decides."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -143,29 +144,29 @@ def test_a_search_answers_distances_classes_and_rejects_what_is_unknown(tmp_path
 
 
 def test_a_large_gallery_gets_a_graph_that_follows_and_is_loaded_from_its_file(place):
-    vectors = clustered(3000)
+    vectors = clustered(1500)
     place.add(vectors)
-    collection = place.collection(exact_up_to=2000)
+    collection = place.collection(exact_up_to=1000)
     before = [place.keys(collection, vectors[row]) for row in range(20)]
     assert collection.exact
     assert collection.untended
     collection.tend()
     state = collection.state
-    assert (state.exact, state.images, state.recall_at_10 >= 0.98) == (False, 3000, True)
+    assert (state.exact, state.images, state.recall_at_10 >= 0.98) == (False, 1500, True)
     after = [place.keys(collection, vectors[row]) for row in range(20)]
     share = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(before, after, strict=True)])
     assert share >= 0.98
     more = clustered(50, seed=9)
-    place.add(more, start=3000)
+    place.add(more, start=1500)
     place.items.remove(place.number, ["7"])
     collection.catch_up()
-    assert place.keys(collection, more[3], 1) == ["3003"]
+    assert place.keys(collection, more[3], 1) == ["1503"]
     assert place.keys(collection, vectors[7], 1) != ["7"]
     collection.close()
     place.add(clustered(5, seed=11), start=4000)
-    again = place.collection(exact_up_to=2000)
+    again = place.collection(exact_up_to=1000)
     assert not again.exact  # from the file, not built
-    assert (again.state.images, again.state.recall_at_10) == (3054, state.recall_at_10)
+    assert (again.state.images, again.state.recall_at_10) == (1554, state.recall_at_10)
     assert place.keys(again, clustered(5, seed=11)[2], 1) == ["4002"]
     again.close()
 
@@ -195,31 +196,32 @@ def test_a_new_generation_is_found_out_and_loaded_anew(place):
 
 
 def test_searches_go_on_while_a_gallery_grows(place):
-    vectors = clustered(4000)
-    place.add(vectors[:2500])
-    collection = place.collection(exact_up_to=2000)
+    vectors = clustered(1200)
+    place.add(vectors[:800])
+    collection = place.collection(exact_up_to=500)
     wrong: list[object] = []
     stopped = threading.Event()
 
     def ask() -> None:
         random = np.random.default_rng(threading.get_ident())
         while not stopped.is_set():
-            row = int(random.integers(2500))
+            row = int(random.integers(800))
             try:
                 if place.keys(collection, vectors[row], 1) != [f"{row}"]:
                     wrong.append(row)
             except Exception as error:  # shown below
                 wrong.append(error)
+            time.sleep(0.005)
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
     collection.tend()
-    for start in range(2500, 4000, 100):
-        place.add(vectors[start : start + 100], start=start)
+    for start in range(800, 1200, 40):
+        place.add(vectors[start : start + 40], start=start)
         collection.catch_up()
     stopped.set()
     for thread in threads:
         thread.join()
     assert not wrong
-    assert collection.state.images == 4000
+    assert collection.state.images == 1200

@@ -85,10 +85,9 @@ class ReembeddingStore:
     def due(self) -> bool:
         """Whether take() or sweep() may find something: a look that holds up nobody who writes."""
         running = GalleryRow.state == ReembeddingState.RUNNING.value
+        query = select(GalleryRow.number).where(or_(running, GalleryRow.unswept)).limit(1)
         with self._database.read() as session:
-            return (
-                session.scalar(select(GalleryRow.number).where(or_(running, GalleryRow.unswept)).limit(1)) is not None
-            )
+            return session.scalar(query) is not None
 
     # For the process that works on it --------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from trunkline.core.errors import (
+    DeadlineError,
     InvalidRequestError,
     NotFoundError,
     QueueFullError,
@@ -35,7 +36,10 @@ from trunkline.galleries.vectors import to_bytes, unit
 from trunkline.galleries.writer import Writer
 
 _LONGEST = 255
-_TRIES_OF_FULL: Final = 20
+# Images to add that are at the heads at the same time: enough to keep cores busy, and no burden to other callers.
+_EMBEDDED_AT_ONCE: Final = 8
+_TRIES: Final = 10
+_LONGEST_PAUSE_S: Final = 5.0
 _PROBE_S: Final = 5.0
 _log = logging.getLogger(__name__)
 
@@ -63,6 +67,7 @@ class Galleries:
         self._reembeddings = ReembeddingStore(database)
         self._shelf = Shelf(self._store, ChangeReader(database), snapshots, memory_bytes, exact_up_to)
         self._writer = Writer(self._items, self._shelf.changed)
+        self._places = asyncio.Semaphore(_EMBEDDED_AT_ONCE)
         self._reembedder = Reembedder(self._reembeddings, self._spaces)
 
     async def follow(self, every_s: float) -> None:
@@ -197,17 +202,16 @@ class Galleries:
         raise AssertionError("unreachable")
 
     async def _embed(self, head: str, image: bytes, timeout_s: float) -> Embedding:
-        """With patience where the queue is full: who adds images sends them as fast as they are taken."""
-        ends_at = time.monotonic() + timeout_s
-        for _ in range(_TRIES_OF_FULL):
-            try:
-                return await self._spaces.embed(head, image, max(0.001, ends_at - time.monotonic()))
-            except QueueFullError as error:
-                pause_s = max(error.retry_after_s, 0.05)
-                if time.monotonic() + pause_s > ends_at:
-                    raise
-                await asyncio.sleep(pause_s)
-        return await self._spaces.embed(head, image, max(0.001, ends_at - time.monotonic()))
+        """Of an image to add, with patience: who adds images sends them no faster than they are taken."""
+        async with self._places:
+            for _ in range(_TRIES):
+                try:
+                    return await self._spaces.embed(head, image, timeout_s)
+                except QueueFullError as error:
+                    await asyncio.sleep(min(max(error.retry_after_s, 0.05), _LONGEST_PAUSE_S))
+                except DeadlineError:
+                    _log.debug("an image to add waits for head %s", head)
+            return await self._spaces.embed(head, image, timeout_s)
 
     async def _record(self, name: str, *, fresh: bool = False) -> Record:
         if not fresh:
