@@ -1,6 +1,7 @@
 """`trunkline gallery`: images that are known, searched for the nearest images or classes."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Keep images by their embeddings, and search them.")
 Name = Annotated[str, typer.Argument(metavar="GALLERY", help="Name of the gallery.", show_default=False)]
 _PAUSE_S = 0.5
+_STATUSES = ("ADDED", "PRESENT", "REPLACED")
 
 
 class By(StrEnum):
@@ -75,20 +77,15 @@ def add(
 
     with _client(target) as client:
         answers = add_all(client, gallery, images, label)
-    failed = [(name, answer) for name, answer in answers if answer.error is not None]
-    counts = {
-        status: sum(answer.status == status for _, answer in answers) for status in ("ADDED", "PRESENT", "REPLACED")
-    }
+    failed = [(str(name), answer.error) for name, answer in answers if answer.error is not None]
+    counts = Counter(answer.status.value for _, answer in answers if answer.status is not None)
     if json:
-        errors = [
-            {"image": str(name), "reason": answer.error.reason, "message": str(answer.error)}
-            for name, answer in failed
-        ]
-        print_json({**{key.lower(): count for key, count in counts.items()}, "failed": errors})
+        errors = [{"image": name, "reason": error.reason, "message": str(error)} for name, error in failed]
+        print_json({**{name.lower(): counts[name] for name in _STATUSES}, "failed": errors})
     else:
         print(f"added {counts['ADDED']}, replaced {counts['REPLACED']}, there before {counts['PRESENT']}")
-    for name, answer in failed[:10]:
-        complain(f"{name}: {answer.error}")
+    for name, error in failed[:10]:
+        complain(f"{name}: {error}")
     if failed:
         complain(f"{len(failed)} of {len(answers)} were not added")
         raise typer.Exit(1)
@@ -172,7 +169,8 @@ def remove(
     json: Json = False,
 ) -> None:
     """Remove images."""
-    deleted, missing = 0, []
+    deleted = 0
+    missing: list[str] = []
     with _client(target) as client:
         for start in range(0, len(ids), 1000):
             some, none = client.remove(gallery, ids[start : start + 1000])

@@ -75,9 +75,10 @@ class Collection:
         size = graph.bytes + self._class_bytes
         return IndexState(True, False, len(graph), graph.recall, size)
 
-    def load(self) -> None:
+    def load(self, *, from_file: bool = True) -> None:
         """Read all. Raises GenerationGoneError, ServiceUnavailableError."""
-        found = self._snapshots.load(self.record.uid, self.record.generation, self.record.gallery.dimension)
+        record = self.record
+        found = self._snapshots.load(record.uid, record.generation, record.gallery.dimension) if from_file else None
         if found is not None and self.record.forgotten <= found[1].sequence <= self.record.sequence:
             self._graph, self._rows = found[0], None
             self._sequence = self._saved = found[1].sequence

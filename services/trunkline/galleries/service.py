@@ -61,6 +61,7 @@ class Galleries:
     ) -> None:
         self._database = database
         self._embedder = embedder
+        self._snapshots = snapshots
         self._spaces = Spaces(embedder)
         self._store = GalleryStore(database)
         self._items = ItemStore(database)
@@ -114,8 +115,10 @@ class Galleries:
         return [record.gallery for record in await asyncio.to_thread(self._store.all)]
 
     async def delete(self, name: str) -> None:
+        record = await self._record(name, fresh=True)
         await asyncio.to_thread(self._store.delete, name)
         await self._shelf.follow()
+        await asyncio.to_thread(self._snapshots.remove, record.uid)
 
     async def add_picture(
         self, name: str, key: str, label: str, image: bytes, timeout_s: float

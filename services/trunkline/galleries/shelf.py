@@ -81,7 +81,7 @@ class Shelf:
             if record is None:
                 await self._drop(number, gone=True)
             elif record.generation != collection.record.generation or collection.worn:
-                await self._renew(record)
+                await self._renew(record, from_file=not collection.worn)
             elif record.sequence > collection.sequence:
                 await self._catch_up(collection)
 
@@ -105,11 +105,11 @@ class Shelf:
         await asyncio.gather(*self._tending, return_exceptions=True)
         self._tender.shutdown()
 
-    async def _load(self, record: Record) -> Collection:
+    async def _load(self, record: Record, *, from_file: bool = True) -> Collection:
         for _ in range(_TRIES):
             made = Collection(record, self._reader, self._snapshots, self._exact_up_to)
             try:
-                await asyncio.to_thread(made.load)
+                await asyncio.to_thread(made.load, from_file=from_file)
             except GenerationGoneError:
                 record = await asyncio.to_thread(self._store.get, record.name)
                 continue
@@ -122,11 +122,11 @@ class Shelf:
             return made
         raise ServiceUnavailableError(f"gallery {record.name!r} changes too fast to be read: try again")
 
-    async def _renew(self, record: Record) -> None:
+    async def _renew(self, record: Record, *, from_file: bool) -> None:
         """Load it anew, beside the old one, which answers until then."""
         async with self._locks.setdefault(record.number, asyncio.Lock()):
             try:
-                await self._load(record)
+                await self._load(record, from_file=from_file)
             except NotFoundError:
                 await self._drop(record.number, gone=True)
 
