@@ -1,5 +1,6 @@
 """The means of classes: sums that change with their images, as in networks that classify by mean embeddings."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,18 @@ from trunkline.galleries.schema import ClassRow, GalleryRow
 class Sums:
     """The sums of one gallery within a transaction that has locked its row."""
 
-    def __init__(self, session: Session, row: GalleryRow) -> None:
+    def __init__(self, session: Session, row: GalleryRow, labels: Iterable[str] = ()) -> None:
+        """labels: those that will change, as far as is known, since to read them together takes less time."""
         self._session = session
         self._row = row
         self._found: dict[str, tuple[ClassRow, np.ndarray]] = {}  # sums: float64 (D,)
+        wanted = set(labels) - {""}
+        query = select(ClassRow).where(
+            ClassRow.gallery == row.number, ClassRow.generation == row.generation, ClassRow.label.in_(wanted)
+        )
+        for stored in session.scalars(query) if wanted else ():
+            self._found[stored.label] = stored, np.frombuffer(stored.total, "<f8")
+        self._absent = wanted - set(self._found)
 
     def change(self, label: str, vector: np.ndarray, by: int) -> None:
         """Add a vector, float32 (D,), or take it away again, by 1 or -1. An image without a class changes nothing."""
@@ -36,7 +45,8 @@ class Sums:
 
     def _read(self, label: str, dimension: int) -> tuple[ClassRow, np.ndarray]:
         key = (self._row.number, self._row.generation, label)
-        stored = self._session.get(ClassRow, key)
+        with self._session.no_autoflush:
+            stored = None if label in self._absent else self._session.get(ClassRow, key)
         if stored is None:
             zero = np.zeros(dimension, "<f8")
             stored = ClassRow(gallery=key[0], generation=key[1], label=label, total=zero.tobytes(), count=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import Field
 
+from trunkline.core.errors import ServiceUnavailableError
 from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion, Routes
 from trunkline.core.galleries import GalleryMatch
 from trunkline.core.head import Params, parse_params
@@ -53,6 +54,8 @@ class GalleryHead:
         embedding = embedding_of(self.behind.info, answer.result)
         started_at = time.perf_counter()
         collection = await self.shelf.collection(self.record)
+        if collection.record.generation != self.record.generation and embedding.space == self.record.gallery.space:
+            raise ServiceUnavailableError(f"gallery {self.record.name!r} changes its vectors just now: try again")
         check_space(collection.record, embedding)
         threshold = collection.record.gallery.threshold if params.threshold is None else params.threshold
         query = unit(embedding.values, collection.record.gallery.dimension)  # (D,)

@@ -103,7 +103,7 @@ class _Addition:
         self._session = session
         self._row = row
         self._items = items
-        self._sums = Sums(session, row)
+        self._sums = Sums(session, row, {item.label for item in items})
         self._waiting: list[tuple[ItemRow, NewItem]] = []
         query = select(ItemRow).where(ItemRow.gallery == row.number, ItemRow.key.in_([item.key for item in items]))
         self._known = {each.key: each for each in session.scalars(query)}

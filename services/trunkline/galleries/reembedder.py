@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -32,8 +32,10 @@ _log = logging.getLogger(__name__)
 class Reembedder:
     """One re-embedding at a time."""
 
-    def __init__(self, store: ReembeddingStore, spaces: Spaces) -> None:
+    def __init__(self, store: ReembeddingStore, spaces: Spaces, finished: Callable[[], Awaitable[None]]) -> None:
+        """finished: called when a gallery has its new vectors."""
         self._store = store
+        self._finished = finished
         self._spaces = spaces
         self._running: asyncio.Task[None] | None = None
 
@@ -88,6 +90,7 @@ class Reembedder:
                 after = some[-1][0]
             elif await asyncio.to_thread(self._store.finish, claim):
                 _log.info("gallery %s has its new vectors", claim.name)
+                await self._finished()
                 return
             else:
                 after = 0  # what was added meanwhile

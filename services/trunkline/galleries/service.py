@@ -69,7 +69,7 @@ class Galleries:
         self._shelf = Shelf(self._store, ChangeReader(database), snapshots, memory_bytes, exact_up_to)
         self._writer = Writer(self._items, self._shelf.changed)
         self._places = asyncio.Semaphore(_EMBEDDED_AT_ONCE)
-        self._reembedder = Reembedder(self._reembeddings, self._spaces)
+        self._reembedder = Reembedder(self._reembeddings, self._spaces, self._shelf.follow)
 
     async def follow(self, every_s: float) -> None:
         """Until it is cancelled: see what other processes changed, and do what is to be done in the background."""
@@ -133,7 +133,14 @@ class Galleries:
         if await asyncio.to_thread(self._items.has, record.number, key, digest, label):
             return key, AddStatus.PRESENT
         embedding = await self._embed(record.gallery.head, image, timeout_s)
-        return key, await self._add(name, key, label, digest, embedding, image)
+        try:
+            return key, await self._add(name, key, label, digest, embedding, image)
+        except SpaceMismatchError:
+            head = (await self._record(name, fresh=True)).gallery.head
+            if head == record.gallery.head:
+                raise
+            embedding = await self._embed(head, image, timeout_s)  # it has another head since a moment ago
+            return key, await self._add(name, key, label, digest, embedding, image)
 
     async def add_vector(self, name: str, key: str, label: str, embedding: Embedding) -> tuple[str, AddStatus]:
         """Keep a vector of the gallery's space. Raises InvalidRequestError, SpaceMismatchError."""
@@ -153,12 +160,19 @@ class Galleries:
         self, name: str, image: bytes, count: int, by: SearchBy, threshold: float | None, timeout_s: float
     ) -> SearchResult:
         """What is nearest to a picture. Raises SpaceMismatchError where the head embeds into another space by now."""
-        record = await self._record(name)
-        started_at = time.perf_counter()
-        embedding = await self._spaces.embed(record.gallery.head, image, timeout_s)
-        embed_ms = (time.perf_counter() - started_at) * 1000
-        found = await self.search_vector(name, embedding, count, by, threshold)
-        return replace(found, embed_ms=embed_ms)
+        head = (await self._record(name)).gallery.head
+        while True:
+            started_at = time.perf_counter()
+            embedding = await self._spaces.embed(head, image, timeout_s)
+            embed_ms = (time.perf_counter() - started_at) * 1000
+            try:
+                found = await self.search_vector(name, embedding, count, by, threshold)
+            except SpaceMismatchError:
+                before, head = head, (await self._record(name, fresh=True)).gallery.head
+                if head == before:
+                    raise
+            else:
+                return replace(found, embed_ms=embed_ms)
 
     async def search_vector(
         self, name: str, embedding: Embedding, count: int, by: SearchBy, threshold: float | None
