@@ -97,7 +97,7 @@ def test_the_command_line_adds_folders_and_searches_them(tmp_path, models, crops
         refused = run("add", "things", str(bad), str(photos[3]), "--class", "more", status=1)
         assert refused.stdout == "added 1, replaced 0, there before 0\n"
         assert "1 of 2 were not added" in refused.stderr
-        found = json.loads(run("search", "things", str(photos[0]), "--by", "classes", "--json").stdout)
+        found = json.loads(run("search", "things", str(photos[0]), "--threshold", "2", "--json").stdout)
         assert found["matches"][0]["label"] == photos[0].stem
         listed = json.loads(run("list", "--json").stdout)
         assert [(each["name"], each["images"], each["classes"]) for each in listed] == [("things", 16, 4)]
