@@ -196,6 +196,8 @@ async def test_both_calls_have_their_path(repository, photos):
                 _post, f"{url}:compare", {**both, "second_embedding": {**embedding, "space": "x"}}
             )
         assert refusal.value.code == 400
+        with refusal.value:
+            assert "SPACE_MISMATCH" in refusal.value.read().decode()
 
 
 def _post(url: str, fields: dict) -> dict:

@@ -79,7 +79,7 @@ def test_pictures_that_are_alone_in_their_class_have_no_loss():
     vectors = torch.randn(3, 5, requires_grad=True)
     loss = PrototypicalLoss()(vectors, torch.tensor([0, 1, 2]))
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
 
 
 def test_batches_have_several_pictures_of_several_classes():

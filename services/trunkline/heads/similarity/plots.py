@@ -33,7 +33,7 @@ def draw_verification(found: Verification, calibration: Calibration | None, path
     if calibration is not None:
         right.axvline(calibration.threshold, color="black", linewidth=0.8, label="threshold")
     right.set(xlabel="distance", ylabel="density of pairs")
-    right.legend()
+    right.legend(loc="upper left")  # a best place would be looked for among all points
     figure.savefig(path, dpi=100)
 
 

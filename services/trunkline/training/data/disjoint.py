@@ -15,10 +15,10 @@ _FEWEST, _MOST_VALIDATION = 10, 16  # classes
 
 
 def is_disjoint(dataset: Dataset) -> bool:
-    """Whether no class has pictures for training and pictures for testing."""
+    """Whether no class has pictures for training and pictures for testing, and each has two classes or more."""
     train = {sample.label for sample in dataset.samples if sample.split in FOR_TRAINING}
     test = {sample.label for sample in dataset.of_split("test")}
-    return bool(dataset.classes and train and test) and not train & test
+    return bool(dataset.classes) and min(len(train), len(test)) > 1 and not train & test
 
 
 def classes_held_out(dataset: Dataset) -> Dataset:
