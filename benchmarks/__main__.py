@@ -1,4 +1,4 @@
-"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed]: each is a module; alone, serving."""
+"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed|gallery]: each a module; alone, serving."""
 
 import signal
 import sys
@@ -92,6 +92,14 @@ def mixed(seconds: float = 4.0, repeats: int = 3, output: Folder = RESULTS) -> N
     from benchmarks.mixed import run
 
     run(_output(output), seconds=seconds, repeats=repeats)
+
+
+@app.command()
+def gallery(images: int = 100_000, dimension: int = 256, small: int = 20_000, output: Folder = RESULTS) -> None:
+    """A large gallery: recall, time of a search, rate of adding, size."""
+    from benchmarks.gallery import run
+
+    run(_output(output), images=images, dimension=dimension, small=small)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from trunkline.api.inference.v1.head_service_pb2_grpc import add_HeadServiceServ
 from trunkline.api.oip.v2.inference_service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
+from trunkline.assembly.galleries import galleries_if_installed
 from trunkline.assembly.observe import observe_backbone, observe_directory, observe_workers
 from trunkline.assembly.rest import check_rest, rest_beside
 from trunkline.assembly.shared import arena, arena_reader
@@ -70,9 +71,12 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         directory = Directory(source, [observed_runner(heads, host.telemetry)], settings.default_heads)
         observe_directory(host, directory)
         await directory.refresh()
-        _add_gateway(host, settings, directory)
+        analyzer = _add_gateway(host, settings, directory)
         _add_catalog(host, store)
-        async with training_if_installed(host, settings, store):
+        async with (
+            training_if_installed(host, settings, store),
+            galleries_if_installed(host, settings, directory, analyzer),
+        ):
             await host.start()
             await host.ready(*_health_names(heads))
             with following(store, settings.catalog_poll_s):
@@ -156,13 +160,14 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
         source = observed_source(RemoteBackbone(*backbone), host.telemetry)
         directory = Directory(source, runners, settings.default_heads)
         observe_directory(host, directory)
-        _add_gateway(host, settings, directory)
+        analyzer = _add_gateway(host, settings, directory)
         catalog_name = f"the catalog service at {settings.catalog_address}"
         _pass_on(host, CATALOG, Forward(CATALOG, to_catalog, catalog_name, settings.request_timeout_s))
         if settings.training_jobs:
             # No deadline of our own: an evaluation may take an hour.
             training_name = f"the training service at {settings.training_address}"
             _pass_on(host, TRAINING, Forward(TRAINING, to_training, training_name, None))
+        await stack.enter_async_context(galleries_if_installed(host, settings, directory, analyzer))
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
         stack.push_async_callback(_cancelled, watch)
@@ -279,7 +284,7 @@ def _load_heads(
     return engine
 
 
-def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
+def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyzer:
     analyzer = Analyzer(directory, settings.max_image_bytes)
     streams = Streams(settings.pictures_in_flight)
     servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
@@ -289,6 +294,7 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> None:
     inference = InferenceServicer(Models(directory, analyzer, servicer), directory, settings.request_timeout_s)
     host.add(OIP_NAME, lambda server: add_GRPCInferenceServiceServicer_to_server(inference, server))
     host.before_drain(inference.stop)
+    return analyzer
 
 
 def _add_catalog(host: Host, store: ModelStore) -> None:

@@ -16,6 +16,7 @@ from trunkline.cli import (
     demo,
     detect,
     embed,
+    gallery,
     jobs,
     models,
     regress,
@@ -45,6 +46,7 @@ catalog.add_to(models.app)
 app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")
 app.add_typer(data.app, name="data")
+app.add_typer(gallery.app, name="gallery")
 app.command("train")(train.train)
 app.add_typer(jobs.app, name="jobs")
 app.command("evaluate")(train.evaluate)

@@ -1,7 +1,8 @@
 """Typed clients of the gateway: `Client` for plain code, `AsyncClient` for asyncio, the same methods on both;
 `CatalogClient` and `AsyncCatalogClient` for versions, promotions and canaries.
 
-`TrainingClient` and `AsyncTrainingClient` are those of the training service.
+`TrainingClient` and `AsyncTrainingClient` are those of the training service, `GalleryClient` and `AsyncGalleryClient`
+those of galleries.
 
 with Client("127.0.0.1:8500") as client:
     answer = client.classify("photo.jpg")
@@ -32,18 +33,25 @@ from trunkline.client.connection import DEFAULT_TARGET
 from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import ServiceError, UnreachableError
 from trunkline.client.messages import DetectOptions, HeadAsk
+from trunkline.client.galleries import GalleryClient
+from trunkline.client.galleries_aio import AsyncGalleryClient
+from trunkline.client.galleries_calls import AddAnswer, GalleryImage
 from trunkline.client.sync import Client
 from trunkline.client.training import TrainingClient
 from trunkline.client.training_aio import AsyncTrainingClient
+from trunkline.core.galleries import AddStatus, Gallery, GalleryMatch, Reembedding, SearchBy, SearchResult
 from trunkline.core.jobs import Job, JobError, JobEvent, JobProgress, JobState, StateChange
 from trunkline.core.progress import Epoch
 from trunkline.core.train_request import FitOptions, TrainRequest
 
 __all__ = [
     "DEFAULT_TARGET",
+    "AddAnswer",
+    "AddStatus",
     "AnalyzeAnswer",
     "AsyncCatalogClient",
     "AsyncClient",
+    "AsyncGalleryClient",
     "AsyncTrainingClient",
     "CatalogClient",
     "ClassifyAnswer",
@@ -55,6 +63,10 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "FitOptions",
+    "Gallery",
+    "GalleryClient",
+    "GalleryImage",
+    "GalleryMatch",
     "HeadAsk",
     "HeadOutcome",
     "ImageLike",
@@ -66,7 +78,10 @@ __all__ = [
     "JobState",
     "Pass",
     "PictureAnswer",
+    "Reembedding",
     "RegressAnswer",
+    "SearchBy",
+    "SearchResult",
     "SegmentAnswer",
     "ServedHead",
     "ServiceError",

@@ -10,6 +10,8 @@ TrunklineError
 ├── BackboneMismatchError     the head was trained on another backbone
 ├── SpaceMismatchError        vectors of different embedding spaces
 ├── ModelInvalidError         a bundle on disk is broken or fails its golden check
+├── AlreadyExistsError        something else has this name
+├── GalleryStateError         a gallery cannot do that as it is now
 ├── GateFailedError           a version is not good enough to become the default
 ├── StorageError              the model folder cannot be written
 ├── ConfigurationError        settings with which nothing can start
@@ -139,3 +141,11 @@ class FeaturesGoneError(ServiceUnavailableError):
 
 class DeadlineError(TrunklineError):
     reason = "DEADLINE_EXCEEDED"
+
+
+class AlreadyExistsError(TrunklineError):
+    reason = "ALREADY_EXISTS"
+
+
+class GalleryStateError(TrunklineError):
+    reason = "GALLERY_STATE"

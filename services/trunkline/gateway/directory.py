@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trunkline.core.errors import NotFoundError, ServiceUnavailableError, TrunklineError
@@ -38,6 +38,11 @@ class Directory:
         self._heads_by_runner: dict[int, Sequence[HeadInfo]] = {}
         self._silent: set[int] = set()
         self._entries: dict[str, HeadEntry] = {}
+        self._kinds: dict[str, Callable[[str], tuple[HeadInfo, HeadRunner]]] = {}
+
+    def add_kind(self, kind: str, find: Callable[[str], tuple[HeadInfo, HeadRunner]]) -> None:
+        """Who answers for KIND:NAME is whom `find` names for NAME; it raises as find() does. They are not listed."""
+        self._kinds[kind] = find
 
     @property
     def backbone(self) -> BackboneInfo:
@@ -89,6 +94,9 @@ class Directory:
 
     def find(self, asked: str) -> HeadEntry:
         """The version that NAME (the default one), NAME/VERSION or NAME@ALIAS means. Raises NotFoundError."""
+        kind, colon, named = asked.partition(":")
+        if colon and kind in self._kinds:
+            return HeadEntry(*self._kinds[kind](named))
         name, mark, rest = _parts(asked)
         entry = self._named(name)
         info = entry.info

@@ -1,40 +1,19 @@
 """Tables of the job store, and the steps that bring an older database up to date."""
 
-from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    Connection,
-    Double,
-    Index,
-    Integer,
-    String,
-    insert,
-    inspect,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import JSON, Boolean, Connection, Double, Index, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from trunkline.core.errors import ConfigurationError
-
-_LOCK = 7_217_304_461  # the advisory lock of PostgreSQL under which a schema is changed
+from trunkline.database.schema import Schema, VersionRow
 
 
 class Base(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, float: Double, str: String}  # noqa: RUF012 - SQLAlchemy reads it
 
 
-class SchemaRow(Base):
-    """One row: the number of steps that were made."""
-
+class SchemaRow(VersionRow, Base):
     __tablename__ = "trunkline_schema"
-
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    version: Mapped[int]
 
 
 class JobRow(Base):
@@ -91,25 +70,4 @@ def _first(connection: Connection) -> None:
 
 
 # Each is run once on a database, in order; what was released is never changed, a new step is added behind it.
-_STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
-
-
-def bring_up_to_date(connection: Connection) -> None:
-    """Make or change the tables, inside a transaction that writes. Others that start meanwhile wait for it.
-
-    Raises ConfigurationError for a database of a newer version.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    made = inspect(connection).has_table(SchemaRow.__tablename__)
-    version = connection.scalar(select(SchemaRow.version)) if made else None
-    if version is not None and version > len(_STEPS):
-        raise ConfigurationError(
-            f"the job database is of a newer trunkline (schema {version}, here {len(_STEPS)}): update trunkline"
-        )
-    for step in _STEPS[version or 0 :]:
-        step(connection)
-    if version is None:
-        connection.execute(insert(SchemaRow).values(id=1, version=len(_STEPS)))
-    elif version < len(_STEPS):
-        connection.execute(update(SchemaRow).values(version=len(_STEPS)))
+SCHEMA = Schema(SchemaRow, (_first,))

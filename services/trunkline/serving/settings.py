@@ -80,6 +80,20 @@ class Settings(BaseSettings):
     training_kubernetes_database_secret: str = Field(
         "", description="Secret with TRUNKLINE_TRAINING_DATABASE for workers, NAME/KEY"
     )
+    gallery_database: str = Field(
+        "sqlite:///out/galleries/galleries.db",
+        repr=False,
+        description="where the gateway keeps galleries: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE; "
+        "off where empty",
+    )
+    gallery_index: Path = Field(
+        Path("out/galleries"), description="folder of the indexes of large galleries, which are made again without it"
+    )
+    gallery_memory_mib: int = Field(
+        1024,
+        ge=1,
+        description="galleries in memory, MiB; above it, those that were not asked the longest are dropped",
+    )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
     stream_in_flight: int = Field(
         0, ge=0, description="pictures of one AnalyzeStream in work at a time; 0 takes four for each worker thread"

@@ -26,6 +26,8 @@ _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.QueueFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.ServiceUnavailableError, grpc.StatusCode.UNAVAILABLE),
     (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (errors.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
+    (errors.GalleryStateError, grpc.StatusCode.FAILED_PRECONDITION),
 )
 _BY_REASON: dict[str, type[errors.TrunklineError]] = {
     cls.reason: cls
@@ -45,6 +47,8 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.ServiceUnavailableError,
         errors.FeaturesGoneError,
         errors.DeadlineError,
+        errors.AlreadyExistsError,
+        errors.GalleryStateError,
     )
 }
 

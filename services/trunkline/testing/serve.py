@@ -16,11 +16,12 @@ _LOCAL: dict[str, Any] = {
     "drain_s": 5.0,
     "training_jobs": 0,
     "feature_cache_bytes": 0,
+    "gallery_database": "",
 }
 
 
 def local_settings(**overrides: Any) -> Settings:
-    """Settings for tests: a free port, a quick drain, no training, and each call computes what it asks for."""
+    """Settings for tests: a free port, quick drain, no training or galleries; each call computes what it asks for."""
     return read_settings(**{**_LOCAL, **overrides})
 
 

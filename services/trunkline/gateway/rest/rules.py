@@ -12,11 +12,12 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 from trunkline.api.catalog.v1 import catalog_service_pb2
 from trunkline.api.training.v1 import training_service_pb2
-from trunkline.api.vision.v1 import vision_service_pb2
+from trunkline.api.vision.v1 import gallery_service_pb2, vision_service_pb2
 
 _FILES: Mapping[str, FileDescriptor] = {
     "VisionService": vision_service_pb2.DESCRIPTOR,
     "CatalogService": catalog_service_pb2.DESCRIPTOR,
+    "GalleryService": gallery_service_pb2.DESCRIPTOR,
     "TrainingService": training_service_pb2.DESCRIPTOR,
 }
 # Verb, path, call; with a body where the verb is POST or PUT.
@@ -38,6 +39,14 @@ POST   /v1/models/{name}:rollback                       CatalogService.RollbackM
 PUT    /v1/models/{name}/canary                         CatalogService.SetCanary
 PUT    /v1/models/{name}/aliases/{alias}                CatalogService.SetAlias
 DELETE /v1/models/{name}/aliases/{alias}                CatalogService.DeleteAlias
+POST   /v1/galleries                                    GalleryService.CreateGallery
+GET    /v1/galleries                                    GalleryService.ListGalleries
+GET    /v1/galleries/{gallery}                          GalleryService.GetGallery
+DELETE /v1/galleries/{gallery}                          GalleryService.DeleteGallery
+POST   /v1/galleries/{gallery}:search                   GalleryService.SearchGallery
+POST   /v1/galleries/{gallery}/images:delete            GalleryService.DeleteImages
+POST   /v1/galleries/{gallery}:reembed                  GalleryService.ReembedGallery
+POST   /v1/galleries/{gallery}:cancelReembedding        GalleryService.CancelReembedding
 POST   /v1/trainingJobs                                 TrainingService.CreateTrainingJob
 GET    /v1/trainingJobs                                 TrainingService.ListTrainingJobs
 GET    /v1/trainingJobs/{job}                           TrainingService.GetTrainingJob

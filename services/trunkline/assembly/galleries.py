@@ -1,0 +1,87 @@
+"""The galleries of a gateway, in both forms; their packages are imported where they are opened."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from trunkline.core.results import Result
+from trunkline.gateway.analyzer import Analyzer, check_usable
+from trunkline.gateway.directory import Directory, HeadEntry
+from trunkline.gateway.streams import Streams
+from trunkline.serving.host import Host
+from trunkline.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from trunkline.galleries.embedder import ServedHead
+    from trunkline.galleries.service import Galleries
+
+_NEEDS = ("sqlalchemy", "usearch")
+_FOLLOW_S = 1.0
+_IN_FLIGHT = 32  # images of one AddImages, most of which wait for their pass or to be stored
+_log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def galleries_if_installed(
+    host: Host, settings: Settings, directory: Directory, analyzer: Analyzer
+) -> AsyncIterator[None]:
+    """Add GalleryService to a host that has not started yet, and gallery:NAME to its heads; or leave both out.
+
+    Leave it after the host's drain.
+    """
+    if not settings.gallery_database or any(find_spec(name) is None for name in _NEEDS):
+        yield
+        return
+    from trunkline.api.vision.v1.gallery_service_pb2_grpc import add_GalleryServiceServicer_to_server
+    from trunkline.galleries.opening import Opening
+    from trunkline.galleries.servicer import SERVICE_NAME, GalleryServicer
+
+    opening = Opening(settings.gallery_database, lambda: _open(settings, directory, analyzer))
+    streams: Streams = Streams(_IN_FLIGHT)
+    servicer = GalleryServicer(opening, streams, settings.request_timeout_s)
+    host.add(SERVICE_NAME, lambda server: add_GalleryServiceServicer_to_server(servicer, server))
+    host.when_ready(streams.start)
+    host.before_drain(streams.stop)
+    directory.add_kind("gallery", opening.head)
+    await opening.open_if_there()
+    following = asyncio.create_task(opening.follow(_FOLLOW_S))
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await opening.close()
+
+
+def _open(settings: Settings, directory: Directory, analyzer: Analyzer) -> "Galleries":
+    from trunkline.galleries.database import Database
+    from trunkline.galleries.service import Galleries
+    from trunkline.galleries.snapshot import Snapshots
+
+    database = Database(settings.gallery_database)
+    memory_bytes = settings.gallery_memory_mib * 1024 * 1024
+    return Galleries(database, Snapshots(settings.gallery_index), _Embedder(directory, analyzer), memory_bytes)
+
+
+class _Embedder:
+    """The port of galleries to the heads of a gateway."""
+
+    def __init__(self, directory: Directory, analyzer: Analyzer) -> None:
+        self._directory = directory
+        self._analyzer = analyzer
+
+    def head(self, name: str) -> "ServedHead":
+        from trunkline.galleries.embedder import ServedHead
+
+        entry = self._directory.find(name)
+        check_usable(entry.info, self._directory.backbone.digest)
+        return ServedHead(entry.info, entry.runner)
+
+    async def ask(self, head: "ServedHead", image: bytes, timeout_s: float) -> Result:
+        done = await self._analyzer.ask_version(image, HeadEntry(head.info, head.runner), {}, timeout_s)
+        answer = done.outcomes[0].answer
+        assert answer is not None  # the question was a required one
+        return answer.result

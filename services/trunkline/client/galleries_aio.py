@@ -1,0 +1,154 @@
+"""The client of galleries for asyncio: the methods of GalleryClient, awaited."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from trunkline.api.vision.v1 import gallery_service_pb2 as pb
+from trunkline.api.vision.v1.gallery_service_pb2_grpc import GalleryServiceStub
+from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.encode import ImageLike
+from trunkline.client.galleries_calls import (
+    AddAnswer,
+    GalleryImage,
+    add_answer,
+    add_request,
+    create_request,
+    explained,
+    search_request,
+)
+from trunkline.core.galleries import Gallery, SearchBy, SearchResult
+from trunkline.core.results import Embedding
+from trunkline.serving.wire_galleries import gallery_from_pb, search_from_pb
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class AsyncGalleryClient:
+    """A connection to a gateway at HOST:PORT; made when it is first used. Make it inside the event loop.
+
+    Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET, timeout_s: float = 30.0) -> None:
+        """`timeout_s` is for each call but add()."""
+        self.target = target
+        self._timeout_s = timeout_s
+        self._channel = grpc.aio.insecure_channel(target, options=options_for(target))
+        self._stub = GalleryServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection. Calls in flight are cancelled."""
+        await self._channel.close()
+
+    async def create(
+        self, gallery: str, head: str, threshold: float | None = None, *, keep_images: bool = False
+    ) -> Gallery:
+        """A new gallery in the space of a head; the one of this name where it has the same settings.
+
+        threshold: largest distance at which something counts as known; the head's calibrated one where it is None.
+        keep_images: keep the pictures too, so that it can be re-embedded.
+        """
+        request = create_request(gallery, head, threshold, keep_images)
+        return gallery_from_pb((await self._call(self._stub.CreateGallery, request)).gallery)
+
+    async def get(self, gallery: str) -> Gallery:
+        """The gallery of this name. Raises ServiceError with code NOT_FOUND where there is none."""
+        request = pb.GetGalleryRequest(gallery=gallery)
+        return gallery_from_pb((await self._call(self._stub.GetGallery, request)).gallery)
+
+    async def list(self) -> AsyncIterator[Gallery]:
+        """All galleries, in order of name."""
+        request = pb.ListGalleriesRequest()
+        while True:
+            page = await self._call(self._stub.ListGalleries, request)
+            for each in page.galleries:
+                yield gallery_from_pb(each)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def delete(self, gallery: str) -> None:
+        """Remove a gallery with all of its images."""
+        await self._call(self._stub.DeleteGallery, pb.DeleteGalleryRequest(gallery=gallery))
+
+    async def add(
+        self, gallery: str, images: Iterable[GalleryImage] | AsyncIterable[GalleryImage]
+    ) -> AsyncIterator[AddAnswer]:
+        """Add images, many in flight: each one's answer, in the order in which they are stored.
+
+        An image that cannot be added costs its own answer. Where the call fails, what was not answered may be sent
+        again: an image that is there is not added twice. Raises what reading `images` and encode_image raise.
+        """
+        failed: list[Exception] = []
+
+        async def requests() -> AsyncIterator[pb.AddImagesRequest]:
+            try:
+                if isinstance(images, AsyncIterable):
+                    async for image in images:
+                        yield add_request(gallery, image)
+                else:
+                    for image in images:
+                        yield add_request(gallery, image)
+            except Exception as error:  # gRPC would hide it
+                failed.append(error)
+
+        call = self._stub.AddImages(requests())
+        try:
+            async for message in call:
+                yield add_answer(message)
+        except grpc.RpcError as error:
+            raise explained(error, self.target, self._timeout_s) from error
+        finally:
+            call.cancel()
+        if failed:
+            raise failed[0]
+
+    async def remove(self, gallery: str, ids: Sequence[str]) -> tuple[int, Sequence[str]]:
+        """Remove at most 1,000 images: how many there were, and the ids of which there was none."""
+        found = await self._call(self._stub.DeleteImages, pb.DeleteImagesRequest(gallery=gallery, ids=ids))
+        return found.deleted, tuple(found.missing)
+
+    async def search(
+        self,
+        gallery: str,
+        query: ImageLike | Embedding,
+        k: int = 10,
+        by: SearchBy | str = SearchBy.CLASSES,
+        threshold: float | None = None,
+    ) -> SearchResult:
+        """The nearest classes, by the mean embedding of their images, or the nearest images ("images").
+
+        threshold: in place of the gallery's. Raises also what encode_image raises.
+        """
+        request = search_request(gallery, query, k, by, threshold)
+        return search_from_pb(await self._call(self._stub.SearchGallery, request))
+
+    async def reembed(self, gallery: str, head: str = "") -> Gallery:
+        """Begin to embed all images anew, by another head where one is named; get() tells how far it is."""
+        request = pb.ReembedGalleryRequest(gallery=gallery, head=head)
+        return gallery_from_pb((await self._call(self._stub.ReembedGallery, request)).gallery)
+
+    async def cancel_reembedding(self, gallery: str) -> Gallery:
+        """Stop that; the gallery stays as it is."""
+        request = pb.CancelReembeddingRequest(gallery=gallery)
+        return gallery_from_pb((await self._call(self._stub.CancelReembedding, request)).gallery)
+
+    async def _call(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request
+    ) -> Response:
+        try:
+            return await method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise explained(error, self.target, self._timeout_s) from error

@@ -1,0 +1,1 @@
+"""Databases: SQLite in a file, or PostgreSQL by URL; what jobs and galleries share of it."""

@@ -1,0 +1,1 @@
+"""Galleries: images kept by their embeddings in a database, searched through an index in memory."""

@@ -1,0 +1,84 @@
+"""A gallery as a classification head: a class is the mean embedding of its images."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import Field
+
+from trunkline.core.errors import ServiceUnavailableError
+from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion, Routes
+from trunkline.core.galleries import GalleryMatch
+from trunkline.core.head import Params, parse_params
+from trunkline.core.results import Classification, ScoredLabel
+from trunkline.galleries.embedder import Embedder, ServedHead, check_space, embedding_of
+from trunkline.galleries.search import nearest_classes
+from trunkline.galleries.shelf import Shelf
+from trunkline.galleries.store import Record
+from trunkline.galleries.vectors import unit
+
+KIND = "gallery"  # gallery:NAME is such a head
+
+
+class _Parameters(Params):
+    top_k: int = Field(5, ge=1, le=1000)
+    threshold: float | None = Field(None, ge=0, le=2)
+
+
+@dataclass(frozen=True)
+class GalleryHead:
+    """A HeadRunner: the embedding head of a gallery, whose vector becomes classes here."""
+
+    shelf: Shelf
+    record: Record
+    behind: ServedHead
+
+    @property
+    def arenas(self) -> frozenset[str]:
+        return self.behind.runner.arenas
+
+    async def describe(self) -> Sequence[HeadInfo]:
+        return [info_of(self.record, self.behind)]
+
+    async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
+        """Classes within the threshold, best first; none where the picture is unknown.
+
+        The score is the probability that picture and class show the same thing, or, where the head is not calibrated,
+        the cosine similarity, and 0 for those below 0. Raises InvalidRequestError, SpaceMismatchError, and what the
+        embedding head raises.
+        """
+        params = parse_params(_Parameters, question.params)
+        asked = replace(question, head=self.behind.info.name, params={})
+        answer = await self.behind.runner.predict(asked, timeout_s)
+        embedding = embedding_of(self.behind.info, answer.result)
+        started_at = time.perf_counter()
+        collection = await self.shelf.collection(self.record)
+        if collection.record.generation != self.record.generation and embedding.space == self.record.gallery.space:
+            raise ServiceUnavailableError(f"gallery {self.record.name!r} changes its vectors just now: try again")
+        check_space(collection.record, embedding)
+        threshold = collection.record.gallery.threshold if params.threshold is None else params.threshold
+        query = unit(embedding.values, collection.record.gallery.dimension)  # (D,)
+        found = await asyncio.to_thread(nearest_classes, collection, query, params.top_k, threshold)
+        rows = {label: row for row, label in enumerate(collection.means.labels)}
+        labels = tuple(ScoredLabel(rows.get(each.label, -1), each.label, score(each)) for each in found.matches)
+        spent_ms = (time.perf_counter() - started_at) * 1000
+        return replace(answer, result=Classification(labels), head_ms=answer.head_ms + spent_ms)
+
+
+def info_of(record: Record, behind: ServedHead) -> HeadInfo:
+    """The gallery as it is served: its embedding head, but for the name and what it answers."""
+    name = f"{KIND}:{record.name}"
+    return replace(behind.info, name=name, task="classification", labels=(), routes=Routes())
+
+
+def find_head(shelf: Shelf, embedder: Embedder, name: str) -> tuple[HeadInfo, GalleryHead]:
+    """Who answers for gallery:NAME. Raises NotFoundError for the gallery or its head, ServiceUnavailableError."""
+    record = shelf.known(name)
+    behind = embedder.head(record.gallery.head)
+    return info_of(record, behind), GalleryHead(shelf, record, behind)
+
+
+def score(found: GalleryMatch) -> float:
+    """0 to 1."""
+    return max(0.0, found.similarity) if found.probability is None else found.probability

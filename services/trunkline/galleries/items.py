@@ -1,0 +1,173 @@
+"""Images of galleries: they come and go whole, in one transaction with the means of their classes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from trunkline.core.errors import SpaceMismatchError
+from trunkline.core.galleries import AddStatus
+from trunkline.galleries.classes import Sums
+from trunkline.galleries.database import Database
+from trunkline.galleries.schema import GalleryRow, ImageRow, ItemRow, VectorRow
+from trunkline.galleries.store import locked
+from trunkline.galleries.vectors import from_bytes, to_bytes
+
+_REMEMBERED = 10_000  # changes for which an index need not be loaded anew
+
+
+@dataclass(frozen=True, eq=False)
+class NewItem:
+    """An image to add. digest: SHA-256 of its content, in hex; vector: float32 (D,), L2-normalised.
+
+    picture: its bytes, where they are kept.
+    """
+
+    key: str
+    label: str
+    digest: str
+    vector: np.ndarray
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """An image as a search needs it. vector: float32 (D,)."""
+
+    key: str
+    label: str
+    vector: np.ndarray
+
+
+class ItemStore:
+    """Every method is one transaction and raises ServiceUnavailableError where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def has(self, gallery: int, key: str, digest: str, label: str) -> bool:
+        """Whether this very image is there."""
+        query = select(ItemRow.number).where(
+            ItemRow.gallery == gallery, ItemRow.key == key, ItemRow.digest == digest, ItemRow.label == label
+        )
+        with self._database.read() as session:
+            return session.scalar(query) is not None
+
+    def add(self, gallery: int, space: str, items: Sequence[NewItem]) -> list[AddStatus]:
+        """All of them or none, in order; vectors are of `space`.
+
+        Raises NotFoundError where the gallery is gone, SpaceMismatchError where it has another space.
+        """
+        with self._database.write() as session:
+            row = locked(session, gallery)
+            if row.space != space:
+                raise SpaceMismatchError.between(row.space, space)
+            return _Addition(session, row, items).done()
+
+    def remove(self, gallery: int, keys: Iterable[str]) -> tuple[int, list[str]]:
+        """How many were removed, and the keys of which there was none. Raises NotFoundError as above."""
+        missing = []
+        keys = list(dict.fromkeys(keys))
+        with self._database.write() as session:
+            row = locked(session, gallery)
+            sums = Sums(session, row)
+            for key in keys:
+                item = _item(session, row, key)
+                if item is None:
+                    missing.append(key)
+                else:
+                    _bury(session, row, sums, item)
+            sums.store()
+            _forget(session, row)
+        return len(keys) - len(missing), missing
+
+    def hits(self, gallery: int, generation: int, numbers: Sequence[int]) -> Mapping[int, Hit]:
+        """By number, those that are still there."""
+        query = (
+            select(ItemRow.number, ItemRow.key, ItemRow.label, VectorRow.vector)
+            .join(VectorRow, VectorRow.item == ItemRow.number)
+            .where(ItemRow.number.in_(numbers), ItemRow.gallery == gallery, ItemRow.key.is_not(None))
+            .where(VectorRow.generation == generation)
+        )
+        with self._database.read() as session:
+            rows = session.execute(query).all()
+        return {number: Hit(key or "", label, from_bytes(vector)) for number, key, label, vector in rows}
+
+
+class _Addition:
+    """Images that come into a locked gallery: in as few statements as can be, as each of them takes its time."""
+
+    def __init__(self, session: Session, row: GalleryRow, items: Sequence[NewItem]) -> None:
+        self._session = session
+        self._row = row
+        self._items = items
+        self._sums = Sums(session, row, {item.label for item in items})
+        self._waiting: list[tuple[ItemRow, NewItem]] = []
+        query = select(ItemRow).where(ItemRow.gallery == row.number, ItemRow.key.in_([item.key for item in items]))
+        self._known = {each.key: each for each in session.scalars(query)}
+
+    def done(self) -> list[AddStatus]:
+        found = [self._add(item) for item in self._items]
+        self._write()
+        self._sums.store()
+        return found
+
+    def _add(self, item: NewItem) -> AddStatus:
+        old = self._known.get(item.key)
+        if old is not None and (old.digest, old.label) == (item.digest, item.label):
+            return AddStatus.PRESENT
+        if old is not None:
+            self._write()  # it may be among those that wait
+            _bury(self._session, self._row, self._sums, old)
+        row = self._row
+        row.sequence += 1
+        row.images += 1
+        self._sums.change(item.label, item.vector, 1)
+        new = ItemRow(gallery=row.number, key=item.key, label=item.label, digest=item.digest, sequence=row.sequence)
+        self._known[item.key] = new
+        self._waiting.append((new, item))
+        return AddStatus.ADDED if old is None else AddStatus.REPLACED
+
+    def _write(self) -> None:
+        self._session.add_all(new for new, _ in self._waiting)
+        self._session.flush()
+        generation = self._row.generation
+        self._session.add_all(
+            VectorRow(item=new.number, generation=generation, vector=to_bytes(item.vector))
+            for new, item in self._waiting
+        )
+        self._session.add_all(
+            ImageRow(item=new.number, data=item.picture)
+            for new, item in self._waiting
+            if self._row.keep_images and item.picture is not None
+        )
+        self._session.flush()
+        self._waiting = []
+
+
+def _item(session: Session, row: GalleryRow, key: str) -> ItemRow | None:
+    return session.scalar(select(ItemRow).where(ItemRow.gallery == row.number, ItemRow.key == key))
+
+
+def _bury(session: Session, row: GalleryRow, sums: Sums, item: ItemRow) -> None:
+    """Only the row stays for a while, so that every index hears of it."""
+    of_item = select(VectorRow.vector).where(VectorRow.item == item.number, VectorRow.generation == row.generation)
+    sums.change(item.label, from_bytes(session.scalars(of_item).one()), -1)
+    session.execute(delete(VectorRow).where(VectorRow.item == item.number))
+    session.execute(delete(ImageRow).where(ImageRow.item == item.number))
+    row.sequence += 1
+    row.images -= 1
+    item.key, item.sequence = None, row.sequence
+    session.flush()
+
+
+def _forget(session: Session, row: GalleryRow) -> None:
+    last = row.sequence - _REMEMBERED
+    if last - row.forgotten < _REMEMBERED:
+        return
+    session.execute(
+        delete(ItemRow).where(ItemRow.gallery == row.number, ItemRow.key.is_(None), ItemRow.sequence <= last)
+    )
+    row.forgotten = last

@@ -1,0 +1,113 @@
+"""Embeds galleries anew, in the background of whichever process takes them."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from trunkline.core.errors import (
+    DeadlineError,
+    QueueFullError,
+    ServiceUnavailableError,
+    SpaceMismatchError,
+    TrunklineError,
+)
+from trunkline.galleries.embedder import Spaces
+from trunkline.galleries.reembedding import Claim, ClaimLostError, ReembeddingStore
+from trunkline.galleries.vectors import unit
+
+_LEASE_S: Final = 20.0
+_AT_ONCE: Final = 4  # images between two renewals of the lease
+_EMBED_S: Final = 4.0
+_PAUSE_S: Final = 1.0
+# Processes do not hear of a new version of a head at the same moment.
+_TRIES_OF_SPACE: Final = 15
+_PASSING = (QueueFullError, ServiceUnavailableError, DeadlineError)
+_log = logging.getLogger(__name__)
+
+
+class Reembedder:
+    """One re-embedding at a time."""
+
+    def __init__(self, store: ReembeddingStore, spaces: Spaces, finished: Callable[[], Awaitable[None]]) -> None:
+        """finished: called when a gallery has its new vectors."""
+        self._store = store
+        self._finished = finished
+        self._spaces = spaces
+        self._running: asyncio.Task[None] | None = None
+
+    async def look(self) -> None:
+        """Take a re-embedding that waits, and sweep. Raises ServiceUnavailableError."""
+        if not await asyncio.to_thread(self._store.due):
+            return
+        while await asyncio.to_thread(self._store.sweep):
+            pass
+        if self._running is None or self._running.done():
+            claim = await asyncio.to_thread(self._store.take, _LEASE_S)
+            self._running = None if claim is None else asyncio.create_task(self._work(claim))
+
+    async def stop(self) -> None:
+        """Leave what runs to another process."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _work(self, claim: Claim) -> None:
+        _log.info("re-embedding gallery %s by head %s", claim.name, claim.head)
+        try:
+            await self._embed_all(claim)
+        except ClaimLostError:
+            _log.info("gallery %s is re-embedded no further here", claim.name)
+        except asyncio.CancelledError:
+            await self._end(partial(self._store.release, claim))
+            raise
+        except ServiceUnavailableError as error:  # of the database: heads that are away are waited for
+            _log.warning("the re-embedding of gallery %s waits: %s", claim.name, error)
+            await self._end(partial(self._store.release, claim))
+        except TrunklineError as error:
+            _log.warning("gallery %s was not re-embedded: %s", claim.name, error)
+            await self._end(partial(self._store.fail, claim, error.message))
+        except Exception:
+            _log.exception("bug in a re-embedding")
+            await self._end(partial(self._store.fail, claim, "internal error; the log of the service says more"))
+
+    async def _end(self, act: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(act)
+        except (ClaimLostError, TrunklineError) as error:
+            _log.info("a re-embedding is left to its lease: %s", error)
+
+    async def _embed_all(self, claim: Claim) -> None:
+        after = 0
+        while True:
+            some = await asyncio.to_thread(self._store.todo, claim, after, _AT_ONCE)
+            if some:
+                vectors = [await self._vector(claim, *each) for each in some]
+                await asyncio.to_thread(self._store.put, claim, vectors, _LEASE_S)
+                after = some[-1][0]
+            elif await asyncio.to_thread(self._store.finish, claim):
+                _log.info("gallery %s has its new vectors", claim.name)
+                await self._finished()
+                return
+            else:
+                after = 0  # what was added meanwhile
+
+    async def _vector(self, claim: Claim, number: int, picture: bytes) -> tuple[int, np.ndarray]:
+        """The number of an image and its vector (D,), however long the head is busy or away."""
+        tries_of_space = _TRIES_OF_SPACE
+        while True:
+            try:
+                found = await self._spaces.embed(claim.head, picture, _EMBED_S)
+            except _PASSING as error:
+                _log.debug("re-embedding of gallery %s waits: %s", claim.name, error)
+            else:
+                if found.space == claim.space:
+                    return number, unit(found.values, claim.dimension)
+                tries_of_space -= 1
+                if not tries_of_space:
+                    raise SpaceMismatchError.between(claim.space, found.space)
+            await asyncio.sleep(_PAUSE_S)
+            await asyncio.to_thread(self._store.put, claim, [], _LEASE_S)  # the lease, and whether it is still wanted

@@ -1,0 +1,253 @@
+"""What a process does for galleries: opened once, kept up to date, and asked by the servicer."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from trunkline.core.errors import (
+    DeadlineError,
+    InvalidRequestError,
+    NotFoundError,
+    QueueFullError,
+    ServiceUnavailableError,
+    SpaceMismatchError,
+)
+from trunkline.core.exchange import HeadInfo, HeadRunner
+from trunkline.core.galleries import AddStatus, Gallery, SearchBy, SearchResult
+from trunkline.core.results import Embedding
+from trunkline.galleries.changes import ChangeReader
+from trunkline.galleries.collection import EXACT_UP_TO, GenerationGoneError
+from trunkline.galleries.database import Database
+from trunkline.galleries.embedder import Embedder, Spaces, check_space
+from trunkline.galleries.head import find_head
+from trunkline.galleries.items import ItemStore, NewItem
+from trunkline.galleries.reembedder import Reembedder
+from trunkline.galleries.reembedding import ReembeddingStore
+from trunkline.galleries.search import search
+from trunkline.galleries.shelf import Shelf
+from trunkline.galleries.snapshot import Snapshots
+from trunkline.galleries.store import GalleryStore, Record
+from trunkline.galleries.vectors import to_bytes, unit
+from trunkline.galleries.writer import Writer
+
+_LONGEST = 255
+# Images to add that are at the heads at the same time: enough to keep cores busy, and no burden to other callers.
+_EMBEDDED_AT_ONCE: Final = 8
+_TRIES: Final = 10
+_LONGEST_PAUSE_S: Final = 5.0
+_PROBE_S: Final = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Galleries:
+    """All of it in one event loop; the database in threads.
+
+    Methods raise NotFoundError for galleries that are not there, ServiceUnavailableError where the database does not
+    answer, and what embedding raises.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        snapshots: Snapshots,
+        embedder: Embedder,
+        memory_bytes: int,
+        exact_up_to: int = EXACT_UP_TO,
+    ) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._snapshots = snapshots
+        self._spaces = Spaces(embedder)
+        self._store = GalleryStore(database)
+        self._items = ItemStore(database)
+        self._reembeddings = ReembeddingStore(database)
+        self._shelf = Shelf(self._store, ChangeReader(database), snapshots, memory_bytes, exact_up_to)
+        self._writer = Writer(self._items, self._shelf.changed)
+        self._places = asyncio.Semaphore(_EMBEDDED_AT_ONCE)
+        self._reembedder = Reembedder(self._reembeddings, self._spaces, self._shelf.follow)
+
+    async def follow(self, every_s: float) -> None:
+        """Until it is cancelled: see what other processes changed, and do what is to be done in the background."""
+        while True:
+            with suppress(ServiceUnavailableError):  # it is in the log, and will answer again
+                await self._shelf.follow()
+                await self._reembedder.look()
+            await asyncio.sleep(every_s)
+
+    async def look(self) -> None:
+        """See once what there is."""
+        await self._shelf.follow()
+
+    async def close(self) -> None:
+        """Save indexes, leave what runs to other processes, and end the connections."""
+        await self._reembedder.stop()
+        await self._shelf.close()
+        await asyncio.to_thread(self._database.close)
+
+    def head(self, name: str) -> tuple[HeadInfo, HeadRunner]:
+        """Who answers for gallery:NAME. Raises NotFoundError, ServiceUnavailableError."""
+        return find_head(self._shelf, self._embedder, name)
+
+    async def create(
+        self, name: str, head: str, threshold: float | None, keep_images: bool, timeout_s: float
+    ) -> Gallery:
+        """Raises InvalidRequestError, AlreadyExistsError, WrongTaskError for a head that does not embed."""
+        if not head:
+            raise InvalidRequestError("name the head that embeds; ListHeads says which there are")
+        like = await self._spaces.of(head, timeout_s)
+        record = await asyncio.to_thread(self._store.create, name, head, like, threshold, keep_images=keep_images)
+        self._shelf.noted(record)
+        return self._described(record)
+
+    async def get(self, name: str, timeout_s: float) -> Gallery:
+        """With the space of its head as it is now."""
+        record = await self._record(name, fresh=True)
+        space = await self._spaces.name(record.gallery.head, min(timeout_s, _PROBE_S))
+        return replace(self._described(record), head_space=space)
+
+    async def all(self) -> Sequence[Gallery]:
+        """In order of name."""
+        return [record.gallery for record in await asyncio.to_thread(self._store.all)]
+
+    async def delete(self, name: str) -> None:
+        record = await self._record(name, fresh=True)
+        await asyncio.to_thread(self._store.delete, name)
+        await self._shelf.follow()
+        await asyncio.to_thread(self._snapshots.remove, record.uid)
+
+    async def add_picture(
+        self, name: str, key: str, label: str, image: bytes, timeout_s: float
+    ) -> tuple[str, AddStatus]:
+        """Embed a picture and keep it. Returns its key and how it came in; a key that is empty becomes its digest.
+
+        Raises InvalidRequestError, SpaceMismatchError, InvalidImageError and what embedding raises.
+        """
+        digest = await asyncio.to_thread(_digest, image)
+        key = _checked(key or digest, label)
+        record = await self._record(name)
+        if await asyncio.to_thread(self._items.has, record.number, key, digest, label):
+            return key, AddStatus.PRESENT
+        embedding = await self._embed(record.gallery.head, image, timeout_s)
+        try:
+            return key, await self._add(name, key, label, digest, embedding, image)
+        except SpaceMismatchError:
+            head = (await self._record(name, fresh=True)).gallery.head
+            if head == record.gallery.head:
+                raise
+            embedding = await self._embed(head, image, timeout_s)  # it has another head since a moment ago
+            return key, await self._add(name, key, label, digest, embedding, image)
+
+    async def add_vector(self, name: str, key: str, label: str, embedding: Embedding) -> tuple[str, AddStatus]:
+        """Keep a vector of the gallery's space. Raises InvalidRequestError, SpaceMismatchError."""
+        vector = unit(embedding.values, len(embedding.values))
+        digest = _digest(to_bytes(vector))
+        key = _checked(key or digest, label)
+        return key, await self._add(name, key, label, digest, embedding, None)
+
+    async def remove(self, name: str, keys: Sequence[str]) -> tuple[int, list[str]]:
+        """How many images were removed, and the keys of which there was none."""
+        record = await self._record(name, fresh=True)
+        found = await asyncio.to_thread(self._items.remove, record.number, keys)
+        await self._shelf.changed(record.number)
+        return found
+
+    async def search_picture(
+        self, name: str, image: bytes, count: int, by: SearchBy, threshold: float | None, timeout_s: float
+    ) -> SearchResult:
+        """What is nearest to a picture. Raises SpaceMismatchError where the head embeds into another space by now."""
+        head = (await self._record(name)).gallery.head
+        while True:
+            started_at = time.perf_counter()
+            embedding = await self._spaces.embed(head, image, timeout_s)
+            embed_ms = (time.perf_counter() - started_at) * 1000
+            try:
+                found = await self.search_vector(name, embedding, count, by, threshold)
+            except SpaceMismatchError:
+                before, head = head, (await self._record(name, fresh=True)).gallery.head
+                if head == before:
+                    raise
+            else:
+                return replace(found, embed_ms=embed_ms)
+
+    async def search_vector(
+        self, name: str, embedding: Embedding, count: int, by: SearchBy, threshold: float | None
+    ) -> SearchResult:
+        """What is nearest to a vector. Raises SpaceMismatchError, InvalidRequestError."""
+        for fresh in (False, True):  # what is known of it may be a second old
+            record = await self._record(name, fresh=fresh)
+            try:
+                collection = await self._shelf.collection(record)
+                check_space(collection.record, embedding)
+                query = unit(embedding.values, collection.record.gallery.dimension)  # (D,)
+                return await asyncio.to_thread(search, collection, self._items, query, count, by, threshold)
+            except (NotFoundError, SpaceMismatchError):
+                if fresh:
+                    raise
+            except GenerationGoneError:
+                _log.debug("gallery %s has other vectors by now", name)
+        raise ServiceUnavailableError(f"gallery {name!r} changes its vectors just now: try again")
+
+    async def reembed(self, name: str, head: str, timeout_s: float) -> Gallery:
+        """Begin to embed it anew. Raises GalleryStateError where that cannot be."""
+        record = await self._record(name, fresh=True)
+        head = head or record.gallery.head
+        like = await self._spaces.of(head, timeout_s)
+        record = await asyncio.to_thread(self._reembeddings.begin, name, head, like)
+        await self._reembedder.look()
+        return self._described(record)
+
+    async def cancel_reembedding(self, name: str) -> Gallery:
+        return self._described(await asyncio.to_thread(self._reembeddings.cancel, name))
+
+    async def _add(
+        self, name: str, key: str, label: str, digest: str, embedding: Embedding, picture: bytes | None
+    ) -> AddStatus:
+        for fresh in (False, True):
+            record = await self._record(name, fresh=fresh)
+            try:
+                check_space(record, embedding)
+                vector = unit(embedding.values, record.gallery.dimension)
+                return await self._writer.add(record, NewItem(key, label, digest, vector, picture))
+            except (NotFoundError, SpaceMismatchError):
+                if fresh:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _embed(self, head: str, image: bytes, timeout_s: float) -> Embedding:
+        """Of an image to add, with patience: who adds images sends them no faster than they are taken."""
+        async with self._places:
+            for _ in range(_TRIES):
+                try:
+                    return await self._spaces.embed(head, image, timeout_s)
+                except QueueFullError as error:
+                    await asyncio.sleep(min(max(error.retry_after_s, 0.05), _LONGEST_PAUSE_S))
+                except DeadlineError:
+                    _log.debug("an image to add waits for head %s", head)
+            return await self._spaces.embed(head, image, timeout_s)
+
+    async def _record(self, name: str, *, fresh: bool = False) -> Record:
+        if not fresh:
+            with suppress(NotFoundError):
+                return self._shelf.known(name)
+        record = await asyncio.to_thread(self._store.get, name)
+        self._shelf.noted(record)
+        return record
+
+    def _described(self, record: Record) -> Gallery:
+        return replace(record.gallery, index=self._shelf.index_state(record))
+
+
+def _checked(key: str, label: str) -> str:
+    for what, text in (("id", key), ("class_label", label)):
+        if len(text) > _LONGEST or not text.isprintable():
+            raise InvalidRequestError(f"{what} must be at most {_LONGEST} characters that can be printed")
+    return key
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

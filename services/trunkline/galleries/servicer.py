@@ -1,0 +1,145 @@
+"""GalleryService: convert, call, convert."""
+
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+
+from trunkline.api.vision.v1 import gallery_service_pb2 as pb
+from trunkline.api.vision.v1 import gallery_service_pb2_grpc as pb_grpc
+from trunkline.core.errors import InvalidRequestError, TrunklineError
+from trunkline.core.galleries import AddStatus
+from trunkline.galleries.opening import Opening
+from trunkline.galleries.service import Galleries
+from trunkline.serving import wire
+from trunkline.serving import wire_galleries as convert
+from trunkline.serving.pages import page
+from trunkline.serving.status import to_head_error
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["GalleryService"].full_name
+_MOST, _USUAL = 1000, 10
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Numbered: TypeAlias = tuple[int, pb.AddImagesRequest]
+_log = logging.getLogger(__name__)
+
+
+class Streams(Protocol):
+    """Answers a stream of questions, many in flight, as that of the gateway does."""
+
+    def answer(
+        self,
+        questions: AsyncIterable[_Numbered],
+        work: Callable[[_Numbered, Callable[[pb.AddImagesResponse], None]], Awaitable[None]],
+    ) -> AsyncIterator[pb.AddImagesResponse]: ...
+
+
+class GalleryServicer(pb_grpc.GalleryServiceServicer):
+    def __init__(self, opening: Opening, streams: Streams, default_timeout_s: float) -> None:
+        self._opening = opening
+        self._streams = streams
+        self._default_timeout_s = default_timeout_s
+
+    async def CreateGallery(self, request: pb.CreateGalleryRequest, context: Context) -> pb.CreateGalleryResponse:
+        threshold = request.threshold if request.HasField("threshold") else None
+        made = await (await self._galleries()).create(
+            request.gallery, request.head, threshold, request.keep_images, self._timeout_s(context)
+        )
+        return pb.CreateGalleryResponse(gallery=convert.gallery_to_pb(made))
+
+    async def GetGallery(self, request: pb.GetGalleryRequest, context: Context) -> pb.GetGalleryResponse:
+        found = await (await self._galleries()).get(_named(request.gallery), self._timeout_s(context))
+        return pb.GetGalleryResponse(gallery=convert.gallery_to_pb(found))
+
+    async def ListGalleries(self, request: pb.ListGalleriesRequest, context: Context) -> pb.ListGalleriesResponse:
+        found = await (await self._galleries()).all()
+        part, token = page(found, lambda each: each.name, request.page_size, request.page_token)
+        return pb.ListGalleriesResponse(galleries=map(convert.gallery_to_pb, part), next_page_token=token)
+
+    async def DeleteGallery(self, request: pb.DeleteGalleryRequest, context: Context) -> pb.DeleteGalleryResponse:
+        await (await self._galleries()).delete(_named(request.gallery))
+        return pb.DeleteGalleryResponse()
+
+    async def AddImages(
+        self, request_iterator: AsyncIterable[pb.AddImagesRequest], context: Context
+    ) -> AsyncIterator[pb.AddImagesResponse]:
+        async for response in self._streams.answer(_numbered(request_iterator), self._add):
+            yield response
+
+    async def DeleteImages(self, request: pb.DeleteImagesRequest, context: Context) -> pb.DeleteImagesResponse:
+        if len(request.ids) > _MOST:
+            raise InvalidRequestError(f"{len(request.ids)} ids are too many: name at most {_MOST} at a time")
+        deleted, missing = await (await self._galleries()).remove(_named(request.gallery), request.ids)
+        return pb.DeleteImagesResponse(deleted=deleted, missing=missing)
+
+    async def SearchGallery(self, request: pb.SearchGalleryRequest, context: Context) -> pb.SearchGalleryResponse:
+        name, count = _named(request.gallery), request.k if request.HasField("k") else _USUAL
+        if not 1 <= count <= _MOST:
+            raise InvalidRequestError(f"k is {count}; it must be 1 to {_MOST}")
+        threshold = request.threshold if request.HasField("threshold") else None
+        by = convert.by_from_pb(request.by)
+        galleries = await self._galleries()
+        if request.WhichOneof("query") == "image":
+            timeout_s = self._timeout_s(context)
+            found = await galleries.search_picture(name, request.image.data, count, by, threshold, timeout_s)
+        elif request.WhichOneof("query") == "embedding":
+            vector = wire.embedding_from_pb(request.embedding)
+            found = await galleries.search_vector(name, vector, count, by, threshold)
+        else:
+            raise InvalidRequestError("give an image or an embedding to search for")
+        return convert.search_to_pb(found)
+
+    async def ReembedGallery(self, request: pb.ReembedGalleryRequest, context: Context) -> pb.ReembedGalleryResponse:
+        galleries = await self._galleries()
+        found = await galleries.reembed(_named(request.gallery), request.head, self._timeout_s(context))
+        return pb.ReembedGalleryResponse(gallery=convert.gallery_to_pb(found))
+
+    async def CancelReembedding(
+        self, request: pb.CancelReembeddingRequest, context: Context
+    ) -> pb.CancelReembeddingResponse:
+        found = await (await self._galleries()).cancel_reembedding(_named(request.gallery))
+        return pb.CancelReembeddingResponse(gallery=convert.gallery_to_pb(found))
+
+    async def _galleries(self) -> Galleries:
+        return await self._opening.galleries()
+
+    async def _add(self, question: _Numbered, send: Callable[[pb.AddImagesResponse], None]) -> None:
+        index, request = question
+        answer = pb.AddImagesResponse(id=request.id, index=index)
+        try:
+            answer.id, status = await self._added(request)
+            answer.status = convert.status_to_pb(status)
+        except Exception as error:  # one bad image costs its own answer, never the stream
+            if not isinstance(error, TrunklineError):
+                _log.error("bug in an image of a stream", exc_info=error)
+            answer.error.CopyFrom(to_head_error(error))
+        send(answer)
+
+    async def _added(self, request: pb.AddImagesRequest) -> tuple[str, AddStatus]:
+        galleries, name = await self._galleries(), _named(request.gallery)
+        match request.WhichOneof("content"):
+            case "image":
+                return await galleries.add_picture(
+                    name, request.id, request.class_label, request.image.data, self._default_timeout_s
+                )
+            case "embedding":
+                vector = wire.embedding_from_pb(request.embedding)
+                return await galleries.add_vector(name, request.id, request.class_label, vector)
+        raise InvalidRequestError("give an image or an embedding to add")
+
+    def _timeout_s(self, context: Context) -> float:
+        left_s = context.time_remaining()
+        return self._default_timeout_s if left_s is None else left_s
+
+
+async def _numbered(requests: AsyncIterable[pb.AddImagesRequest]) -> AsyncIterator[_Numbered]:
+    index = 0
+    async for request in requests:
+        yield index, request
+        index += 1
+
+
+def _named(gallery: str) -> str:
+    if not gallery:
+        raise InvalidRequestError("name a gallery; ListGalleries says which there are")
+    return gallery

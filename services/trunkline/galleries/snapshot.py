@@ -1,0 +1,100 @@
+"""The graph of a gallery in a file, so that a start need not build it anew. The database stays the truth."""
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trunkline.galleries.graph import Graph
+
+_FORMAT = 1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Of which gallery and generation a graph is, and the sequence number up to which it has all changes."""
+
+    uid: str
+    generation: int
+    sequence: int
+
+
+class Snapshots:
+    """A folder with the graphs of galleries, at most one for each. Processes may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, graph: Graph, stamp: Stamp) -> None:
+        """Replace the file of the gallery. What goes wrong costs a warning: it can be built again."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            new = self._folder / f".{stamp.uid}-{os.getpid()}"
+            try:
+                graph.save(new)
+                name = f"{stamp.uid}-{stamp.generation}-{stamp.sequence}.usearch"
+                facts = _facts(graph, stamp, name, _digest(new))
+                new.replace(self._folder / name)
+                new.write_text(json.dumps(facts))
+                new.replace(self._sidecar(stamp.uid))
+            finally:
+                new.unlink(missing_ok=True)
+            self._sweep(stamp.uid, keep=name)
+        except (OSError, RuntimeError) as error:
+            _log.warning("the index of a gallery was not saved in %s: %s", self._folder, error)
+
+    def load(self, uid: str, generation: int, dimension: int) -> tuple[Graph, Stamp] | None:
+        """The graph of a generation; None where there is none, or it is damaged or unlike what it should be."""
+        try:
+            facts = json.loads(self._sidecar(uid).read_text())
+            if facts["format"] != _FORMAT or (facts["uid"], facts["generation"]) != (uid, generation):
+                return None
+            path = self._folder / facts["file"]
+            if _digest(path) != facts["sha256"]:
+                raise ValueError(f"{path} is not what it was when it was saved")
+            graph = Graph.load(path, dimension)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # whatever is wrong with a file, the database has all that is in it
+            _log.warning("the index of a gallery is built anew: %s", error)
+            return None
+        graph.expansion, graph.recall = facts["expansion"], facts["recall"]
+        graph.measured_at, graph.removed = facts["measured_at"], facts["removed"]
+        return graph, Stamp(uid, generation, facts["sequence"])
+
+    def remove(self, uid: str) -> None:
+        """Of a gallery that is gone."""
+        self._sidecar(uid).unlink(missing_ok=True)
+        self._sweep(uid, keep="")
+
+    def _sidecar(self, uid: str) -> Path:
+        return self._folder / f"{uid}.json"
+
+    def _sweep(self, uid: str, keep: str) -> None:
+        for path in self._folder.glob(f"{uid}-*.usearch"):
+            if path.name != keep:
+                path.unlink(missing_ok=True)
+
+
+def _facts(graph: Graph, stamp: Stamp, name: str, digest: str) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "file": name,
+        "sha256": digest,
+        "uid": stamp.uid,
+        "generation": stamp.generation,
+        "sequence": stamp.sequence,
+        "expansion": graph.expansion,
+        "recall": graph.recall,
+        "measured_at": graph.measured_at,
+        "removed": graph.removed,
+    }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
