@@ -17,6 +17,7 @@ from trunkline.cli import (
     detect,
     jobs,
     models,
+    models_import,
     regress,
     segment,
     serve,
@@ -39,6 +40,7 @@ app.command("detect")(detect.detect)
 app.command("segment")(segment.segment)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
+models_import.add_to(models.app)
 app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")
 app.add_typer(data.app, name="data")
