@@ -48,7 +48,8 @@ class TrainRequest(BaseModel):
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
     net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "segnet" for segmentation; None takes what
-    suits the task. decoder: of segmentation. size, loss: of segmentation and detection.
+    suits the task. Of detection: "yolo", Ultralytics' head, or "svm-rcnn", R-CNN with SVMs; None: the two-stage net.
+    decoder: of segmentation. size, loss: of segmentation and detection.
     tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
     best epoch; evaluation is on test_split.
@@ -70,7 +71,7 @@ class TrainRequest(BaseModel):
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Augmentation | None = None
     source: Name = "imagenet"
-    net: Literal["lenet5", "cnn", "segnet"] | None = None
+    net: Literal["lenet5", "cnn", "segnet", "yolo", "svm-rcnn"] | None = None
     decoder: Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "unet"
     size: Literal["light", "medium", "large"] = "light"
     loss: Literal["cross_entropy", "dice", "focal", "combined"] | None = None
@@ -96,7 +97,7 @@ class TrainRequest(BaseModel):
         words += ["--views", str(self.views)] if self.views is not None else []
         words += ["--augmentation", self.augmentation] if self.augmentation is not None else []
         words += ["--source", self.source] if self.mode == "pretrained" else []
-        words += ["--net", self.net] if self.mode == "scratch" and self.net else []
+        words += ["--net", self.net] if self.net and (self.mode == "scratch" or self.task == "detection") else []
         if self.task == "segmentation":
             words += ["--size", self.size] + ([] if self.mode == "scratch" else ["--decoder", self.decoder])
             words += ["--loss", self.loss] if self.loss else []

@@ -5,7 +5,7 @@ The ways to train (`modes/`) know no task: they fit a net that ends in the task'
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -168,6 +168,18 @@ class LossNet(Protocol):
 
     def answers(self, inputs: Any) -> Any:
         """What `measure` of the learner takes."""
+        ...
+
+
+@runtime_checkable
+class SolvedNet(Protocol):
+    """A net whose weights are solved for, from all data at once, not learned in steps."""
+
+    def solve(self, train: Any, validation: Any | None, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+        """Find the weights. The data is as `fit` has it. Returns settings for the manifest.
+
+        progress: of a named stage, done and of all. Raises InvalidRequestError where there is too little data.
+        """
         ...
 
 

@@ -47,8 +47,8 @@ def train_scratch(job: Job) -> Fitted:
 
 def _body(net: str, spec: PreprocessSpec, dropout: float) -> tuple[nn.Module, int]:
     channels = 1 if spec.colour == "L" else 3
-    if net == "segnet":
-        raise InvalidRequestError("segnet is for segmentation; for pictures as a whole: --net cnn or lenet5")
+    if net not in ("cnn", "lenet5"):
+        raise InvalidRequestError(f"{net} is for another task; for pictures as a whole: --net cnn or lenet5")
     if net == "cnn":
         return plain_cnn(channels, spec.height, spec.width, dropout)
     if (spec.height, spec.width) != (LENET_SIDE, LENET_SIDE):
