@@ -1,4 +1,4 @@
-"""python -m benchmarks [serving|growth|overload|burst|soak|start|mixed]: see each module; without a word, serving."""
+"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed]: each is a module; alone, serving."""
 
 import signal
 import sys
@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from benchmarks.output import RESULTS, Output
+
+MODELS = Path(__file__).parents[1] / "models"
 
 app = typer.Typer(add_completion=False, invoke_without_command=True, no_args_is_help=False)
 Folder = Annotated[Path, typer.Option(help="Folder of the results.")]
@@ -69,6 +71,19 @@ def start(repeats: int = 7, output: Folder = RESULTS) -> None:
     from benchmarks.start import run
 
     run(_output(output), repeats=repeats)
+
+
+@app.command()
+def heads(
+    head: Annotated[list[str] | None, typer.Option(help="Repeatable; all where none is named.")] = None,
+    models: Annotated[Path, typer.Option(help="Model folder.")] = MODELS,
+    repeats: int = 3,
+    output: Folder = RESULTS,
+) -> None:
+    """What each head costs: pass, net and answer apart, and a call in both forms."""
+    from benchmarks.heads import run
+
+    run(_output(output), models=models, heads=head or [], repeats=repeats)
 
 
 @app.command()

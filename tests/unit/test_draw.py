@@ -6,10 +6,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
+from trunkline.cli.colours import colour_of
 from trunkline.cli.draw import Card, draw_cards, save_picture
-from trunkline.cli.rows import fit_text, rows_of
+from trunkline.cli.draw_objects import draw_objects
+from trunkline.cli.rows import Swatch, fit_text, rows_of
 from trunkline.core.errors import InvalidImageError
-from trunkline.core.results import Classification, Detections, Quantity, Regression, ScoredLabel
+from trunkline.core.masks import encode_mask
+from trunkline.core.results import (
+    Box,
+    Classification,
+    Detection,
+    Detections,
+    Embedding,
+    Quantity,
+    Regression,
+    ScoredLabel,
+)
 
 LABELS = (ScoredLabel(0, "espresso", 0.95), ScoredLabel(1, "a very long label of a class " * 8, 0.05))
 BAR = (70, 150, 245)
@@ -113,7 +125,7 @@ def test_no_more_than_ten_labels_and_24_rows_are_drawn():
 def test_quantities_are_rows_and_other_results_have_none():
     values = (Quantity("tilt", 1.5, "deg"), Quantity("cells", 12.0))
     assert rows_of(Regression(values)) == values
-    assert rows_of(Detections(())) == ()
+    assert rows_of(Embedding("faces", (1.0,))) == ()
 
 
 @pytest.mark.parametrize("unit", ["deg", "°"])
@@ -138,3 +150,60 @@ def test_a_quantity_that_is_no_angle_has_no_dial(unit):
 def test_quantities_of_any_length_and_headings_are_drawn_beside_labels():
     rows = ["head 1", *LABELS, "another head " * 30, Quantity("a long name " * 20, 1e300, "a long unit " * 20)]
     assert draw_cards([card(960, 720, rows=rows)]).height == draw_cards([card(960, 720, rows=LABELS)]).height + 6 * 24
+
+
+# Objects -----------------------------------------------------------------------------------------------------
+
+
+def an_object(box, index=0, score=0.9, mask=None, name="cell") -> Detection:
+    return Detection(Box(*box), ScoredLabel(index, name, score), mask)
+
+
+def test_the_legend_counts_the_objects_of_each_class():
+    found = [an_object((0, 0, 9, 9), index, name=name) for index, name in ((1, "b"), (0, "a"), (1, "b"))]
+    assert rows_of(Detections(tuple(found))) == [Swatch(colour_of(1), "b", "2"), Swatch(colour_of(0), "a", "1")]
+    assert rows_of(Detections(())) == []
+
+
+def test_a_box_is_drawn_where_it_is_in_the_colour_of_its_class():
+    picture = Image.new("RGB", (600, 400))
+    draw_objects(picture, [an_object((50, 60, 100, 120), index=2)], (2.0, 3.0))
+    pixels = np.asarray(picture)
+    line = (pixels == colour_of(2)).all(axis=-1)
+    rows, columns = np.nonzero(line)
+    assert (columns.min(), columns.max(), rows.max()) == (100, 199, 359)
+    assert line[180, 100:200].all(), "the top edge is at 3 * 60"
+    assert not pixels[200:340, 120:180].any(), "inside of the box the picture is as it was"
+
+
+def test_a_mask_is_translucent_with_an_outline():
+    disk = np.hypot(*(np.mgrid[:100, :100] - 50)) < 30
+    picture = Image.new("RGB", (400, 400), (100, 100, 100))
+    found = an_object((20, 20, 81, 81), mask=encode_mask(disk))
+    draw_objects(picture, [found], (4.0, 4.0))
+    pixels, colour = np.asarray(picture), np.array(colour_of(0))
+    assert np.abs(pixels[200, 200] - (0.6 * 100 + 0.4 * colour)).max() <= 2
+    assert (pixels[100, 100] == 100).all(), "in the box, but not in the mask"
+    edge = [column for column in range(60, 140) if (pixels[200, column] == colour).all()]
+    assert edge, "no outline"
+    assert abs(np.mean(edge[-2:]) - 4 * 20.5) < 8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 4), (4, 3000), (30, 20)])
+def test_objects_are_drawn_on_a_picture_of_any_size(size):
+    whole = an_object((0, 0, *size), mask=encode_mask(np.ones(size[::-1], bool)), name="a long name of a class")
+    corner = an_object((size[0] - 0.01, size[1] - 0.01, *size), index=1)
+    drawn = draw_cards([Card(encoded(Image.new("RGB", size)), "t", (), "f", objects=[whole, corner])])
+    assert (np.asarray(drawn) == colour_of(0)).all(axis=-1).any()
+
+
+def test_labels_keep_out_of_each_others_way():
+    picture = Image.new("RGB", (960, 720))
+    draw_objects(picture, [an_object((400, 300, 600, 500), index) for index in (0, 1)], (1.0, 1.0))
+    pixels = np.asarray(picture)
+    for index in (0, 1):
+        assert (pixels == colour_of(index)).all(axis=-1).sum() > 700, "its label is covered"
+
+
+def test_colours_of_classes_differ():
+    assert len({colour_of(index) for index in range(100)}) == 100

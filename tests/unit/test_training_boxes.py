@@ -161,7 +161,8 @@ def test_anchors_in_a_crowd_are_no_background():
     inputs = [torch.from_numpy(value) for value in maps(2).values()]
     losses = [found.losses(inputs, [{**empty, "ignored": region}] * 2) for region in (torch.zeros(0, 4), crowd)]
     assert losses[0]["proposal_class"] > 0
-    assert torch.nan_to_num(losses[1]["proposal_class"]) == 0
+    assert losses[0]["class"] > 0
+    assert all(value == 0 for value in losses[1].values())
 
 
 @pytest.mark.parametrize("focal", [False, True])
@@ -234,6 +235,7 @@ def test_average_precision_counts_no_answer_in_an_ignored_region():
         ({}, [sample()], "no object"),
         ({}, [sample(truth(0, 0, 9, 9, crowd=True))], "no object"),
         ({"loss": "dice"}, [], "for segmentation"),
+        ({"augmentation": "scene"}, [], "boxes, flips, mirror"),
         ({"features": ("c5",)}, [sample(truth(0, 0, 9, 9))], "leave --feature out"),
     ],
 )
@@ -252,6 +254,11 @@ def test_a_learner_fits_itself_to_the_data():
     assert anchors.shape == (3, 3, 2)
     assert anchors[..., 0] / anchors[..., 1] == pytest.approx(np.full((3, 3), 2.0), rel=0.05)
     assert "largest_nms_iou" not in learner.settings()
+
+
+def test_the_command_of_a_detector_says_its_size_and_loss():
+    request = TrainRequest(name="x", data="x", task="detection", mode="transfer", size="medium", loss="focal")
+    assert "--size medium --loss focal" in request.command()
 
 
 def test_the_best_epoch_of_a_detector_is_the_one_of_the_largest_metric():

@@ -10,7 +10,7 @@ import torch
 from torchvision.tv_tensors import Mask
 
 from trunkline.core.errors import DataInvalidError, ModelInvalidError
-from trunkline.core.preprocess import Frame
+from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.heads.segmentation.label_map import IGNORED, in_frame
 from trunkline.heads.segmentation.learn.decoders import decoder_net
 from trunkline.heads.segmentation.learn.losses import SegmentationLoss, median_frequencies
@@ -18,7 +18,9 @@ from trunkline.heads.segmentation.learn.segnet import SegNet
 from trunkline.heads.segmentation.scores import SegmentationScores, intersection_over_union
 from trunkline.training.augment import view_of, view_with
 from trunkline.training.data.check import check_dataset
+from trunkline.training.data.dataset import Sample
 from trunkline.training.data.read import read_dataset
+from trunkline.training.features import Recipe, annotated_view, annotation_of_view
 from trunkline.training.head_export import check_head
 
 CLASSES = "class_id,class_name\n0,sky\n3,road\n11,void\n"
@@ -98,6 +100,28 @@ def test_a_mask_moves_with_its_picture():
     middle = (shown.max() + shown.min()) / 2
     assert ((shown > middle) == moved[0].numpy().astype(bool)).mean() > 0.95
     assert (seen == view_of(pixels, "photo", 48, 64, seed=4)).all()
+
+
+@pytest.mark.parametrize("cut", [None, (64, 96)])
+@pytest.mark.parametrize("view", [0, 1, 2])
+def test_the_truth_of_a_view_needs_no_pixels(tmp_path, cut, view):
+    """The mask is the picture, so what the view shows and what its truth says must be the same."""
+    labels = np.kron(np.random.default_rng(0).integers(0, 2, (9, 12)), np.ones((16, 16), int)).astype(np.uint8)
+    Image.fromarray(labels * 255).convert("RGB").save(tmp_path / "a.png")
+    sample = Sample("a.png", "train", None, (), (tmp_path / "a.png").read_bytes)
+    spec = PreprocessSpec(resize="squash", width=128, height=96)
+    recipe = Recipe((), spec, "scene", seed=3, cut=cut)
+
+    def annotate(_, frame):
+        return Mask(torch.from_numpy(in_frame(labels, frame))[None])
+
+    seen, truth = annotated_view(sample, sample.read(), recipe, view, annotate)
+    alone = annotation_of_view(sample, sample.read(), recipe, view, annotate)
+    assert torch.equal(truth, alone)
+    assert seen.shape[1:3] == truth.shape[1:] == (cut or (96, 128))
+    shown = seen[0].astype(int).mean(axis=2)
+    middle = (shown.max() + shown.min()) / 2
+    assert ((shown > middle) == truth[0].numpy().astype(bool)).mean() > 0.93
 
 
 def test_masks_are_seen_in_the_frame_of_the_model():

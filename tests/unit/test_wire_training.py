@@ -9,7 +9,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.jobs import Job, JobError, JobEvent, JobProgress, JobState, StateChange
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch
-from trunkline.core.train_request import FitOptions, TrainRequest
+from trunkline.core.train_request import FitOptions, TrainRequest, parse_request
 from trunkline.serving import wire_training as wire
 
 FULL = TrainRequest(
@@ -35,7 +35,12 @@ EPOCH = Epoch(2, 9, 0.25, 0.5, None, "rmse")
 NOW = datetime(2024, 2, 29, 12, 30, 1, 500_000, UTC)
 
 
-@pytest.mark.parametrize("request_", [FULL, TrainRequest(name="x", data="y")], ids=["full", "least"])
+SEGNET = TrainRequest(name="x", data="y", task="segmentation", mode="scratch", size="large", weights="vgg16_bn.pth")
+
+
+@pytest.mark.parametrize(
+    "request_", [FULL, TrainRequest(name="x", data="y"), SEGNET], ids=["full", "least", "segnet"]
+)
 def test_a_request_comes_back_as_it_went(request_):
     assert wire.request_from_pb(wire.request_to_pb(request_)) == request_
 
@@ -57,11 +62,19 @@ def test_the_message_has_the_fields_of_the_request(model, message):
         ({"name": "My Photos", "data": "x"}, "names are 1 to 63"),
         ({"name": "x", "data": "x", "mode": "magic"}, "mode: "),
         ({"name": "x", "data": "x", "options": {"epochs": 0}}, "options.epochs: "),
+        ({"name": "x", "data": "x", "weights": "v.pth"}, "weights: .* in its size large only"),
     ],
 )
 def test_a_wrong_request_names_the_field(fields, match):
     with pytest.raises(InvalidRequestError, match=match):
         wire.request_from_pb(request_pb2.TrainingRequest(**fields))
+
+
+def test_weights_of_a_smaller_net_are_refused_and_a_command_names_no_folder_of_them():
+    fields = {**SEGNET.model_dump(exclude_none=True), "weights": "/home/vgg16_bn.pth"}
+    assert "--size large --weights vgg16_bn.pth" in parse_request(fields).command()
+    with pytest.raises(InvalidRequestError, match="--size large"):
+        parse_request({**fields, "size": "light"})
 
 
 @pytest.mark.parametrize("state", JobState)

@@ -79,10 +79,10 @@ def _to_json(report: "DataReport") -> dict[str, Any]:
 
 def _show(report: "DataReport") -> None:
     out, pictures = console(), sum(report.splits.values())
-    learnt = f"{len(report.classes)} classes" if report.classes else _count(len(report.targets), "target")
+    learnt = _count(len(report.classes), "class") if report.classes else _count(len(report.targets), "target")
     out.print(f"{report.root}: layout {report.layout}, {pictures} pictures, {learnt}")
     _show_counts(report)
-    if report.unbalance is not None:
+    if report.unbalance is not None and len(report.classes) > 1:
         out.print(f"the largest class has {report.unbalance:.1f} times the pictures for training of the smallest")
     _show_list("problem", report.problems)
     _show_list("warning", report.warnings)
@@ -91,7 +91,8 @@ def _show(report: "DataReport") -> None:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def _show_counts(report: "DataReport") -> None:

@@ -71,11 +71,11 @@ def _draw_labels(
 
 
 def _places(box: Rectangle, width: float, height: float, size: tuple[int, int]) -> Iterator[Rectangle]:
-    """Where a label may be, inside of the picture, the best place first: above the box, in it, below it."""
+    """Where a label may be, in the picture if it fits, the best place first: above the box, in it, below it."""
     left, top, right, bottom = box
     for above in (top - height, top, bottom + 1, bottom - height):
         for before in (left, right + 1 - width):
-            x, y = min(max(0, before), size[0] - width), min(max(0, above), size[1] - height)
+            x, y = max(0, min(before, size[0] - width)), max(0, min(above, size[1] - height))
             yield x, y, x + width - 1, y + height - 1
 
 

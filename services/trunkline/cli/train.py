@@ -38,7 +38,7 @@ def train(
     name: Name,
     *,
     task: Annotated[
-        str, typer.Option("--task", help="What to learn: classification, regression.")
+        str, typer.Option("--task", help="classification, regression, segmentation, detection.")
     ] = "classification",
     mode: Annotated[
         Mode,
@@ -80,6 +80,12 @@ def train(
     loss: Annotated[
         Literal["cross_entropy", "dice", "focal", "combined"] | None,
         typer.Option("--loss", help="In detection cross_entropy or focal.", show_default="by the task"),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights", metavar="FILE", help="With scratch and --size large: VGG16-BN for SegNet's encoder."
+        ),
     ] = None,
     width: Annotated[
         int | None, typer.Option("--width", help="Pixels that the net sees.", show_default=_BY_MODE)
@@ -143,6 +149,7 @@ def train(
             "decoder": decoder,
             "size": size,
             "loss": loss,
+            "weights": str(weights) if weights else None,
             "source": source,
             "spec": _spec(width, height, resize, crop_share, colour),
             "views": views,

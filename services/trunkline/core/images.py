@@ -15,7 +15,7 @@ Area = tuple[float, float, float, float]
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 _READABLE = "JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF"
 # EXIF orientations that swap the axes, that begin at the right, and that begin at the bottom.
-_SWAPS_AXES = frozenset({5, 6, 7, 8})
+SWAPS_AXES = frozenset({5, 6, 7, 8})
 _FROM_RIGHT = frozenset({2, 3, 6, 7})
 _FROM_BOTTOM = frozenset({3, 4, 7, 8})
 # EXIF orientation to what makes the picture upright.
@@ -72,9 +72,9 @@ class EncodedImage:
         _check_pixels(_tile_size(self._picture), limits)
         if self._picture.format == "PNG":
             self._load()  # a PNG may carry its EXIF behind the pixels
-        self._orientation = _orientation(self._picture)
+        self._orientation = orientation_of(self._picture)
         width, height = self._picture.size
-        swapped = self._orientation in _SWAPS_AXES
+        swapped = self._orientation in SWAPS_AXES
         self.width, self.height = (height, width) if swapped else (width, height)
         self.area: Area = (0.0, 0.0, float(self.width), float(self.height))
 
@@ -88,7 +88,7 @@ class EncodedImage:
         scale = 1.0
         if least is not None and self._picture.format in ("JPEG", "MPO"):
             stored_width = self._picture.width
-            drafted = self._picture.draft(None, least[::-1] if self._orientation in _SWAPS_AXES else least)
+            drafted = self._picture.draft(None, least[::-1] if self._orientation in SWAPS_AXES else least)
             scale = drafted[1][2] / stored_width if drafted else 1.0
         self._load()
         upright = _TRANSPOSE.get(self._orientation)
@@ -219,7 +219,7 @@ def _scale_transparency(picture: ImageFile.ImageFile) -> None:
     )
 
 
-def _orientation(picture: Image.Image) -> int:
+def orientation_of(picture: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 where it is absent, illegal or unreadable."""
     if picture.format == "TIFF":
         return 1  # Pillow turns TIFFs by itself

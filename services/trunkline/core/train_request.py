@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from trunkline.core.bundle import NAME_PATTERN, Name
 from trunkline.core.errors import InvalidRequestError
@@ -50,6 +51,7 @@ class TrainRequest(BaseModel):
     net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "segnet" for segmentation; None takes what
     suits the task. Of detection: "yolo", Ultralytics' head, or "svm-rcnn", R-CNN with SVMs; None: the two-stage net.
     decoder: of segmentation. size, loss: of segmentation and detection.
+    weights: file of a VGG16 with batch norm, as torchvision has it, in which the encoder of a large SegNet begins.
     tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
     best epoch; evaluation is on test_split.
@@ -75,12 +77,24 @@ class TrainRequest(BaseModel):
     decoder: Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "unet"
     size: Literal["light", "medium", "large"] = "light"
     loss: Literal["cross_entropy", "dice", "focal", "combined"] | None = None
+    weights: Annotated[str, Field(min_length=1)] | None = None
     tail: Name = "c4"
     train_splits: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
     validation_split: str = "val"
     test_split: str = "test"
     options: FitOptions = FitOptions()
     licence: str = "not stated"
+
+    @field_validator("weights")
+    @classmethod
+    def _for_large_segnet(cls, weights: str | None, info: ValidationInfo) -> str | None:
+        asked = [info.data.get(name) for name in ("task", "mode", "size")]
+        if weights is not None and asked != ["segmentation", "scratch", "large"]:
+            raise PydanticCustomError(
+                "net",
+                "a file of VGG16 fits SegNet in its size large only: --task segmentation --mode scratch --size large",
+            )
+        return weights
 
     def command(self) -> str:
         """The command line that repeats this run, with the name of the data alone, no folder."""
@@ -101,6 +115,7 @@ class TrainRequest(BaseModel):
         if self.task == "segmentation":
             words += ["--size", self.size] + ([] if self.mode == "scratch" else ["--decoder", self.decoder])
             words += ["--loss", self.loss] if self.loss else []
+            words += ["--weights", PurePath(self.weights).name] if self.weights else []
         if self.task == "detection":
             words += ["--size", self.size, *(["--loss", self.loss] if self.loss else [])]
         words += ["--tail", self.tail] if self.mode == "finetune" else []

@@ -15,14 +15,15 @@ VERSION = 2  # of what the kinds mean: views of another one are not used again
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def transform(kind: Augmentation, height: int, width: int) -> v2.Transform:
+def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -> v2.Transform:
     """uint8 (..., C, H, W) -> uint8 (..., C, height, width).
 
     mirror: left and right change places. flips: that, up and down too, and other light; positions in the picture
     change, sizes and numbers of things do not. photo: for photographs of which the class is asked: crops, mirror,
     other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
-    they are: crops of the sides' own ratio, from a quarter of the picture on. boxes: the same where objects are to be
-    found, whose size helps to tell them apart: crops from half of the picture on.
+    they are: crops of the sides' own ratio, enlarged up to twice; `share` is what a crop takes of the picture where
+    nothing is enlarged. boxes: the same where objects are to be found, whose size helps to tell them apart: crops
+    from half of the picture on.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
@@ -36,8 +37,9 @@ def transform(kind: Augmentation, height: int, width: int) -> v2.Transform:
         )
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     if kind in ("scene", "boxes"):
-        ratio, least = (0.9 * width / height, 1.1 * width / height), 0.25 if kind == "scene" else 0.5
-        crop = v2.RandomResizedCrop((height, width), (least, 1.0), ratio, InterpolationMode.BICUBIC)
+        ratio = (0.9 * width / height, 1.1 * width / height)
+        area = (share / 4, min(1.0, 1.2 * share)) if kind == "scene" else (0.5, 1.0)
+        crop = v2.RandomResizedCrop((height, width), area, ratio, InterpolationMode.BICUBIC)
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     return resized
 
@@ -48,23 +50,29 @@ def view_of(pixels: np.ndarray, kind: Augmentation, height: int, width: int, see
 
 
 def view_with(
-    pixels: np.ndarray, annotation: Any, kind: Augmentation, height: int, width: int, seed: int
+    pixels: np.ndarray,
+    annotation: Any,
+    kind: Augmentation,
+    height: int,
+    width: int,
+    seed: int,
+    share: float = 1.0,
 ) -> tuple[np.ndarray, Any]:
     """The same, with what is known of the pixels moved along.
 
     annotation: a tv_tensor in the frame of the pixels, such as Mask uint8 (1, H, W), or a dict of several, or None.
     """
     image = Image(torch.from_numpy(pixels[0].copy()).permute(2, 0, 1))  # (C, H, W)
-    seen, moved = _seen((image, annotation), kind, height, width, seed)
+    seen, moved = _seen((image, annotation), transform(kind, height, width, share), seed)
     return np.ascontiguousarray(seen.permute(1, 2, 0).numpy())[None], moved
 
 
-def moved_with(annotation: Any, kind: Augmentation, height: int, width: int, seed: int) -> Any:
+def moved_with(annotation: Any, kind: Augmentation, height: int, width: int, seed: int, share: float = 1.0) -> Any:
     """What `view_with` says of the pixels, without them."""
-    return _seen(annotation, kind, height, width, seed)
+    return _seen(annotation, transform(kind, height, width, share), seed)
 
 
-def _seen(what: Any, kind: Augmentation, height: int, width: int, seed: int) -> Any:
+def _seen(what: Any, transformed: v2.Transform, seed: int) -> Any:
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return transform(kind, height, width)(what)
+        return transformed(what)

@@ -35,6 +35,8 @@ class Recipe:
     """Which features of a picture, at which size, and how the views of it after the first are made.
 
     maps: those of the features whose maps are kept, as float16, beside the averages of all.
+    cut: (height, width) of all views where they are parts of the picture alone, at the scale of the spec; then none
+    is the picture as it is.
     """
 
     features: tuple[str, ...]
@@ -42,6 +44,21 @@ class Recipe:
     augmentation: Augmentation = "none"
     seed: int = 0
     maps: tuple[str, ...] = ()
+    cut: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the views."""
+        return self.cut or (self.spec.height, self.spec.width)
+
+    @property
+    def share(self) -> float:
+        """Of the picture that a view shows."""
+        return self.size[0] * self.size[1] / (self.spec.height * self.spec.width)
+
+    def augments(self, view: int) -> bool:
+        """Whether this view is not the picture as it is."""
+        return view > 0 or self.cut is not None
 
 
 @dataclass(frozen=True)
@@ -126,7 +143,8 @@ class FeatureStore:
         digest = hashlib.sha256(data)
         # All pictures as they are share one entry, whatever augmentation the others get.
         seed = recipe.seed if recipe.augmentation != "mirror" else 0
-        seen = f"{VERSION}|{recipe.augmentation}|{seed}|{view}" if view else ""
+        seen = f"{VERSION}|{recipe.augmentation}|{seed}|{view}" if recipe.augments(view) else ""
+        seen += f"|{recipe.cut}" if recipe.cut else ""
         text = f"{recipe.spec.fingerprint}|{recipe.features}|{seen}|{PIXELS_VERSION}|{self._digest}"
         digest.update(text.encode())
         name = digest.hexdigest()
@@ -161,13 +179,12 @@ def annotated_view(
 
     Raises DataInvalidError that names the picture.
     """
-    spec = recipe.spec
     pixels, frame = _opened(sample, data, _seen_spec(recipe, view))
     annotation = annotate(sample, frame) if annotate is not None else None
-    if view == 0:
+    if not recipe.augments(view):
         return pixels, annotation
     seed = _seed(data, recipe, view)
-    return view_with(pixels, annotation, recipe.augmentation, spec.height, spec.width, seed)
+    return view_with(pixels, annotation, recipe.augmentation, *recipe.size, seed, recipe.share)
 
 
 def annotation_of_view(
@@ -175,15 +192,14 @@ def annotation_of_view(
 ) -> Any:
     """What `annotated_view` says of the view, without decoding the picture. Raises DataInvalidError."""
     image = _encoded(sample, data)
-    spec = recipe.spec
     annotation = annotate(sample, frame_of(image.width, image.height, _seen_spec(recipe, view)))
-    if view == 0:
+    if not recipe.augments(view):
         return annotation
-    return moved_with(annotation, recipe.augmentation, spec.height, spec.width, _seed(data, recipe, view))
+    return moved_with(annotation, recipe.augmentation, *recipe.size, _seed(data, recipe, view), recipe.share)
 
 
 def _seen_spec(recipe: Recipe, view: int) -> PreprocessSpec:
-    return _larger(recipe.spec) if view and recipe.augmentation in _CROPPED else recipe.spec
+    return _larger(recipe.spec) if recipe.augments(view) and recipe.augmentation in _CROPPED else recipe.spec
 
 
 def _seed(data: bytes, recipe: Recipe, view: int) -> int:

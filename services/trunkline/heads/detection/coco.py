@@ -66,7 +66,8 @@ def precision(
 
     truth = COCO(
         {
-            "images": [{"id": index + 1} for index in range(len(truths))],
+            # Sizes are for polygons; outlines come as run lengths, with sizes of their own.
+            "images": [{"id": index + 1, "height": 1, "width": 1} for index in range(len(truths))],
             "categories": [{"id": label + 1, "name": str(label)} for label in range(classes)],
             "annotations": _numbered([_known(each, kind) for each in truths]),
         }

@@ -124,7 +124,8 @@ class DetectionScores:
                 line = axes.plot(RECALLS, self.boxes.curve(label, 0.5), label=name)[0]
                 axes.plot(RECALLS, self.boxes.curve(label, 0.75), linestyle=":", color=line.get_color())
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title="IoU 0.5, dotted 0.75")
-        axes.legend()
+        if axes.lines:
+            axes.legend()
         figure.savefig(path, dpi=100)
 
     def _draw_confusion(self, path: Path) -> None:
@@ -141,7 +142,8 @@ class DetectionScores:
         axes.set_yticks(range(len(counts)), [*self.classes, "nothing"])
         if len(counts) <= _LEGIBLE:
             for (row, column), count in np.ndenumerate(counts):
-                axes.text(column, row, str(count), ha="center", va="center", color="white", fontsize=8)
+                ink = "black" if shares[row, column] > 0.5 else "white"
+                axes.text(column, row, str(count), ha="center", va="center", color=ink, fontsize=8)
         figure.savefig(path, dpi=100)
 
 

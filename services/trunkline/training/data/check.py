@@ -63,7 +63,7 @@ def _count_classes(dataset: Dataset, pairs: Sequence[tuple[Sample, Look]]) -> di
     """Pictures of each class by split; a picture that could not be read counts where its class is known."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in dataset.classes}
     for sample, look in pairs:
-        for label in look.labels or (() if sample.label is None else (sample.label,)):
+        for label in look.labels:
             counts[dataset.classes[label]][sample.split] += 1
     return counts
 

@@ -87,7 +87,8 @@ class _Reader:
         self._objects = CocoObjects(root, self._name, labels, findings)
         words = {file.split, file.path.parent.name, file.path.stem.rpartition("_")[2]}  # COCO: train2017/
         inside = [folder / word for folder in (root, root / "images") for word in sorted(words) if word]
-        self._folders = list(dict.fromkeys([root, file.path.parent, root / "images", *inside]))
+        folders = dict.fromkeys([root, file.path.parent, root / "images", *inside])
+        self._folders = [folder for folder in folders if folder.is_dir()]
 
     def samples(self) -> Iterator[Sample]:
         pictures = self._pictures()
@@ -134,6 +135,7 @@ class _Reader:
     def _annotations(self, pictures: dict[Any, Picture]) -> dict[Any, list[tuple[str, _Entry]]]:
         """Annotations with their names, by the id of the image."""
         groups: dict[Any, list[tuple[str, _Entry]]] = defaultdict(list)
+        lost: dict[str, list[str]] = defaultdict(list)
         seen: set[Any] = set()
         for place, entry in enumerate(self._file.document["annotations"], 1):
             number = entry.get("id") if isinstance(entry, dict) else None
@@ -143,10 +145,13 @@ class _Reader:
             if isinstance(number, int | str) and number in seen:
                 self._findings.fault(where, "two annotations have this id")
             elif not isinstance(image, int | str) or image not in self._known:
-                self._findings.fault(where, f"there is no image {image!r}")
+                lost[repr(image)].append(name)
             elif image in pictures:
                 groups[image].append((name, entry))
             seen |= {number} if isinstance(number, int | str) else set()
+        for wanted, names in lost.items():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            self._findings.fault(f"{self._name}: {names[0]}{more}", f"there is no image {wanted}")
         return groups
 
 

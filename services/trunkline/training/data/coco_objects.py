@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.core.results import Box
@@ -14,6 +14,7 @@ from trunkline.training.data.objects import ObjectTruth
 from trunkline.training.data.outlines import InstanceMask, Outline, Polygons, RunLengths
 
 _Entry = dict[str, Any]
+_LARGEST: Final = 2**53
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class CocoObjects:
 
     def _object(self, name: str, entry: _Entry, picture: Picture) -> ObjectTruth | None:
         where = f"{self._source}: {name} of {picture.name}"
-        category, sides = entry.get("category_id"), entry.get("bbox")
+        category = entry.get("category_id")
+        sides: Any = entry.get("bbox")
         label = self._labels.get(category) if isinstance(category, int) else None
         if label is None:
             self._findings.fault(where, f"there is no category {category!r}")
@@ -53,7 +55,7 @@ class CocoObjects:
         except DataInvalidError as error:
             self._findings.fault(where, error.message)
             return None
-        return box and ObjectTruth(label, box, mask, bool(entry.get("iscrowd")), name)
+        return None if box is None else ObjectTruth(label, box, mask, bool(entry.get("iscrowd")), name)
 
     def _outline(self, entry: _Entry, picture: Picture) -> Outline | None:
         segmentation, value = entry.get("segmentation"), entry.get("mask_value")
@@ -91,4 +93,7 @@ def _run_lengths(segmentation: _Entry, size: Size) -> RunLengths:
 
 
 def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+    """Whole ones that a float holds."""
+    return isinstance(values, list) and all(
+        isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST) for value in values
+    )

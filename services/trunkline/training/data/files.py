@@ -3,13 +3,11 @@
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from trunkline.core.errors import DataInvalidError
-
-_SWAPS_AXES: Final = frozenset({5, 6, 7, 8})  # EXIF orientations
+from trunkline.core.images import SWAPS_AXES, orientation_of
 
 
 def find_file(root: Path, folders: Sequence[Path], name: str) -> Path | None:
@@ -17,16 +15,21 @@ def find_file(root: Path, folders: Sequence[Path], name: str) -> Path | None:
 
     Raises DataInvalidError for a name that leads out of the root.
     """
-    plain = posixpath.normpath(name)
-    if not name or posixpath.isabs(plain):
+    if not name or posixpath.isabs(name):
         raise DataInvalidError(f"{name!r} is no path below the folder of the data set")
     for folder in folders:
-        path = Path(posixpath.normpath((folder / plain).as_posix()))
-        if is_file(path):
-            if not path.is_relative_to(root):
-                raise DataInvalidError(f"{name!r} leaves the folder of the data set")
+        path = below(root, folder, name)
+        if path is not None and is_file(path):
             return path
+        if path is None and is_file(folder / name):
+            raise DataInvalidError(f"{name!r} leaves the folder of the data set")
     return None
+
+
+def below(root: Path, folder: Path, name: str) -> Path | None:
+    """The path of this name in a folder below the root, without dots; None where it leads out of the root."""
+    plain = posixpath.normpath((folder.relative_to(root) / name).as_posix())
+    return None if posixpath.isabs(plain) or plain.split("/")[0] == ".." else root / plain
 
 
 def is_file(path: Path) -> bool:
@@ -42,8 +45,10 @@ def upright_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as picture:
             width, height = picture.size
             # Pillow looks for the EXIF of a PNG behind its pixels, which takes long and is hardly ever there.
-            exif = picture.getexif() if picture.format != "PNG" or "exif" in picture.info else {}
-            swapped = exif.get(ExifTags.Base.Orientation) in _SWAPS_AXES
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            early = picture.format != "PNG" or "exif" in picture.info
+            swapped = early and orientation_of(picture) in SWAPS_AXES
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # decoders raise almost anything on damaged data
         raise DataInvalidError(f"the picture cannot be read: {error}") from error
     return (height, width) if swapped else (width, height)

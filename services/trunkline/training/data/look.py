@@ -5,10 +5,10 @@ import io
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
-from trunkline.core.images import EncodedImage
+from trunkline.core.images import EncodedImage, orientation_of
 from trunkline.training.data.dataset import Sample
 from trunkline.training.data.masks import IGNORED
 
@@ -19,8 +19,8 @@ _UPRIGHT = 1  # EXIF orientation
 class Look:
     """What one picture showed: its SHA-256, "" where it could not be read, and what is wrong with it.
 
-    labels: of the classes that it has; several where it has a mask or objects. remarks: what is odd and does
-    no harm.
+    labels: of the classes that it has, as far as they are known where it could not be read; several where it has a
+    mask or objects. remarks: what is odd and does no harm.
     """
 
     digest: str = ""
@@ -31,7 +31,7 @@ class Look:
 
 def look_at(sample: Sample) -> Look:
     """Decode the picture and all that goes with it; what is bad raises nothing."""
-    look = Look()
+    look = Look(labels=_known(sample))
     try:
         data = sample.read()
     except OSError as error:
@@ -42,7 +42,7 @@ def look_at(sample: Sample) -> Look:
         picture = EncodedImage(data)
         picture.decode()
         if sample.size is None or _fits(sample.size, picture, data, look):
-            look.labels = _labels(sample, picture, look)
+            _look_at_pixels(sample, picture, look)
     except (InvalidRequestError, DataInvalidError) as error:
         look.faults.append(error.message)
     return look
@@ -50,7 +50,8 @@ def look_at(sample: Sample) -> Look:
 
 def _fits(declared: tuple[int, int], picture: EncodedImage, data: bytes, look: Look) -> bool:
     """Whether the picture has the size that the annotations declare."""
-    orientation = _orientation(data)
+    with Image.open(io.BytesIO(data)) as opened:
+        orientation = orientation_of(opened)
     size = (picture.width, picture.height)
     if declared != size:
         reason = f"the annotations are of a picture of {_text(declared)} pixels, this one has {_text(size)}"
@@ -62,23 +63,18 @@ def _fits(declared: tuple[int, int], picture: EncodedImage, data: bytes, look: L
     return declared == size
 
 
-def _orientation(data: bytes) -> int:
-    with Image.open(io.BytesIO(data)) as picture:
-        found = picture.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
-    return found if isinstance(found, int) and 1 < found <= 8 else _UPRIGHT
-
-
-def _labels(sample: Sample, picture: EncodedImage, look: Look) -> tuple[int, ...]:
-    if sample.mask is not None:
-        found = np.unique(sample.mask.load((picture.width, picture.height)))
-        return tuple(int(label) for label in found if label != IGNORED)
+def _known(sample: Sample) -> tuple[int, ...]:
+    """The labels that are known without a look."""
     if sample.objects is not None:
-        _look_at_outlines(sample, look)
         return tuple(sorted({each.label for each in sample.objects}))
     return () if sample.label is None else (sample.label,)
 
 
-def _look_at_outlines(sample: Sample, look: Look) -> None:
+def _look_at_pixels(sample: Sample, picture: EncodedImage, look: Look) -> None:
+    """Mask and outlines."""
+    if sample.mask is not None:
+        found = np.unique(sample.mask.load((picture.width, picture.height)))
+        look.labels = tuple(int(label) for label in found if label != IGNORED)
     for each in sample.objects or ():
         if each.mask is None:
             continue

@@ -54,9 +54,9 @@ class RunLengths:
     def load(self) -> np.ndarray:
         if isinstance(self.counts, str):
             return self._decoded(self.counts).astype(np.uint8)
-        runs = np.asarray(self.counts, np.int64)
-        if (runs < 0).any() or runs.sum() != self.width * self.height:
+        if min(self.counts, default=0) < 0 or sum(self.counts) != self.width * self.height:
             raise DataInvalidError(f"the run lengths do not fill {self.width}x{self.height} pixels")
+        runs = np.asarray(self.counts, np.int64)
         values = (np.arange(len(runs)) % 2).astype(np.uint8)
         return np.ascontiguousarray(np.repeat(values, runs).reshape((self.height, self.width), order="F"))
 

@@ -3,6 +3,7 @@
 Source: Everingham et al., The Pascal Visual Object Classes (VOC) Challenge, IJCV 88 (2010), and its development kit.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,7 +77,7 @@ def _places(root: Path) -> Iterator[_Place]:
 
 def _is_voc(path: Path) -> bool:
     with path.open("rb") as file:
-        return b"<annotation" in file.read(4096)
+        return re.search(rb"<annotation[\s>]", file.read(4096)) is not None
 
 
 def _lists(root: Path, findings: Findings) -> dict[str, str]:

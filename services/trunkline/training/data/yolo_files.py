@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.files import below
 from trunkline.training.data.folder_layout import PICTURE_SUFFIXES
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 
@@ -32,15 +33,15 @@ def find_yolo(root: Path) -> YoloFiles | None:
     described = _described(root)
     if described is not None:
         path, fields = described
-        pictures = [(picture, split) for split in SPLITS for picture in _of_split(root, path, fields, split)]
+        pictures = [pair for split in SPLITS for pair in _of_split(root, path, fields, split)]
         return YoloFiles(_names(path, fields.get("names")), tuple(dict.fromkeys(pictures)), path)
     pictures = list(_in_folders(root))
     if not any(label_of(root, picture).is_file() for picture, _ in pictures):
         return None
-    path = next((root / name for name in _CLASSES if (root / name).is_file()), None)
-    if path is None:
+    named = next((root / name for name in _CLASSES if (root / name).is_file()), None)
+    if named is None:
         raise DataInvalidError.at(root, "the names of the classes are missing: data.yaml with names, or classes.txt")
-    return YoloFiles(_names(path, _text(path).split("\n")), tuple(pictures), path)
+    return YoloFiles(_names(named, _text(named).split("\n")), tuple(pictures), named)
 
 
 def label_of(root: Path, picture: Path) -> Path:
@@ -72,7 +73,7 @@ def _fields(path: Path) -> Any:
 
     try:
         return safe_load(_text(path))
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         if path.stem != "data":
             return None
         raise DataInvalidError.at(path, f"not YAML: {' '.join(str(error).split())}") from error
@@ -115,8 +116,8 @@ def _place(root: Path, base: str, value: str) -> Path | None:
     while plain.startswith("../"):
         plain = plain[3:]
     for name in (posixpath.join(base, value), value, plain):
-        path = Path(posixpath.normpath((root / name).as_posix()))
-        if path.exists() and path.is_relative_to(root):
+        path = below(root, root, name)
+        if path is not None and path.exists():
             return path
     return None
 

@@ -99,11 +99,11 @@ def _object(label: int, numbers: Sequence[float], size: Size, where: str, findin
     if len(numbers) == 4:
         x, y, w, h = (value * scale for value, scale in zip(numbers, (width, height, width, height), strict=True))
         box = fitted_box(Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2), size, where, findings)
-        return box and ObjectTruth(label, box, None, False, name)
+        return None if box is None else ObjectTruth(label, box, None, False, name)
     line = tuple(value * (height if place % 2 else width) for place, value in enumerate(numbers))
     fault = outline_fault([line], size)
     if fault:
         findings.fault(where, f"{fault}; a box has 4 numbers behind its class")
         return None
     box = fitted_box(box_around(line), size, where, findings)
-    return box and ObjectTruth(label, box, Polygons(width, height, (line,)), False, name)
+    return None if box is None else ObjectTruth(label, box, Polygons(width, height, (line,)), False, name)

@@ -6,6 +6,7 @@ with a small rate, from the first step on. `scratch`: a net of its own on `image
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE
+from trunkline.core.preprocess import STRIDE
 from trunkline.training.annotated import AnnotatedMaps, AnnotatedPixels
 from trunkline.training.compute import share_before
+from trunkline.training.export.weights import file_sha256, read_state
 from trunkline.training.features import Recipe
 from trunkline.training.fit import Plan, fit
 from trunkline.training.learner import LossNet, MapLearner, Paced, SolvedNet
@@ -25,6 +28,7 @@ from trunkline.training.nets.tail import Tail
 
 _RATE, _TAIL_RATE, _DECAY = 1e-3, 2e-4, 1e-2
 _BATCH = 8
+_PART, _LEAST = 0.7, 192  # of the sides; a smaller part shows too little
 _STEPS = {"features": 2000, "transfer": 3000, "finetune": 3000, "scratch": 8000}
 _SOLVED = "Its weights were solved for, from all pictures at once, so there is no learning curve."
 _VIEWS = {"features": 2, "transfer": 12, "finetune": 12, "scratch": 1000}
@@ -97,7 +101,8 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     if tail is not None:
         groups.append({"params": list(tail.parameters()), "lr": _TAIL_RATE, "weight_decay": _decay(job)})
     views = 1 if recipe.augmentation == "none" else job.request.views or _VIEWS[job.request.mode]
-    train = AnnotatedMaps(job.train, views_stored(job, job.train, recipe, views), recipe, learner)
+    cut = replace(recipe, cut=_cut(recipe))
+    train = AnnotatedMaps(job.train, views_stored(job, job.train, cut, views), cut, learner)
     validation = None
     if job.validation:
         validation = AnnotatedMaps(job.validation, views_stored(job, job.validation, recipe, 1), recipe, learner)
@@ -115,8 +120,9 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
 
 def _scratch(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     net = learner.pixel_net(1 if recipe.spec.colour == "L" else 3)
+    note = _begin(net, Path(job.request.weights)) if job.request.weights else ""
     views = 0 if recipe.augmentation == "none" else job.request.views or _VIEWS["scratch"]
-    train = AnnotatedPixels(job.train, views, recipe, learner)
+    train = AnnotatedPixels(job.train, views, replace(recipe, cut=_cut(recipe)), learner)
     validation = AnnotatedPixels(job.validation, 0, recipe, learner) if job.validation else None
     groups = [
         {"params": list(net.parameters()), "lr": job.request.options.rate or _RATE, "weight_decay": _decay(job)}
@@ -124,7 +130,23 @@ def _scratch(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     net.to(memory_format=torch.channels_last)
     epochs = fit(net, job.learner, train, validation, _plan(job, groups), job.watcher, job.work)
     net.to(memory_format=torch.contiguous_format)
-    return Fitted(net, (IMAGE,), recipe.spec, epochs)
+    return Fitted(net, (IMAGE,), recipe.spec, epochs, notes=note)
+
+
+def _begin(net: nn.Module, path: Path) -> str:
+    """Put weights of a file into the net; a sentence for the card."""
+    if not path.is_file():
+        raise InvalidRequestError(f"there is no weights file {path}: name one that exists, or leave --weights out")
+    net.begin_with(read_state(path), path.name)  # type: ignore[operator]
+    return f"The encoder began with the weights of {path.name} (SHA-256 {file_sha256(path)})."
+
+
+def _cut(recipe: Recipe) -> tuple[int, int] | None:
+    """Parts of scenes are learned from: half of the pixels take half of the time, and there are more of them."""
+    if recipe.augmentation != "scene":
+        return None
+    height, width = (STRIDE * round(_PART * side / STRIDE) for side in (recipe.spec.height, recipe.spec.width))
+    return (height, width) if min(height, width) >= _LEAST else None
 
 
 def _plan(job: Job, groups: Sequence[dict[str, object]]) -> Plan:

@@ -68,6 +68,7 @@ class TrainingRequest(_message.Message):
     DECODER_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     LOSS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head: 1 to 63 of a-z 0-9 . _ - that start with a letter or digit."""
     data: _builtins.str
@@ -100,6 +101,8 @@ class TrainingRequest(_message.Message):
     """Size of the net of a segmentation head: light, medium or large."""
     loss: _builtins.str
     """Loss of a segmentation head: cross_entropy, dice, focal or combined."""
+    weights: _builtins.str
+    """File of a VGG16 with batch norm in which the encoder of a large SegNet begins, as the training service sees it."""
     @_builtins.property
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns to learn, for regression; all columns of numbers where empty."""
@@ -154,10 +157,11 @@ class TrainingRequest(_message.Message):
         decoder: _builtins.str | None = ...,
         size: _builtins.str | None = ...,
         loss: _builtins.str | None = ...,
+        weights: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__augmentation: _TypeAlias = _typing.Literal["augmentation"]  # noqa: Y015
     _WhichOneofArgType__augmentation: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation"]  # noqa: Y015
@@ -183,6 +187,8 @@ class TrainingRequest(_message.Message):
     _WhichOneofArgType__validation_split: _TypeAlias = _typing.Literal["_validation_split", b"_validation_split"]  # noqa: Y015
     _WhichOneofReturnType__views: _TypeAlias = _typing.Literal["views"]  # noqa: Y015
     _WhichOneofArgType__views: _TypeAlias = _typing.Literal["_views", b"_views"]  # noqa: Y015
+    _WhichOneofReturnType__weights: _TypeAlias = _typing.Literal["weights"]  # noqa: Y015
+    _WhichOneofArgType__weights: _TypeAlias = _typing.Literal["_weights", b"_weights"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__augmentation) -> _WhichOneofReturnType__augmentation | None: ...
     @_typing.overload
@@ -207,6 +213,8 @@ class TrainingRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_split) -> _WhichOneofReturnType__validation_split | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__views) -> _WhichOneofReturnType__views | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weights) -> _WhichOneofReturnType__weights | None: ...
 
 Global___TrainingRequest: _TypeAlias = TrainingRequest  # noqa: Y015
 

@@ -46,6 +46,10 @@ class Learner:
             raise InvalidRequestError(
                 f"loss {options.loss!r} is for segmentation; for detection: cross_entropy or focal"
             )
+        if options.augmentation == "scene":
+            raise InvalidRequestError(
+                "augmentation 'scene' shows parts of pictures; for detection: boxes, flips, mirror"
+            )
         self._classes, self._request = tuple(classes), options
         self._kind, self._size = checked_kind(options), SIZES[options.size]
         self._sides = np.zeros((0, 2))

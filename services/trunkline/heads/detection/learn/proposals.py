@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
-from torchvision.ops import sigmoid_focal_loss
+from torchvision.ops import clip_boxes_to_image, sigmoid_focal_loss
 
 from trunkline.heads.detection.learn.anchors import FittedAnchors
 from trunkline.heads.detection.learn.sizes import RcnnSize
@@ -73,8 +73,11 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]
     def losses(self, found: Found, targets: Targets) -> dict[str, Tensor]:
         anchors = [self.anchors] * len(targets)
         labels, matched = self.assign_targets_to_anchors(anchors, targets)
+        seen = clip_boxes_to_image(self.anchors, self._input_size)
         for label, target in zip(labels, targets, strict=True):
-            label[(label == 0) & covered(self.anchors, target["ignored"])] = -1
+            label[(label == 0) & covered(seen, target["ignored"])] = -1
+        if not any((label >= 0).any() for label in labels):  # crowds all over: a mean of nothing is no number
+            return {"proposal_class": found.logits.sum() * 0, "proposal_box": found.deltas.sum() * 0}
         wanted = self.box_coder.encode(matched, anchors)
         loss = self._focal_losses if self._focal else self.compute_loss
         objectness, box = loss(found.logits, found.deltas, labels, wanted)

@@ -80,10 +80,9 @@ class Regions(RoIHeads):  # type: ignore[misc]
         label, count = torch.cat(labels), max(1, sum(map(len, labels)))
         objects = label > 0
         box = nn.functional.smooth_l1_loss(deltas[objects], torch.cat(wanted)[objects], beta=_BETA, reduction="sum")
-        losses = {
-            "class": nn.functional.cross_entropy(logits, label, weights, label_smoothing=smoothing),
-            "box": box / count,
-        }
+        kind = nn.functional.cross_entropy(logits, label, weights, label_smoothing=smoothing)
+        # Without a region to look at, as where crowds are all over, the mean is no number.
+        losses = {"class": kind if len(label) else logits.sum() * 0, "box": box / count}
         if self.has_mask():
             losses["mask"] = self._mask_loss(levels, sampled, matched, labels, targets)
         return losses

@@ -4,11 +4,14 @@ Source: Badrinarayanan, Kendall, Cipolla, SegNet: A Deep Convolutional Encoder-D
 Segmentation, PAMI 39 (2017), section 3.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from trunkline.heads.segmentation.learn.vgg import fill_encoder
 
 Size = Literal["light", "medium", "large"]
 
@@ -43,6 +46,13 @@ class SegNet(nn.Module):
             for leave, (width, count) in reversed(list(zip(after, stages, strict=True)))
         )
         self.answer = nn.Conv2d(stages[0][0], classes, 3, padding=1)
+
+    def begin_with(self, state: Mapping[str, Tensor], name: str) -> None:
+        """Begin the encoder with a VGG16 with batch norm, a state dict as torchvision's; it fits the size "large".
+
+        name: of the file. Raises InvalidRequestError that names what does not fit.
+        """
+        fill_encoder(list(self.encoder), state, name)
 
     def learn(self, image: Tensor) -> Tensor:
         pixels = image.to(torch.float32).permute(0, 3, 1, 2)  # (N, C, H, W)

@@ -1,0 +1,280 @@
+"""Data with boxes and outlines that do not fit: each fault is named with its file and its object."""
+
+import json
+import sys
+
+import pytest
+
+from tests.unit.object_data import SIZE, annotation, coco, image, put, voc_object, write_coco, write_lines, write_voc
+from trunkline.cli import main
+from trunkline.core.errors import DataInvalidError
+from trunkline.core.train_request import TrainRequest
+from trunkline.training.data.accept import accept_data
+from trunkline.training.data.check import check_dataset
+from trunkline.training.data.read import read_dataset
+
+WRONG = {"size": [SIZE[1], SIZE[0]], "counts": [5, 5]}
+
+
+def problems(root, **options) -> tuple[str, ...]:
+    return check_dataset(read_dataset(root, **options), workers=1).problems
+
+
+def test_sound_objects_are_counted_and_are_no_problem(tmp_path):
+    report = check_dataset(read_dataset(coco(tmp_path)))
+    assert report.problems == ()
+    assert report.classes == {"cat": {"train": 1}, "dog": {"train": 1}}
+    assert report.objects == {"cat": {"train": 1}, "dog": {"train": 1}}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            annotation(5, 1, (50, 10, 20, 16)),
+            ("annotation 5 of images/1.jpg", "[50, 10, 70, 26]", "outside", "64x48"),
+        ),
+        (annotation(5, 1, (-5, 10, 20, 16)), ("annotation 5", "outside")),
+        (annotation(5, 1, (10, 10, 0, 16)), ("annotation 5", "[10, 10, 10, 26]", "no area")),
+        (annotation(5, 1, (10, 10, 5, -1)), ("annotation 5", "no area")),
+        (annotation(5, 1, (10, 10, 5, float("nan"))), ("annotation 5", "no number")),
+        (annotation(5, 1, (10, 10, 5, 10**400)), ("annotation 5", "[x, y, width, height]")),
+        (annotation(5, 1, (10, 10, 5)), ("annotation 5", "[x, y, width, height]")),
+        (annotation(5, 1, category=8), ("annotation 5 of images/1.jpg", "no category 8")),
+        (annotation(5, 3), ("annotation 5", "no image 3")),
+        (annotation(2, 2), ("annotation 2", "two annotations have this id")),
+        (annotation(5, 1, segmentation=[[1, 1, 5, 5]]), ("annotation 5", "2 points")),
+        (annotation(5, 1, segmentation=[[1, 1, 5, 5, 9, 9, 8]]), ("annotation 5", "7 numbers")),
+        (annotation(5, 1, segmentation=[[1, 1, 5, 5, 1e9, 9]]), ("annotation 5", "outside")),
+        (annotation(5, 1, segmentation=["x"]), ("annotation 5", "neither a list of polygons")),
+        (annotation(5, 1, segmentation={"size": [9, 8], "counts": "0"}), ("annotation 5", "8x9", "64x48")),
+        (annotation(5, 1, segmentation=WRONG), ("images/1.jpg: annotation 5", "do not fill 64x48")),
+        (annotation(5, 1, segmentation={**WRONG, "counts": "~"}), ("images/1.jpg: annotation 5", "run lengths")),
+    ],
+)
+def test_the_check_names_an_annotation_of_coco_that_is_wrong(tmp_path, given, words):
+    found = problems(coco(tmp_path, annotation(1, 1), annotation(2, 2, category=9), given))
+    assert len(found) == 1, found
+    assert all(word in found[0] for word in words), found
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ([image(1, "images/1.jpg"), image(2, "images/gone.jpg")], ("image 2", "images/gone.jpg is missing")),
+        ([image(1, "images/1.jpg"), image(1, "images/2.jpg")], ("image 1", "two images have this id")),
+        ([image(1, "images/1.jpg"), image(2, "./images/1.jpg")], ("image 2", "is that of image 1")),
+        ([image(1, "images/1.jpg"), image(2, "../2.jpg")], ("image 2", "../2.jpg is missing")),
+        ([image(1, "images/1.jpg"), image(2, "/2.jpg")], ("image 2", "'/2.jpg' is no path below")),
+        ([image(1, "images/1.jpg"), image(2, "images/2.jpg", (48, 64))], ("images/2.jpg", "48x64", "64x48")),
+        ([image(1, "images/1.jpg"), image(2, "images/2.jpg", (0, 64))], ("image 2", "width and height")),
+        ([image(1, "images/1.jpg"), {"id": 2}], ("image 2", "no file_name")),
+        ([image(1, "images/1.jpg"), "x"], ("image 2 of the list has no id",)),
+    ],
+)
+def test_the_check_names_an_image_of_coco_that_is_wrong(tmp_path, images, words):
+    found = problems(coco(tmp_path, annotation(1, 1), images=images))
+    assert len(found) == 1, found
+    assert all(word in found[0] for word in words), found
+
+
+def test_annotations_of_an_image_that_is_not_there_are_one_fault(tmp_path):
+    found = problems(coco(tmp_path, annotation(1, 1), annotation(2, 9), annotation(3, 9), annotation(4, 8)))
+    assert found == (
+        "train.json: annotation 2 and 1 more: there is no image 9",
+        "train.json: annotation 4: there is no image 8",
+    )
+
+
+def test_a_picture_outside_of_the_folder_is_not_read(tmp_path):
+    put(tmp_path / "3.jpg")
+    found = problems(coco(tmp_path / "data", images=[image(1, "images/1.jpg"), image(2, "../3.jpg")]))
+    assert found == ("train.json: image 2: '../3.jpg' leaves the folder of the data set",)
+
+
+def test_all_faults_are_named_not_only_the_first(tmp_path):
+    found = problems(coco(tmp_path, *(annotation(number, 1, (60, 10, 20, 16)) for number in (1, 2, 3))))
+    assert [f"annotation {number} of" in line for number, line in zip((1, 2, 3), found, strict=False)] == [True] * 3
+
+
+def test_a_box_that_sticks_out_by_a_pixel_is_cut_with_a_warning(tmp_path):
+    data = read_dataset(coco(tmp_path, annotation(1, 1, (-0.5, 10, 65, 38.5)), annotation(2, 2, (0, 0, 64.001, 48))))
+    box = data.samples[0].objects[0].box
+    assert (box.x_min, box.x_max, box.y_max) == (0, 64, 48)
+    assert data.samples[1].objects[0].box.x_max == 64
+    report = check_dataset(data)
+    assert report.problems == ()
+    assert [line for line in report.warnings if "sticks out" in line] == [
+        "train.json: annotation 1 of images/1.jpg: the box [-0.5, 10, 64.5, 48.5] sticks out of the picture by 0.5 "
+        "pixels, which are cut off"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ('{"images": [', "line 1: not JSON"),
+        ('{"images": [], "annotations": []}', "no list 'categories'"),
+        ('{"images": [], "annotations": [], "categories": []}', "no categories"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}', "list of images is empty"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "no whole number as id, or no name"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',
+            "two categories are called 'a'",
+        ),
+    ],
+)
+def test_a_file_of_coco_that_is_broken_is_named(tmp_path, text, words):
+    coco(tmp_path)
+    (tmp_path / "train.json").write_text(text)
+    with pytest.raises(DataInvalidError, match=r"train\.json") as caught:
+        read_dataset(tmp_path, task="detection")
+    assert words in caught.value.message
+
+
+def test_two_files_of_one_split_are_too_many_unless_one_is_named(tmp_path):
+    coco(tmp_path)
+    write_coco(tmp_path / "train_small.json", [image(1, "images/1.jpg")], [annotation(1, 1)])
+    with pytest.raises(DataInvalidError, match="name the file to read"):
+        read_dataset(tmp_path)
+    assert len(read_dataset(tmp_path / "train_small.json").samples) == 1
+
+
+def test_a_picture_that_exif_turns_is_a_fault_or_a_warning(tmp_path):
+    coco(tmp_path, images=[image(1, "images/1.jpg", SIZE[::-1]), image(2, "images/2.jpg")])
+    put(tmp_path / "images/1.jpg", 1, orientation=6)
+    put(tmp_path / "images/2.jpg", 2, orientation=3)
+    report = check_dataset(read_dataset(tmp_path))
+    assert "EXIF orientation 6" in report.problems[0]
+    assert "annotate the upright picture" in report.problems[0]
+    assert any("images/2.jpg: EXIF orientation 3" in line for line in report.warnings)
+
+
+def test_an_outline_without_a_pixel_and_a_class_without_a_picture_are_warnings(tmp_path):
+    report = check_dataset(
+        read_dataset(coco(tmp_path, annotation(1, 1, segmentation=[[10.2, 10.2, 10.4, 10.2, 10.3, 10.4]])))
+    )
+    assert report.problems == ()
+    assert any("annotation 1: its outline" in line for line in report.warnings)
+    assert "class 'dog' has no picture for training" in report.warnings
+
+
+@pytest.mark.parametrize(
+    ("objects", "words"),
+    [
+        ([voc_object("cat", (5, 5, 5, 9))], ("object 1 (cat)", "[5, 5, 5, 9]", "no area")),
+        ([voc_object("cat", (5, 5, 9, 9)), voc_object("cat", (5, 5, 90, 9))], ("object 2 (cat)", "outside")),
+        ([voc_object("", (5, 5, 9, 9))], ("object 1", "no name of a class")),
+        ([voc_object("cat", ("x", 5, 9, 9))], ("object 1 (cat)", "four numbers")),
+        (["<object>"], ("not XML",)),
+    ],
+)
+def test_the_check_names_an_object_of_voc_that_is_wrong(tmp_path, objects, words):
+    for name in "ab":
+        put(tmp_path / f"JPEGImages/{name}.jpg")
+    write_voc(tmp_path / "Annotations/a.xml", "a.jpg", voc_object("cat", (5, 5, 9, 9)))
+    write_voc(tmp_path / "Annotations/b.xml", "b.jpg", *objects)
+    found = problems(tmp_path)
+    assert len(found) == 1, found
+    assert all(word in found[0] for word in ("Annotations/b.xml", *words)), found
+
+
+def test_the_check_names_files_of_voc_that_are_missing_empty_or_of_another_size(tmp_path):
+    put(tmp_path / "images/a.jpg")
+    put(tmp_path / "images/empty.jpg")
+    write_voc(tmp_path / "annotations/a.xml", "a.jpg", voc_object("cat", (5, 5, 9, 9)), size=(80, 48))
+    write_voc(tmp_path / "annotations/gone.xml", "gone.jpg", voc_object("cat", (5, 5, 9, 9)))
+    (tmp_path / "annotations/empty.xml").write_text("")
+    write_lines(tmp_path / "imagesets/train.txt", "a", "gone", "empty", "unknown")
+    assert problems(tmp_path) == (
+        "unknown: it is in the list of train, but there is no XML file of it",
+        "annotations/empty.xml: the file is empty",
+        "annotations/gone.xml: the picture gone.jpg is missing",
+        "images/a.jpg: the annotations are of a picture of 80x48 pixels, this one has 64x48",
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("2 0.5 0.5 0.1 0.1", "no class 2: the last one is 1"),
+        ("0.5 0.5 0.5 0.1 0.1", "no class 0.5"),
+        ("0 0.5 0.5 0 0.1", "no area"),
+        ("0 0.95 0.5 0.2 0.1", "outside"),
+        ("0 320 200 40 40", "outside"),
+        ("0 0.5 0.5 0.1", "a polygon has 3 numbers"),
+        ("0 0.5 0.5 0.1 0.1 0.9", "a box has 4 numbers behind its class"),
+        ("0 0.5 0.5", "1 points; 3 is the least"),
+        ("0 0.5 0.5 0.9 0.5 0.9 1.5", "a polygon lies outside"),
+        ("cat 0.5 0.5 0.1 0.1", "no number"),
+        ("0 nan 0.5 0.1 0.1", "no number"),
+    ],
+)
+def test_the_check_names_a_line_of_yolo_that_is_wrong(tmp_path, line, words):
+    put(tmp_path / "images/train/a.jpg")
+    write_lines(tmp_path / "labels/train/a.txt", "0 0.5 0.5 0.1 0.1", line)
+    write_lines(tmp_path / "data.yaml", "train: images/train", "names: [cat, dog]")
+    found = problems(tmp_path)
+    assert len(found) == 1, found
+    assert "labels/train/a.txt, line 2: " in found[0]
+    assert words in found[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["train: images/train", "names: [a, a]"], "the same name"),
+        (["train: images/train", "names: {1: a}"], "numbers from 0"),
+        (["train: images/other", "names: [a]"], "train names images/other"),
+        (["train: [", "names: [a]"], "not YAML"),
+    ],
+)
+def test_a_description_of_yolo_that_is_wrong_is_named(tmp_path, lines, words):
+    put(tmp_path / "images/train/a.jpg")
+    write_lines(tmp_path / "data.yaml", *lines)
+    with pytest.raises(DataInvalidError, match=r"data\.yaml") as caught:
+        read_dataset(tmp_path, task="detection")
+    assert words in caught.value.message
+
+
+def test_texts_of_yolo_without_a_picture_or_a_name_are_named(tmp_path):
+    put(tmp_path / "images/a.jpg")
+    write_lines(tmp_path / "labels/a.txt", "0 0.5 0.5 0.1 0.1")
+    write_lines(tmp_path / "labels/b.txt", "0 0.5 0.5 0.1 0.1")
+    with pytest.raises(DataInvalidError, match="names of the classes are missing"):
+        read_dataset(tmp_path)
+    write_lines(tmp_path / "classes.txt", "cat")
+    (tmp_path / "images/broken.jpg").write_text("text")
+    assert [line.split(": ")[:2] for line in problems(tmp_path)] == [
+        ["images/broken.jpg", "the picture cannot be read"],
+        ["labels/b.txt", "its picture is missing"],
+    ]
+
+
+def test_segmentation_names_objects_without_an_outline(tmp_path):
+    coco(tmp_path, annotation(1, 1, segmentation=[[1, 1, 9, 1, 9, 9]]), annotation(2, 2, category=9))
+    assert problems(tmp_path, task="segmentation") == (
+        "images/2.jpg: annotation 2 has a box alone; segmentation needs its outline",
+    )
+
+
+def test_a_job_on_faulty_objects_fails_before_a_picture_is_decoded(tmp_path):
+    coco(tmp_path / "data", annotation(5, 1, (50, 10, 20, 16)), annotation(6, 2, category=3))
+    request = TrainRequest(name="x", data=str(tmp_path / "data"), task="detection")
+    with pytest.raises(DataInvalidError, match="annotation 5") as caught:
+        accept_data(request, tmp_path / "work", lambda done, of: pytest.fail("a picture was looked at"))
+    assert "and 1 more" in caught.value.message
+    assert "--task detection" in caught.value.message
+    assert not (tmp_path / "work").exists()
+
+
+def test_the_command_shows_objects_and_ends_with_status_1_on_faults(tmp_path, monkeypatch, capsys):
+    coco(tmp_path, annotation(1, 1), annotation(5, 1, (50, 10, 20, 16)))
+    monkeypatch.setattr(sys, "argv", ["trunkline", "data", "check", str(tmp_path), "--task", "detection", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    document = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 1
+    assert document["objects"] == {"cat": {"train": 1}, "dog": {}}
+    assert len(document["problems"]) == 1
