@@ -19,6 +19,7 @@ from trunkline.cli import (
     gallery,
     jobs,
     models,
+    models_import,
     regress,
     segment,
     serve,
@@ -43,6 +44,7 @@ app.command("embed")(embed.embed)
 app.command("compare")(embed.compare)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
+models_import.add_to(models.app)
 app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")
 app.add_typer(data.app, name="data")

@@ -63,8 +63,12 @@ def train(
     tail: Annotated[str, typer.Option("--tail", help="With finetune: feature at which the own tail begins.")] = "c4",
     source: Annotated[str, typer.Option("--source", help="With pretrained: the classifier.")] = "imagenet",
     net: Annotated[
-        Literal["cnn", "conv4", "lenet5", "segnet"] | None,
-        typer.Option("--net", help="With scratch.", show_default="by the task"),
+        Literal["cnn", "conv4", "lenet5", "segnet", "yolo", "svm-rcnn"] | None,
+        typer.Option(
+            "--net",
+            help="With scratch: cnn, conv4, lenet5, segnet. Of detection: yolo (needs the ultralytics extra), svm-rcnn.",
+            show_default="by the task",
+        ),
     ] = None,
     decoder: Annotated[
         Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"],

@@ -66,7 +66,8 @@ class TrainRequest(BaseModel):
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
     net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "conv4" for drawings, "segnet" for
-    segmentation; None takes what suits the task. decoder: of segmentation. size: of segmentation and detection.
+    segmentation. Of detection: "yolo", Ultralytics' head, or "svm-rcnn", R-CNN with SVMs. None takes what suits the
+    task; of detection the two-stage net. decoder: of segmentation. size: of segmentation and detection.
     loss: of segmentation, detection and similarity, each its own.
     weights: file of a VGG16 with batch norm, as torchvision has it, in which the encoder of a large SegNet begins.
     tail: feature at which the private tail of mode `finetune` begins.
@@ -90,7 +91,7 @@ class TrainRequest(BaseModel):
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Augmentation | None = None
     source: Name = "imagenet"
-    net: Literal["lenet5", "cnn", "segnet", "conv4"] | None = None
+    net: Literal["lenet5", "cnn", "segnet", "conv4", "yolo", "svm-rcnn"] | None = None
     decoder: Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "unet"
     size: Literal["light", "medium", "large"] = "light"
     loss: Loss | None = None
@@ -137,7 +138,7 @@ class TrainRequest(BaseModel):
         words += ["--views", str(self.views)] if self.views is not None else []
         words += ["--augmentation", self.augmentation] if self.augmentation is not None else []
         words += ["--source", self.source] if self.mode == "pretrained" else []
-        words += ["--net", self.net] if self.mode == "scratch" and self.net else []
+        words += ["--net", self.net] if self.net and (self.mode == "scratch" or self.task == "detection") else []
         if self.task == "segmentation":
             words += ["--size", self.size] + ([] if self.mode == "scratch" else ["--decoder", self.decoder])
         if self.task == "detection":

@@ -39,7 +39,7 @@ Task {manifest.task}, mode `{manifest.mode}`, on {", ".join(f"`{name}`" for name
 
 ## Data and terms
 
-{facts.data}: {counts} pictures{classes}. {_learned_from(facts)}\
+{facts.data}: {counts} pictures{classes}. {_learned_from(manifest, facts)}\
 Terms: {manifest.origin.licence}
 
 ## Quality
@@ -65,8 +65,9 @@ Torch and ONNX Runtime differ by {facts.parity:.1e} at most in the outputs.
 """
 
 
-def _learned_from(facts: Facts) -> str:
-    return f"Trained on {' + '.join(facts.trained_on)}. " if facts.epochs else "Nothing was learned from it. "
+def _learned_from(manifest: HeadManifest, facts: Facts) -> str:
+    learned = manifest.mode != "pretrained"
+    return f"Trained on {' + '.join(facts.trained_on)}. " if learned else "Nothing was learned from it. "
 
 
 def _length(facts: Facts) -> str:

@@ -172,6 +172,18 @@ class LossNet(Protocol):
 
 
 @runtime_checkable
+class SolvedNet(Protocol):
+    """A net whose weights are solved for, from all data at once, not learned in steps."""
+
+    def solve(self, train: Any, validation: Any | None, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+        """Find the weights. The data is as `fit` has it. Returns settings for the manifest.
+
+        progress: of a named stage, done and of all. Raises InvalidRequestError where there is too little data.
+        """
+        ...
+
+
+@runtime_checkable
 class RowNet(Protocol):
     """A net that gives rows for one picture at a time, another number for each picture.
 

@@ -75,7 +75,7 @@ def _name_axes(value: Any, names: Sequence[str | None]) -> None:
 
 def finished_file(model: Any) -> bytes:
     """The model as bytes: checked, and without what the exporter tells of this machine."""
-    _strip(model)
+    stripped(model)
     del model.graph.value_info[:]  # shapes of inner values, in the exporter's own symbols; runtimes infer them
     model.producer_version = torch.__version__.partition("+")[0]
     onnx.checker.check_model(model, full_check=True)
@@ -83,12 +83,13 @@ def finished_file(model: Any) -> bytes:
     return data
 
 
-def _strip(message: Message) -> None:
+def stripped(message: Message) -> None:
+    """Clear, in place, what a file tells of where it was made: notes, stack traces, paths."""
     for field, value in message.ListFields():
         if field.name in _PRIVATE:
             message.ClearField(field.name)
         elif isinstance(value, Message):
-            _strip(value)
+            stripped(value)
         elif field.message_type is not None:
             for item in value:
-                _strip(item)
+                stripped(item)

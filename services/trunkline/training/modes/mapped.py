@@ -20,7 +20,7 @@ from trunkline.training.compute import share_before
 from trunkline.training.export.weights import file_sha256, read_state
 from trunkline.training.features import Recipe
 from trunkline.training.fit import Plan, fit
-from trunkline.training.learner import LossNet, MapLearner, Paced
+from trunkline.training.learner import LossNet, MapLearner, Paced, SolvedNet
 from trunkline.training.modes.finetune import tail_note
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.pooled import augmentation_of, views_stored
@@ -30,6 +30,7 @@ _RATE, _TAIL_RATE, _DECAY = 1e-3, 2e-4, 1e-2
 _BATCH = 8
 _PART, _LEAST = 0.7, 192  # of the sides; a smaller part shows too little
 _STEPS = {"features": 2000, "transfer": 3000, "finetune": 3000, "scratch": 8000}
+_SOLVED = "Its weights were solved for, from all pictures at once, so there is no learning curve."
 _VIEWS = {"features": 2, "transfer": 12, "finetune": 12, "scratch": 1000}
 
 
@@ -105,6 +106,11 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     validation = None
     if job.validation:
         validation = AnnotatedMaps(job.validation, views_stored(job, job.validation, recipe, 1), recipe, learner)
+    if isinstance(net, SolvedNet):
+        # What is measured on must not be what probabilities are fitted on.
+        held = None if job.request.validation_split == job.request.test_split else validation
+        found = net.solve(train, held, job.watcher.stage)
+        return Fitted(net, names, recipe.spec, [], found, _SOLVED)
     net.to(memory_format=torch.channels_last)  # half as fast again on CPU
     epochs = fit(net, job.learner, train, validation, _plan(job, groups), job.watcher, job.work)
     net.to(memory_format=torch.contiguous_format)

@@ -52,8 +52,8 @@ def train_scratch(job: Job) -> Fitted:
 
 def _body(net: str, spec: PreprocessSpec, dropout: float) -> tuple[nn.Module, int]:
     channels = 1 if spec.colour == "L" else 3
-    if net == "segnet":
-        raise InvalidRequestError("segnet is for segmentation; for pictures as a whole: --net cnn or lenet5")
+    if net not in ("cnn", "conv4", "lenet5"):
+        raise InvalidRequestError(f"{net} is for another task; for pictures as a whole: --net cnn or lenet5")
     if net == "conv4":
         return conv4(channels, spec.height, spec.width)
     if net == "cnn":

@@ -14,6 +14,7 @@ from trunkline.core.results import Detections, Result
 from trunkline.core.train_request import Augmentation
 from trunkline.heads.detection.learn.anchors import fit_anchors, spread_over_levels
 from trunkline.heads.detection.learn.metric import AveragePrecision
+from trunkline.heads.detection.learn.other_nets import RCNN, checked_kind, maps_of, other_net, other_settings
 from trunkline.heads.detection.learn.proposals import ANCHORS
 from trunkline.heads.detection.learn.rcnn import OUTLINED_NMS_IOU, Rcnn, RcnnPlan
 from trunkline.heads.detection.learn.regions import class_weights
@@ -28,7 +29,7 @@ _LEAST_SCORE = 0.01  # of answers that are measured: average precision looks at 
 
 
 class Learner:
-    """A two-stage detector on the maps of the backbone, with outlines where the data has them."""
+    """A two-stage detector on the maps of the backbone, with outlines where the data has them; or another net."""
 
     output: ClassVar[str] = "boxes"
     metric: ClassVar[str] = "ap"
@@ -50,7 +51,8 @@ class Learner:
                 "augmentation 'scene' shows parts of pictures; for detection: boxes, flips, mirror"
             )
         self._classes, self._request = tuple(classes), options
-        self._size = SIZES[options.size]
+        self._kind, self._size = checked_kind(options), SIZES[options.size]
+        self._sides = np.zeros((0, 2))
         self._anchors: list[list[tuple[float, float]]] = []
         self._counts: Counter[int] = Counter()
         self._masks = False
@@ -58,7 +60,7 @@ class Learner:
 
     @property
     def maps(self) -> tuple[str, ...]:
-        return self._size.maps
+        return self._size.maps if self._kind == RCNN else maps_of(self._kind)
 
     def prepare(self, samples: Sequence[Any]) -> None:
         """Preprocessing, anchors and whether there are outlines. Raises InvalidRequestError without any object."""
@@ -74,12 +76,14 @@ class Learner:
         sizes = [_size_of(sample) for sample in samples]
         self.spec = self._request.spec or spec_for(sizes)
         self._counts = Counter(each.label for each in objects)
-        self._masks = all(each.mask is not None for each in objects)
+        self._masks = self._kind == RCNN and all(each.mask is not None for each in objects)
         sides = [
             sides_in(sample.objects, frame_of(*size, self.spec)) for sample, size in zip(samples, sizes, strict=True)
         ]
-        shapes = fit_anchors(np.concatenate(sides), ANCHORS * len(self.maps))
-        self._anchors = spread_over_levels(shapes, len(self.maps))
+        self._sides = np.concatenate(sides)
+        if self._kind == RCNN:
+            shapes = fit_anchors(self._sides, ANCHORS * len(self.maps))
+            self._anchors = spread_over_levels(shapes, len(self.maps))
 
     def truth(self, samples: Sequence[Any]) -> np.ndarray:
         """int64 (N,): the truth of a view is made with the view, see `annotation`."""
@@ -96,6 +100,10 @@ class Learner:
 
     def map_net(self, channels: Mapping[str, int], dropout: float) -> nn.Module:
         options = self._request.options
+        counts = [self._counts[label] for label in range(len(self._classes))]
+        weights = class_weights(counts) if options.balance else None
+        if self._kind != RCNN:
+            return other_net(self._kind, self._request.size, channels, self._sides, self.spec, counts, weights)
         plan = RcnnPlan(
             classes=len(self._classes),
             size=self._size,
@@ -106,8 +114,7 @@ class Learner:
             dropout=dropout,
             smoothing=options.label_smoothing or 0.0,
         )
-        counts = [self._counts[label] for label in range(len(self._classes))]
-        return Rcnn(channels, plan, class_weights(counts) if options.balance else None)
+        return Rcnn(channels, plan, weights)
 
     def pixel_net(self, channels: int) -> nn.Module:
         raise InvalidRequestError("a two-stage detector learns on the maps of a backbone: use transfer or finetune")
@@ -119,6 +126,8 @@ class Learner:
         return AveragePrecision()
 
     def settings(self) -> dict[str, Any]:
+        if self._kind != RCNN:
+            return other_settings(self._kind) | {"size": self._request.size, "score_threshold": SHOWN}
         anchors = [[[round(side, 2) for side in shape] for shape in level] for level in self._anchors]
         found = {"net": "rcnn", "size": self._request.size, "anchors": anchors, "score_threshold": SHOWN}
         return found | ({"largest_nms_iou": OUTLINED_NMS_IOU} if self._masks else {})

@@ -1,0 +1,25 @@
+"""Names of classes, from a file or from an exporter."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trunkline.core.errors import InvalidRequestError
+
+
+def read_names(file: Path) -> tuple[str, ...]:
+    """One class a line. Raises InvalidRequestError where it cannot be read."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"{file} cannot be read: give a text file with one class name a line") from error
+    return tuple(line.strip() for line in text.strip().splitlines())
+
+
+def checked_names(names: Sequence[str], file: Path) -> tuple[str, ...]:
+    """Raises InvalidRequestError for a class without a name, or two classes of one name."""
+    if not names or not all(names):
+        raise InvalidRequestError(f"{file}: a class has no name: give all names with --labels FILE")
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if twice is not None:
+        raise InvalidRequestError(f"{file}: two classes are called {twice!r}: give other names with --labels FILE")
+    return tuple(names)

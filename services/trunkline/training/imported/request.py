@@ -1,0 +1,58 @@
+"""What an import is asked for, and what it reports."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from trunkline.core.bundle import Name
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """An ONNX file that becomes a head.
+
+    labels: a text file with one class name a line; needed where the file itself names no classes.
+    resize: how pictures get to the size of the model; "pad" is what Ultralytics trains with (letterbox).
+    width, height: of a model that takes any size; of the others they must be what the file says.
+    licence: the terms of the weights; None takes what the file says.
+    samples: photographs for the checks and the golden vectors; generated pictures where there are none.
+    """
+
+    file: Path
+    name: Name
+    labels: Path | None = None
+    resize: Literal["pad", "squash"] = "pad"
+    width: int | None = None
+    height: int | None = None
+    backbone: Name = "efficientnet-lite0"
+    licence: str | None = None
+    samples: tuple[Path, ...] = ()
+
+    def command(self) -> str:
+        """The command line that repeats this import; files by their names alone, no folders."""
+        words = ["trunkline", "models", "import", self.file.name, "--name", self.name]
+        words += ["--labels", self.labels.name] if self.labels else []
+        words += ["--resize", self.resize] if self.resize != "pad" else []
+        words += ["--width", str(self.width)] if self.width else []
+        words += ["--height", str(self.height)] if self.height else []
+        words += ["--backbone", self.backbone]
+        words += ["--licence", self.licence] if self.licence else []
+        words += [word for path in self.samples for word in ("--sample", path.name)]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What was written. rows: boxes that the model gives for each picture, before any threshold.
+
+    difference: largest one between the outputs of the head and those of the file, decoded; relative.
+    """
+
+    folder: Path
+    kind: str
+    classes: int
+    rows: int
+    width: int
+    height: int
+    difference: float
