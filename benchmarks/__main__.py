@@ -1,4 +1,4 @@
-"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed|gallery]: each a module; alone, serving."""
+"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed|gallery]: one module each."""
 
 import signal
 import sys

@@ -66,7 +66,7 @@ def train(
         Literal["cnn", "conv4", "lenet5", "segnet", "yolo", "svm-rcnn"] | None,
         typer.Option(
             "--net",
-            help="With scratch: cnn, conv4, lenet5, segnet. Of detection: yolo (needs the ultralytics extra), svm-rcnn.",
+            help="With scratch: cnn, conv4, lenet5, segnet. In detection: yolo (extra ultralytics), svm-rcnn.",
             show_default="by the task",
         ),
     ] = None,

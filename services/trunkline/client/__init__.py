@@ -32,10 +32,10 @@ from trunkline.client.catalog_aio import AsyncCatalogClient
 from trunkline.client.connection import DEFAULT_TARGET
 from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import ServiceError, UnreachableError
-from trunkline.client.messages import DetectOptions, HeadAsk
 from trunkline.client.galleries import GalleryClient
 from trunkline.client.galleries_aio import AsyncGalleryClient
 from trunkline.client.galleries_calls import AddAnswer, GalleryImage
+from trunkline.client.messages import DetectOptions, HeadAsk
 from trunkline.client.sync import Client
 from trunkline.client.training import TrainingClient
 from trunkline.client.training_aio import AsyncTrainingClient

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import Field
 
 from trunkline.core.errors import ServiceUnavailableError
-from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion, Routes
+from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion, Routes, Shortcut
 from trunkline.core.galleries import GalleryMatch
 from trunkline.core.head import Params, parse_params
 from trunkline.core.results import Classification, ScoredLabel
@@ -40,6 +41,10 @@ class GalleryHead:
 
     async def describe(self) -> Sequence[HeadInfo]:
         return [info_of(self.record, self.behind)]
+
+    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
+        """None: a search is not for the thread of a pass."""
+        return None
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         """Classes within the threshold, best first; none where the picture is unknown.

@@ -23,8 +23,8 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
     they are: crops of the sides' own ratio, enlarged up to twice; `share` is what a crop takes of the picture where
     nothing is enlarged. boxes: the same where objects are to be found, whose size helps to tell them apart: enlarged
-    less. turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch, similarity makes each
-    quarter turn a class of its own too.
+    less. turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch, similarity makes
+    each quarter turn a class of its own too.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
