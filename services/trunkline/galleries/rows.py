@@ -1,4 +1,4 @@
-"""The exact index: all vectors side by side, and a matrix product."""
+"""The exact index: all vectors side by side, each compared with the query."""
 
 import threading
 
@@ -86,5 +86,5 @@ class Rows:
 
 
 def _products(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Of vectors (N, D) and one (D,): (N,), by this thread alone. A BLAS wakes threads of its own, which then spin."""
+    """Of vectors (N, D) and one (D,): (N,), by this thread alone: a BLAS wakes others, which then spin."""
     return np.asarray(np.einsum("nd,d->n", vectors, query))
