@@ -15,6 +15,8 @@ TABLE = [
     (errors.BackboneMismatchError("x"), "FAILED_PRECONDITION", "BACKBONE_MISMATCH"),
     (errors.SpaceMismatchError.between("a", "b"), "FAILED_PRECONDITION", "SPACE_MISMATCH"),
     (errors.ModelInvalidError("x"), "FAILED_PRECONDITION", "MODEL_INVALID"),
+    (errors.AlreadyExistsError("x"), "ALREADY_EXISTS", "ALREADY_EXISTS"),
+    (errors.GalleryStateError("x"), "FAILED_PRECONDITION", "GALLERY_STATE"),
     (errors.GateFailedError("x"), "FAILED_PRECONDITION", "GATE_FAILED"),
     (errors.StorageError("x"), "FAILED_PRECONDITION", "STORAGE"),
     (errors.UnsupportedError("x"), "UNIMPLEMENTED", "UNSUPPORTED"),

@@ -234,7 +234,6 @@ def test_average_precision_counts_no_answer_in_an_ignored_region():
         ({}, [Sample("a.jpg", "train", 0, (), lambda: b"")], "no boxes"),
         ({}, [sample()], "no object"),
         ({}, [sample(truth(0, 0, 9, 9, crowd=True))], "no object"),
-        ({"loss": "dice"}, [], "for segmentation"),
         ({"augmentation": "scene"}, [], "boxes, flips, mirror"),
         ({"features": ("c5",)}, [sample(truth(0, 0, 9, 9))], "leave --feature out"),
     ],

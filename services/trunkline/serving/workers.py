@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from trunkline.core.errors import DeadlineError, QueueFullError, ServiceUnavailableError
@@ -174,10 +175,12 @@ class WorkerPool:
     def _serve(self) -> None:
         while (piece := self._take()) is not None:
             with self.turnstile.entered():
-                self._run(piece)
-            del piece  # its pictures and features are not held until the next one comes
+                tell = self._run(piece)
+            tell()  # once the core is free, or a caller's next pass would meet the end of this one
+            del piece, tell  # its pictures and features are not held until the next one comes
 
-    def _run(self, piece: Piece) -> None:
+    def _run(self, piece: Piece) -> Callable[[], None]:
+        """Do the work. Returns how to tell its caller what came of it."""
         self._here.piece = piece
         started_at = time.perf_counter()
         queue_ms = piece.waited_s() * 1000
@@ -185,10 +188,10 @@ class WorkerPool:
             result = piece.context.run(piece.work)
         except BaseException as error:
             self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "failed")
-            piece.fail(error)
+            return partial(piece.fail, error)
         else:
             self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "done")
-            piece.finish((result, queue_ms))
+            return partial(piece.finish, (result, queue_ms))
         finally:
             self._here.piece = None
 

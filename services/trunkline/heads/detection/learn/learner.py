@@ -42,10 +42,6 @@ class Learner:
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if not classes or targets:
             raise InvalidRequestError(_NO_BOXES)
-        if options.loss not in (None, "cross_entropy", "focal"):
-            raise InvalidRequestError(
-                f"loss {options.loss!r} is for segmentation; for detection: cross_entropy or focal"
-            )
         if options.augmentation == "scene":
             raise InvalidRequestError(
                 "augmentation 'scene' shows parts of pictures; for detection: boxes, flips, mirror"
