@@ -82,7 +82,9 @@ class TrainingRequest(_message.Message):
     views: _builtins.int
     """How many times each picture is seen, the first as it is, the others augmented."""
     net: _builtins.str
-    """Net of mode scratch: lenet5, cnn, conv4 or segnet; where it is not set, what suits the task."""
+    """Net of mode scratch: lenet5, cnn, conv4 or segnet; of detection: yolo or svm-rcnn; where it is not set, what suits
+    the task.
+    """
     tail: _builtins.str
     """Feature at which the private tail of mode finetune begins."""
     validation_split: _builtins.str
@@ -92,7 +94,7 @@ class TrainingRequest(_message.Message):
     licence: _builtins.str
     """Terms of the data, for the card."""
     augmentation: _builtins.str
-    """What the other views of a picture are: none, mirror, flips, photo, scene or turns."""
+    """What the other views of a picture are: none, mirror, flips, photo, scene, boxes or turns."""
     source: _builtins.str
     """Classifier that mode pretrained uses as it is."""
     decoder: _builtins.str
