@@ -96,7 +96,7 @@ class WorkerPool:
         mine = self._here.piece
         began_at = time.perf_counter()
         while (piece := self._take_before(mine)) is not None:
-            self._run(piece)
+            self._run(piece)()
             with self._changed:
                 self._lent -= 1
         self._here.piece = mine
