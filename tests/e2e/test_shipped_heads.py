@@ -1,7 +1,10 @@
 """The heads that ship, on real pictures they were never trained on, through a real service."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from trunkline.client import Client
 from trunkline.core.repository import Repository
@@ -35,7 +38,24 @@ def test_digit_angle_measures_angles(datasets, target):
     assert np.sqrt((off**2).mean()) < 9  # answering the mean is off by 26
 
 
-@pytest.mark.parametrize("head", ["flowers102", "digit-angle"])
+def test_camvid_names_the_pixels_of_streets(datasets, target, models):
+    labels = Repository(models).head("camvid").labels
+    dataset = read_dataset(datasets / "camvid")
+    assert dataset.classes == labels
+    pairs = np.zeros((len(labels), len(labels)), np.int64)  # truth, answer
+    with Client(target) as client:
+        for sample in dataset.of_split("test")[::12]:
+            answer = client.segment(sample.read(), head="camvid")
+            found = np.array(Image.open(io.BytesIO(answer.result.label_map_png)))  # (H, W)
+            truth = sample.mask.load(answer.image_size)  # (H, W)
+            known = truth < len(labels)  # void is not
+            np.add.at(pairs, (truth[known], found[known]), 1)
+    union = pairs.sum(axis=0) + pairs.sum(axis=1) - np.diag(pairs)
+    assert np.diag(pairs).sum() / pairs.sum() > 0.87  # its card says more; 20 pictures vary
+    assert np.mean(np.diag(pairs) / union) > 0.55
+
+
+@pytest.mark.parametrize("head", ["flowers102", "digit-angle", "camvid"])
 def test_cards_name_data_terms_and_command(models, head):
     card = (Repository(models).head(head).path / "CARD.md").read_text()
     assert "Terms:" in card
