@@ -5,7 +5,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 
 from trunkline.core.errors import DeadlineError, QueueFullError, ServiceUnavailableError
@@ -96,7 +95,7 @@ class WorkerPool:
         mine = self._here.piece
         began_at = time.perf_counter()
         while (piece := self._take_before(mine)) is not None:
-            self._run(piece)()
+            self._run(piece)
             with self._changed:
                 self._lent -= 1
         self._here.piece = mine
@@ -175,12 +174,10 @@ class WorkerPool:
     def _serve(self) -> None:
         while (piece := self._take()) is not None:
             with self.turnstile.entered():
-                tell = self._run(piece)
-            tell()  # once the core is free, or a caller's next pass would meet the end of this one
-            del piece, tell  # its pictures and features are not held until the next one comes
+                self._run(piece)
+            del piece  # its pictures and features are not held until the next one comes
 
-    def _run(self, piece: Piece) -> Callable[[], None]:
-        """Do the work. Returns how to tell its caller what came of it."""
+    def _run(self, piece: Piece) -> None:
         self._here.piece = piece
         started_at = time.perf_counter()
         queue_ms = piece.waited_s() * 1000
@@ -188,10 +185,10 @@ class WorkerPool:
             result = piece.context.run(piece.work)
         except BaseException as error:
             self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "failed")
-            return partial(piece.fail, error)
+            piece.fail(error)
         else:
             self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "done")
-            return partial(piece.finish, (result, queue_ms))
+            piece.finish((result, queue_ms))
         finally:
             self._here.piece = None
 
