@@ -48,6 +48,12 @@ def engine(pool, wide_threads, monkeypatch) -> tuple[BackboneEngine, list[bool]]
     return made, widths
 
 
+def wait_until_none_runs(pool):
+    """A thread that has answered may be held up before it leaves the turnstile."""
+    while pool.turnstile._running:
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def request_():
     spec = Repository(ROOT / "models").head("imagenet").manifest.preprocess
@@ -59,8 +65,7 @@ async def test_passes_one_after_the_other_are_wide_and_passes_together_are_not(p
     alone = []
     for _ in range(3):
         alone.append(await backbone.extract(request_, None))
-        while pool.turnstile._running:  # a thread that has answered may be held up before it leaves
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(wait_until_none_runs, pool)
     assert widths == [True, True, True]
     together = await asyncio.gather(*(backbone.extract(request_, None) for _ in range(12)))
     assert widths[3:].count(False) >= 10  # the first may have begun before the others came
