@@ -34,6 +34,12 @@ def test_the_choice_follows_the_machine():
     assert run(width, 400, narrow_s=0.016, wide_s=0.009)[300:].count(True) >= 98
 
 
+def test_a_slow_start_is_forgotten_soon():
+    width = Width()
+    run(width, 2, narrow_s=0.016, wide_s=0.5)
+    assert run(width, 40, narrow_s=0.016, wide_s=0.009)[8:].count(True) == 32
+
+
 def test_one_slow_pass_changes_nothing():
     width = Width()
     run(width, 200, narrow_s=0.016, wide_s=0.009)

@@ -5,6 +5,7 @@ import statistics
 from collections import deque
 
 _KEPT = 5
+_TRIED = 3  # passes each way before one is preferred: a first wide one that is slow would cost the next two hundred
 _WORTH = 0.85  # of the time on one core; for less, the others' cores are better left alone
 _PROBE_EACH = 64
 
@@ -18,6 +19,7 @@ class Width:
 
     def __init__(self) -> None:
         self._took = {wide: deque[float](maxlen=_KEPT) for wide in (False, True)}  # seconds a pixel
+        self._cold = {False, True}
         self._turn = itertools.count(1)
 
     def choose(self) -> bool:
@@ -26,10 +28,13 @@ class Width:
         return not better if next(self._turn) % _PROBE_EACH == 0 else better
 
     def ran(self, *, wide: bool, took_s: float, pixels: int) -> None:
+        if wide in self._cold:  # the first run takes memory and starts threads
+            self._cold.discard(wide)
+            return
         self._took[wide].append(took_s / pixels)
 
     def _is_better(self) -> bool:
         narrow, wide = self._took[False], self._took[True]
-        if not narrow or not wide:
-            return not wide
+        if min(len(narrow), len(wide)) < _TRIED:
+            return len(wide) <= len(narrow)
         return statistics.median(wide) < _WORTH * statistics.median(narrow)
