@@ -14,7 +14,7 @@ from trunkline.client.readiness import Readiness
 from trunkline.core.errors import BackboneMismatchError, InvalidRequestError, NotFoundError, QueueFullError
 from trunkline.core.results import Classification, Embedding, Quantity, Regression, ScoredLabel
 from trunkline.serving.status import to_head_error, to_status
-from trunkline.serving.wire import put_result
+from trunkline.serving.wire_results import put_result
 
 LABELS = Classification((ScoredLabel(967, "espresso", 0.9375), ScoredLabel(504, "coffee mug", 0.0625)))
 

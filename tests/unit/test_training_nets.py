@@ -11,7 +11,7 @@ import torch
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.repository import Repository
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.serving.session import load_session
 from trunkline.training.augment import view_of
 from trunkline.training.compute import share_before

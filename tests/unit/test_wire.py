@@ -26,7 +26,7 @@ from trunkline.core.results import (
     Segmentation,
     SegmentClass,
 )
-from trunkline.serving import wire
+from trunkline.serving import wire, wire_results
 
 CAT = ScoredLabel(1, "cat", 0.75)
 MASK = RunLengthMask(4, 3, "52203")
@@ -45,14 +45,14 @@ RESULTS = [
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
 def test_every_result_comes_back_as_it_was(result):
     outcome = vision_service_pb2.HeadOutcome()
-    wire.put_result(outcome, result)
+    wire_results.put_result(outcome, result)
     read = vision_service_pb2.HeadOutcome.FromString(outcome.SerializeToString())
-    assert wire.get_result(read) == result
+    assert wire_results.get_result(read) == result
 
 
 def test_an_outcome_with_an_error_has_no_result():
     outcome = vision_service_pb2.HeadOutcome(error=vision_service_pb2.HeadError(code=5))
-    assert wire.get_result(outcome) is None
+    assert wire_results.get_result(outcome) is None
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f2", "f4", "i8"])

@@ -13,6 +13,7 @@ import typer
 from trunkline.cli.extras import train_extra
 from trunkline.cli.options import DEFAULT_TARGET, Json, Models
 from trunkline.cli.output import print_json
+from trunkline.core.train_choices import Augmentation, Loss
 
 if TYPE_CHECKING:
     from trunkline.core.progress import Epoch, Watcher
@@ -78,18 +79,7 @@ def train(
         Literal["light", "medium", "large"], typer.Option("--size", help="Of the net, in segmentation and detection.")
     ] = "light",
     loss: Annotated[
-        Literal[
-            "cross_entropy",
-            "dice",
-            "focal",
-            "combined",
-            "contrastive",
-            "triplet",
-            "arcface",
-            "proxy_anchor",
-            "prototypical",
-        ]
-        | None,
+        Loss | None,
         typer.Option("--loss", help="Of segmentation, detection or similarity.", show_default="by the task"),
     ] = None,
     weights: Annotated[
@@ -113,7 +103,7 @@ def train(
         int | None, typer.Option("--views", help="Views of each picture.", show_default=_BY_MODE)
     ] = None,
     augmentation: Annotated[
-        Literal["none", "mirror", "flips", "photo", "scene", "boxes", "turns"] | None,
+        Augmentation | None,
         typer.Option("--augmentation", help="What the other views are.", show_default="by task and mode"),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most.", show_default=_BY_MODE)] = None,

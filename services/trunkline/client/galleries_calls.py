@@ -11,7 +11,7 @@ from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import ServiceError, from_head_error, from_rpc_error
 from trunkline.core.galleries import AddStatus, SearchBy
 from trunkline.core.results import Embedding
-from trunkline.serving import wire
+from trunkline.serving import wire_results
 from trunkline.serving.wire_galleries import by_to_pb, status_from_pb
 
 
@@ -45,7 +45,7 @@ def add_request(gallery: str, image: GalleryImage) -> pb.AddImagesRequest:
     """Raises what encode_image raises."""
     request = pb.AddImagesRequest(gallery=gallery, id=image.id, class_label=image.label)
     if isinstance(image.content, Embedding):
-        request.embedding.CopyFrom(wire.embedding_to_pb(image.content))
+        request.embedding.CopyFrom(wire_results.embedding_to_pb(image.content))
     else:
         request.image.data = encode_image(image.content)
     return request
@@ -63,7 +63,7 @@ def search_request(
     """Raises what encode_image raises."""
     request = pb.SearchGalleryRequest(gallery=gallery, k=k, by=by_to_pb(SearchBy(by.upper())), threshold=threshold)
     if isinstance(query, Embedding):
-        request.embedding.CopyFrom(wire.embedding_to_pb(query))
+        request.embedding.CopyFrom(wire_results.embedding_to_pb(query))
     else:
         request.image.CopyFrom(image_pb2.Image(data=encode_image(query)))
     return request

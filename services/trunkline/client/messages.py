@@ -21,7 +21,7 @@ from trunkline.client.answers import (
 )
 from trunkline.client.errors import ServiceError, from_head_error
 from trunkline.core.results import Classification, Detections, Embedding, Regression, Result, Segmentation
-from trunkline.serving import wire
+from trunkline.serving import wire, wire_results
 
 R = TypeVar("R", bound=Result)
 MaskFormat = Literal["png", "rle", "both"]
@@ -92,7 +92,7 @@ def embed_request(image: bytes, head: str | None) -> pb.EmbedRequest:
 def compare_request(first: bytes, second: bytes | Embedding, head: str | None) -> pb.CompareRequest:
     request = pb.CompareRequest(first_image=image_pb2.Image(data=first), head=head or "")
     if isinstance(second, Embedding):
-        request.second_embedding.CopyFrom(wire.embedding_to_pb(second))
+        request.second_embedding.CopyFrom(wire_results.embedding_to_pb(second))
     else:
         request.second_image.data = second
         request.second_image.SetInParent()
@@ -155,7 +155,7 @@ def embed_answer(response: pb.EmbedResponse) -> EmbedAnswer:
 
 
 def compare_answer(response: pb.CompareResponse) -> CompareAnswer:
-    found = wire.comparison_from_pb(response.comparison)
+    found = wire_results.comparison_from_pb(response.comparison)
     return CompareAnswer(response.head, response.model_version, found, _timings(response.timings))
 
 
@@ -221,7 +221,7 @@ def _answer(
 
 def head_outcome(outcome: pb.HeadOutcome) -> HeadOutcome:
     """A result that is not known here is an error."""
-    result, error = wire.get_result(outcome), None
+    result, error = wire_results.get_result(outcome), None
     if result is None:
         error = from_head_error(outcome.error) if outcome.HasField("error") else _unknown_result(outcome.head)
     return HeadOutcome(outcome.head, outcome.model_version, result, error, outcome.head_ms, outcome.queue_ms)

@@ -14,21 +14,9 @@ from pydantic_core import PydanticCustomError
 from trunkline.core.bundle import NAME_PATTERN, Name
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.train_choices import Augmentation, Loss
 
 Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
-Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "boxes", "turns"]
-
-Loss = Literal[
-    "cross_entropy",
-    "dice",
-    "focal",
-    "combined",
-    "contrastive",
-    "triplet",
-    "arcface",
-    "proxy_anchor",
-    "prototypical",
-]
 _LOSSES: Mapping[str, tuple[str, ...]] = {
     "segmentation": ("cross_entropy", "dice", "focal", "combined"),
     "detection": ("cross_entropy", "focal"),

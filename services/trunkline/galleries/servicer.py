@@ -12,8 +12,8 @@ from trunkline.core.errors import InvalidRequestError, TrunklineError
 from trunkline.core.galleries import AddStatus
 from trunkline.galleries.opening import Opening
 from trunkline.galleries.service import Galleries
-from trunkline.serving import wire
 from trunkline.serving import wire_galleries as convert
+from trunkline.serving import wire_results
 from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
@@ -83,7 +83,7 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
             timeout_s = self._timeout_s(context)
             found = await galleries.search_picture(name, request.image.data, count, by, threshold, timeout_s)
         elif request.WhichOneof("query") == "embedding":
-            vector = wire.embedding_from_pb(request.embedding)
+            vector = wire_results.embedding_from_pb(request.embedding)
             found = await galleries.search_vector(name, vector, count, by, threshold)
         else:
             raise InvalidRequestError("give an image or an embedding to search for")
@@ -123,7 +123,7 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
                     name, request.id, request.class_label, request.image.data, self._default_timeout_s
                 )
             case "embedding":
-                vector = wire.embedding_from_pb(request.embedding)
+                vector = wire_results.embedding_from_pb(request.embedding)
                 return await galleries.add_vector(name, request.id, request.class_label, vector)
         raise InvalidRequestError("give an image or an embedding to add")
 

@@ -19,7 +19,7 @@ from trunkline.core.exchange import (
     Shortcut,
 )
 from trunkline.gateway.blocks import Blocks
-from trunkline.serving import wire
+from trunkline.serving import wire, wire_results
 from trunkline.serving.status import from_rpc_error
 
 _DESCRIBE_TIMEOUT_S = 2.0
@@ -114,7 +114,7 @@ class RemoteHeads:
         except grpc.aio.AioRpcError as error:
             raise self._noted(from_rpc_error(error, self._name)) from error
         outcome = answer.outcome
-        result = wire.get_result(outcome)
+        result = wire_results.get_result(outcome)
         if result is None:
             raise ServiceUnavailableError(f"{self._name} gave no result: its version is newer than this gateway's")
         return HeadAnswer(result, outcome.model_version, outcome.head_ms, outcome.queue_ms)

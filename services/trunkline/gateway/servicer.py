@@ -16,7 +16,7 @@ from trunkline.gateway.answers import Pass
 from trunkline.gateway.compare import compare_with
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
-from trunkline.serving import wire
+from trunkline.serving import wire, wire_results
 from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
@@ -57,7 +57,7 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         return pb.CompareResponse(
             head=done.head,
             model_version=done.version,
-            comparison=wire.comparison_to_pb(done.comparison),
+            comparison=wire_results.comparison_to_pb(done.comparison),
             timings=_slower(done.analyses),
         )
 
@@ -142,7 +142,7 @@ def _second(request: pb.CompareRequest) -> bytes | Embedding:
         case "second_image":
             return request.second_image.data
         case "second_embedding":
-            return wire.embedding_from_pb(request.second_embedding)
+            return wire_results.embedding_from_pb(request.second_embedding)
         case _:
             raise InvalidRequestError("there is nothing to compare with: set second_image or second_embedding")
 
@@ -178,7 +178,7 @@ def _outcome_to_pb(outcome: Outcome) -> pb.HeadOutcome:
     if outcome.answer is not None:
         message.head_ms = outcome.answer.head_ms
         message.queue_ms = outcome.answer.queue_ms
-        wire.put_result(message, outcome.answer.result)
+        wire_results.put_result(message, outcome.answer.result)
     elif outcome.error is not None:
         message.error.CopyFrom(to_head_error(outcome.error))
     return message

@@ -8,7 +8,7 @@ from trunkline.api.inference.v1 import head_service_pb2 as pb
 from trunkline.api.inference.v1 import head_service_pb2_grpc as pb_grpc
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.exchange import HeadQuestion, HeadRunner
-from trunkline.serving import wire
+from trunkline.serving import wire, wire_results
 from trunkline.serving.shared.reader import ArenaReader
 from trunkline.serving.shared.tensors import unchanged
 
@@ -37,7 +37,7 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
         outcome = vision_service_pb2.HeadOutcome(
             head=request.head, model_version=answer.version, head_ms=answer.head_ms, queue_ms=answer.queue_ms
         )
-        wire.put_result(outcome, answer.result)
+        wire_results.put_result(outcome, answer.result)
         return pb.PredictResponse(outcome=outcome)
 
     async def DescribeHeads(self, request: pb.DescribeHeadsRequest, context: Context) -> pb.DescribeHeadsResponse:

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.tv_tensors import Image
 
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 
 VERSION = 2  # of what the kinds mean: views of another one are not used again
 # torchvision draws from torch's one random generator.

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trunkline.core.cpu import available_cores
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.training.augment import transform
 from trunkline.training.features import Stored
 

@@ -17,7 +17,7 @@ from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
 from trunkline.core.npy import read_npy
 from trunkline.core.preprocess import PIXELS_VERSION, STRIDE, Frame, PreprocessSpec, frame_of, preprocess
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.serving.session import load_session
 from trunkline.training import group
 from trunkline.training.augment import VERSION, moved_with, view_with

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.heads.discovery import tasks
 
 

@@ -12,7 +12,7 @@ from trunkline.core.exchange import HeadAnswer
 from trunkline.core.results import Classification, Detections, Embedding, Regression
 from trunkline.gateway.oip.model import RESULT, Port
 from trunkline.gateway.oip.tensors import BYTES, as_bytes
-from trunkline.serving import wire
+from trunkline.serving import wire_results
 
 JSON_PORT = Port(RESULT, BYTES, (1,))
 _PORTS: Mapping[str, tuple[Port, ...]] = {
@@ -38,7 +38,7 @@ def outputs_of(head: str, answer: HeadAnswer, wanted: Sequence[str]) -> dict[str
             arrays = convert(answer.result)
     if RESULT in wanted:
         outcome = vision_service_pb2.HeadOutcome(head=head, model_version=answer.version, head_ms=answer.head_ms)
-        wire.put_result(outcome, answer.result)
+        wire_results.put_result(outcome, answer.result)
         arrays[RESULT] = document(outcome)
     return {name: arrays[name] for name in wanted}
 

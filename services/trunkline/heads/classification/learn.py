@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.results import Classification, Result
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.heads.classification.scores import ClassificationScores
 
 

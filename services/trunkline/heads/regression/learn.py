@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.results import Regression, Result
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.heads.regression.scores import RegressionScores
 
 _SMALLEST_SCALE = 1e-6

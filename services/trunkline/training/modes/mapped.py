@@ -142,7 +142,7 @@ def _begin(net: nn.Module, path: Path) -> str:
 
 
 def _cut(recipe: Recipe) -> tuple[int, int] | None:
-    """Parts of scenes are learned from: half of the pixels take half of the time, and there are more of them."""
+    """Parts of scenes are learned from: a step has half of the pixels, and there are more of them."""
     if recipe.augmentation != "scene":
         return None
     height, width = (STRIDE * round(_PART * side / STRIDE) for side in (recipe.spec.height, recipe.spec.width))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch
-from trunkline.core.train_request import Augmentation, FitOptions
+from trunkline.core.train_choices import Augmentation
+from trunkline.core.train_request import FitOptions
 from trunkline.training.batches import VectorBatches
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import Recipe, Stored

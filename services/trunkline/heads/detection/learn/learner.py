@@ -11,7 +11,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import Frame, PreprocessSpec, frame_of
 from trunkline.core.results import Detections, Result
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.heads.detection.learn.anchors import fit_anchors, spread_over_levels
 from trunkline.heads.detection.learn.metric import AveragePrecision
 from trunkline.heads.detection.learn.other_nets import RCNN, checked_kind, maps_of, other_net, other_settings

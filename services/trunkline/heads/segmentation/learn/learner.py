@@ -12,7 +12,7 @@ from torchvision.tv_tensors import Mask
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result, Segmentation
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.heads.segmentation.label_map import IGNORED, in_frame
 from trunkline.heads.segmentation.learn.decoders import decoder_net
 from trunkline.heads.segmentation.learn.losses import SegmentationLoss, median_frequencies

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.results import Embedding, Result
-from trunkline.core.train_request import Augmentation
+from trunkline.core.train_choices import Augmentation
 from trunkline.heads.similarity.calibration import distances, fit_calibration, pairs_of
 from trunkline.heads.similarity.few_shot import Run
 from trunkline.heads.similarity.learn.batches import class_batches
