@@ -59,8 +59,8 @@ class TrainRequest(BaseModel):
     loss: of segmentation, detection and similarity, each its own.
     weights: file of a VGG16 with batch norm, as torchvision has it, in which the encoder of a large SegNet begins.
     tail: feature at which the private tail of mode `finetune` begins.
-    train_splits are learned from; validation_split, where the data has it and it is not learned from, picks the
-    best epoch; evaluation is on test_split.
+    train_splits are learned from; validation_split, where the data has it and it is neither learned from nor
+    evaluated on, picks the best epoch; evaluation is on test_split.
     licence: the terms of the data, for the card.
     """
 

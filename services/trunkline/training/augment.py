@@ -9,6 +9,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.tv_tensors import Image
 
 from trunkline.core.train_choices import Augmentation
+from trunkline.training.bent import DEGREES, MOVED, SCALED
 
 VERSION = 2  # of what the kinds mean: views of another one are not used again
 # torchvision draws from torch's one random generator.
@@ -43,8 +44,10 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
         crop = v2.RandomResizedCrop((height, width), area, ratio, InterpolationMode.BICUBIC)
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     if kind == "turns":
-        bent = v2.RandomAffine(10, (0.08, 0.08), (0.85, 1.15), 10, interpolation=InterpolationMode.BILINEAR, fill=255)
-        return v2.Compose([bent, resized])
+        affine = v2.RandomAffine(
+            DEGREES, (MOVED, MOVED), SCALED, DEGREES, interpolation=InterpolationMode.BILINEAR, fill=255
+        )
+        return v2.Compose([affine, resized])
     return resized
 
 

@@ -1,6 +1,6 @@
 """Data sets for `fit` that give whole batches: (inputs, truth) for a list of indices."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from trunkline.core.cpu import available_cores
 from trunkline.core.train_choices import Augmentation
 from trunkline.training.augment import transform
+from trunkline.training.bent import bent
 from trunkline.training.features import Stored
 
 Batch = tuple[Tensor, Tensor]
@@ -56,7 +57,7 @@ class PixelBatches(Dataset[Batch]):
 
     def __init__(self, pixels: np.ndarray, truth: np.ndarray, augmentation: Augmentation) -> None:
         self.pixels, self.truth = torch.from_numpy(pixels), torch.from_numpy(truth)
-        self._transform = None if augmentation == "none" else transform(augmentation, *pixels.shape[1:3])
+        self._augmented = None if augmentation == "none" else _augmented(augmentation, *pixels.shape[1:3])
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -64,10 +65,17 @@ class PixelBatches(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         rows = torch.as_tensor(indices)
         pixels = self.pixels[rows]
-        if self._transform is not None:
-            seen = [self._transform(image) for image in pixels.permute(0, 3, 1, 2)]
-            pixels = torch.stack(seen).permute(0, 2, 3, 1).contiguous()
+        if self._augmented is not None:
+            pixels = self._augmented(pixels.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
         return pixels, self.truth[rows]
+
+
+def _augmented(kind: Augmentation, height: int, width: int) -> Callable[[Tensor], Tensor]:
+    """uint8 (N, C, H, W) -> the same shape, each picture in its own way."""
+    if kind == "turns":
+        return bent
+    one = transform(kind, height, width)
+    return lambda pixels: torch.stack([one(image) for image in pixels])
 
 
 def _any_view(views: int, count: int) -> Tensor:

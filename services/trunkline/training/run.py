@@ -131,9 +131,11 @@ def _accepted(request: TrainRequest, work: Path, watcher: Watcher) -> Dataset:
 
 def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
     learned_from = set(request.train_splits)
+    # An epoch picked by what is measured afterwards would flatter the measurement.
+    taken = request.validation_split in learned_from | {request.test_split}
     found = _Splits(
         train=dataset.of_split(*request.train_splits),
-        validation=() if request.validation_split in learned_from else dataset.of_split(request.validation_split),
+        validation=() if taken else dataset.of_split(request.validation_split),
         test=dataset.of_split(request.test_split),
     )
     for what, part, names in (
