@@ -377,6 +377,8 @@ def test_the_demo_shows_every_photograph_and_stops_its_service(photos, tmp_path)
         assert text in done.stdout
     with Image.open(out) as sheet:
         assert sheet.width > 960
+    with Image.open(tmp_path / "demo-tasks.png") as card:
+        assert card.height > card.width
 
 
 def test_the_demo_works_from_any_folder_with_a_photograph_of_ones_own(coffee, tmp_path):

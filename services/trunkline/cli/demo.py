@@ -12,12 +12,16 @@ from trunkline.cli.options import Models, check_drawable
 from trunkline.cli.output import console, percent, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trunkline.cli.ask import Asked
     from trunkline.cli.local_service import LocalService
-    from trunkline.client import ClassifyAnswer
+    from trunkline.client import ClassifyAnswer, ServedHead
 
 _CHECKOUT = Path(__file__).parents[3]  # the source checkout, where this is one: services/trunkline/cli/demo.py
 _SAMPLES = Path("tests/samples")
+_PEOPLE = "camera.jpg"  # the sample with something for every task in it
+_FOR_PHOTOGRAPHS = ("imagenet", "pennfudan", "pets")  # heads that stand for their task
 
 
 def demo(
@@ -42,10 +46,10 @@ def demo(
         print(f"SERVING at {service.target} after {service.started_s:.1f} s", flush=True)
         asked = _ask(service, pictures)
         _show(asked)
-        _analyze(service, asked)
         draw_answers(asked, draw)
         if any(each.answer for each in asked):
             print(f"annotated picture: {draw}")
+        _analyze(service, asked, draw.with_stem(f"{draw.stem}-tasks"))
         stopped = _stop(service)
     if complain_about(asked) or not stopped:
         raise typer.Exit(1)
@@ -102,21 +106,32 @@ def _show(asked: "list[Asked[ClassifyAnswer]]") -> None:
     console().print(made)
 
 
-def _analyze(service: "LocalService", asked: "list[Asked[ClassifyAnswer]]") -> None:
-    """Ask all heads that share a preprocessing with the one that classified about the first picture, in one call."""
+def _analyze(service: "LocalService", asked: "list[Asked[ClassifyAnswer]]", draw: Path) -> None:
+    """Ask a head of every task about one picture in one call, and draw all that they answer on it."""
     from trunkline.cli import analysis
     from trunkline.cli.ask import Asked
     from trunkline.client import Client
 
-    first = next((each for each in asked if each.answer is not None), None)
-    if first is None or first.answer is None:
+    good = [each.image for each in asked if each.answer is not None]
+    if not good:
         return
+    picture = next((image for image in good if image.name == _PEOPLE), good[0])
     with Client(service.target) as client:
-        fingerprint = client.get_head(first.answer.head).preprocess_fingerprint
-        heads = client.list_heads()
-        together = [head.name for head in heads if head.preprocess_fingerprint == fingerprint and head.ready]
-        print(f"{len(together)} heads about one picture, in one call:", flush=True)
-        analysis.show(Asked(first.image, answer=client.analyze(first.image, together)))
+        heads = _one_of_each_task(client.list_heads())
+        print(f"{len(heads)} heads about one picture, in one call:", flush=True)
+        answered = Asked(picture, answer=client.analyze(picture, heads))
+    analysis.show(answered)
+    analysis.draw([answered], draw)
+    print(f"annotated picture: {draw}")
+
+
+def _one_of_each_task(heads: "Sequence[ServedHead]") -> list[str]:
+    """Names of heads that are ready: of each task the one that suits photographs, or else the first."""
+    chosen: dict[str, str] = {}
+    for head in sorted(heads, key=lambda head: (head.name not in _FOR_PHOTOGRAPHS, head.name)):
+        if head.ready:
+            chosen.setdefault(head.task, head.name)
+    return list(chosen.values())
 
 
 def _stop(service: "LocalService") -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 from torch import nn
 
 from trunkline.core.cpu import available_cores
@@ -32,7 +33,8 @@ def train_scratch(job: Job) -> Fitted:
     dropout = job.learner.dropout if options.dropout is None else options.dropout
     kind = job.request.net or (pairs.net if pairs else "cnn")
     body, width = _body(kind, spec, dropout)
-    net = PixelNet(body, job.learner.answer_layer(width))
+    # A quarter less time on CPUs.
+    net = PixelNet(body, job.learner.answer_layer(width)).to(memory_format=torch.channels_last)
     truth, validation_truth = truths(job)
     pixels = _pixels(job, job.train, spec)
     if pairs:
