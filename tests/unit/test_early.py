@@ -10,6 +10,7 @@ from trunkline.backbone.engine import BackboneEngine
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import FeatureRequest, Features, HeadAnswer, HeadInfo
 from trunkline.core.images import ImageLimits
+from trunkline.core.pace import Pace
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.repository import Repository
 from trunkline.core.results import Custom
@@ -17,7 +18,6 @@ from trunkline.gateway import early as early_module
 from trunkline.gateway.answers import Ask
 from trunkline.gateway.directory import HeadEntry
 from trunkline.gateway.early import EarlyAnswers
-from trunkline.heads.pace import Pace
 from trunkline.serving.workers import WorkerPool
 
 FRAME = Frame(500, 375, 1.0, 0.0, 1.0, 0.0, 224, 224)

@@ -1,12 +1,16 @@
 """Features on their way through the gateway: handed on unread, and let go of once nobody has them."""
 
 import gc
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 
 from trunkline.api.inference.v1 import head_service_pb2, tensor_pb2
 from trunkline.core.errors import FeaturesGoneError
+from trunkline.core.exchange import HeadQuestion, RemoteFeature
+from trunkline.core.preprocess import Frame
 from trunkline.gateway.blocks import Blocks
 from trunkline.serving import wire
 
@@ -21,21 +25,54 @@ def shared_tensor(generation: int, arena: str = "ab" * 16) -> tensor_pb2.Tensor:
     return tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_UINT8, shape=[1, 4], shared=shared)
 
 
+def passing() -> dict[str, RemoteFeature]:
+    return {name: wire.remote_feature(name, wire.tensor_to_pb(array)) for name, array in ARRAYS.items()}
+
+
+def question(head: str, features: Mapping[str, Any], **fields: Any) -> HeadQuestion:
+    return HeadQuestion(head, features, Frame(640, 480, 0, 0, 640, 480, 224, 224), "ab", **fields)
+
+
 def test_a_request_put_together_from_parts_reads_as_one_message():
-    passing = {name: wire.remote_feature(name, wire.tensor_to_pb(array)) for name, array in ARRAYS.items()}
-    message = head_service_pb2.PredictRequest(head="dogs", version="3", backbone_digest="ab")
-    message.frame.image_width = 640
-    read = head_service_pb2.PredictRequest.FromString(wire.predict_request(message, passing))
-    whole = head_service_pb2.PredictRequest(features=wire.tensors_to_pb(ARRAYS))
-    whole.MergeFrom(message)
+    fields = {"version": "3", "params": {"top_k": 2}, "required": False}
+    read = head_service_pb2.PredictRequest.FromString(wire.predict_request(question("dogs", passing(), **fields)))
+    whole = head_service_pb2.PredictRequest(
+        head="dogs",
+        version="3",
+        backbone_digest="ab",
+        params=wire.params_to_pb({"top_k": 2}),
+        optional=True,
+        frame=wire.frame_to_pb(question("dogs", {}).frame),
+        features=wire.tensors_to_pb(ARRAYS),
+    )
     assert read == whole
-    assert head_service_pb2.PredictRequest.FromString(wire.predict_request(message, ARRAYS)) == whole
+    whole_read = wire.predict_request(question("dogs", ARRAYS, **fields))
+    assert head_service_pb2.PredictRequest.FromString(whole_read) == whole
 
 
 def test_a_head_gets_what_it_declared_and_no_more():
-    passing = {name: wire.remote_feature(name, wire.tensor_to_pb(array)) for name, array in ARRAYS.items()}
-    request = wire.predict_request(head_service_pb2.PredictRequest(), {"c4": passing["c4"]})
+    request = wire.predict_request(question("dogs", {"c4": passing()["c4"]}))
     assert list(head_service_pb2.PredictRequest.FromString(request).features) == ["c4"]
+
+
+def test_features_of_several_questions_travel_once():
+    found = passing()
+    asked = [
+        question("dogs", {"c4": found["c4"]}, version="2"),
+        question("cats", found, params={"top_k": 1}, required=False),
+    ]
+    request = wire.predict_all_request(asked)
+    assert len(request) < sum(len(wire.predict_request(each)) for each in asked)
+    read = head_service_pb2.PredictAllRequest.FromString(request)
+    assert dict(wire.tensors_from_pb(read.features)).keys() == ARRAYS.keys()
+    assert np.array_equal(wire.tensor_from_pb(read.features["c4"]), ARRAYS["c4"])
+    assert read.backbone_digest == "ab"
+    assert wire.frame_from_pb(read.frame) == asked[0].frame
+    assert [(each.head, each.version, set(each.features), each.optional) for each in read.questions] == [
+        ("dogs", "2", {"c4"}, False),
+        ("cats", "", {"c4", "image"}, True),
+    ]
+    assert wire.params_from_pb(read.questions[1].params) == {"top_k": 1}
 
 
 def test_who_wants_the_numbers_of_an_inline_feature_can_have_them():

@@ -1,6 +1,8 @@
 """The ports over gRPC: a backbone and heads in other processes."""
 
-from collections.abc import Mapping
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -8,6 +10,7 @@ import grpc
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import BackboneServiceStub
 from trunkline.api.inference.v1.head_service_pb2_grpc import HeadServiceStub
+from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.errors import FeaturesGoneError, ServiceUnavailableError
 from trunkline.core.exchange import (
     BackboneInfo,
@@ -18,12 +21,15 @@ from trunkline.core.exchange import (
     HeadQuestion,
     Shortcut,
 )
+from trunkline.core.pace import Pace
 from trunkline.gateway.blocks import Blocks
+from trunkline.gateway.together import Answer, Together, is_small
 from trunkline.serving import wire, wire_results
-from trunkline.serving.status import from_rpc_error
+from trunkline.serving.status import from_head_error, from_rpc_error
 
 _DESCRIBE_TIMEOUT_S = 2.0
-_PREDICT = f"/{head_service_pb2.DESCRIPTOR.services_by_name['HeadService'].full_name}/Predict"
+_HEAD_SERVICE = head_service_pb2.DESCRIPTOR.services_by_name["HeadService"].full_name
+_PREDICT, _PREDICT_ALL = f"/{_HEAD_SERVICE}/Predict", f"/{_HEAD_SERVICE}/PredictAll"
 
 
 class RemoteBackbone:
@@ -58,7 +64,10 @@ class RemoteBackbone:
             raise from_rpc_error(error, self._name) from error
         held = self._blocks.hold(found.features.values())
         return Features(
-            arrays={name: wire.remote_feature(name, tensor, held) for name, tensor in found.features.items()},
+            arrays={
+                name: wire.remote_feature(name, tensor, held if tensor.HasField("shared") else None)
+                for name, tensor in found.features.items()
+            },
             frame=wire.frame_from_pb(found.frame),
             backbone_digest=found.backbone_digest,
             queue_ms=found.queue_ms,
@@ -78,6 +87,12 @@ class RemoteHeads:
         self._predict: Any = channel.unary_unary(
             _PREDICT, response_deserializer=head_service_pb2.PredictResponse.FromString
         )
+        self._predict_all: Any = channel.unary_unary(
+            _PREDICT_ALL, response_deserializer=head_service_pb2.PredictAllResponse.FromString
+        )
+        self._together = Together(self._ask_all)
+        self._takes_several = True
+        self._paces: defaultdict[tuple[str, str], Pace] = defaultdict(Pace)  # by head and version
         self._name = f"the head service at {address}"
         self._arenas: frozenset[str] = frozenset()
         self._unreadable: set[str] = set()
@@ -101,19 +116,39 @@ class RemoteHeads:
         return None
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
-        message = head_service_pb2.PredictRequest(
-            head=question.head,
-            frame=wire.frame_to_pb(question.frame),
-            backbone_digest=question.backbone_digest,
-            params=wire.params_to_pb(question.params) if question.params else None,
-            version=question.version,
-            optional=not question.required,
-        )
+        pace = self._paces[question.head, question.version]
+        if self._takes_several and is_small(question.features) and pace.is_quick(question.params):
+            answer = await self._together.ask(question, timeout_s)
+        else:
+            answer = await self._ask_one(question, timeout_s)
+        pace.ran(question.params, (answer.head_ms - answer.queue_ms) / 1000)
+        return answer
+
+    async def _ask_one(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         try:
-            answer = await self._predict(wire.predict_request(message, question.features), timeout=timeout_s)
+            answer = await self._predict(wire.predict_request(question), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise self._noted(from_rpc_error(error, self._name)) from error
-        outcome = answer.outcome
+        return self._answer_of(answer.outcome)
+
+    async def _ask_all(self, questions: Sequence[HeadQuestion], timeout_s: float | None) -> Sequence[Answer]:
+        if len(questions) == 1:
+            return [await self._ask_one(questions[0], timeout_s)]
+        try:
+            answer = await self._predict_all(wire.predict_all_request(questions), timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                raise from_rpc_error(error, self._name) from error
+            self._takes_several = False  # a service of an older version
+            asked = [self._ask_one(question, timeout_s) for question in questions]
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            return [each if isinstance(each, HeadAnswer | Exception) else RuntimeError(str(each)) for each in found]
+        return [
+            from_head_error(each.error) if each.HasField("error") else self._answer_of(each)
+            for each in answer.outcomes
+        ]
+
+    def _answer_of(self, outcome: vision_service_pb2.HeadOutcome) -> HeadAnswer:
         result = wire_results.get_result(outcome)
         if result is None:
             raise ServiceUnavailableError(f"{self._name} gave no result: its version is newer than this gateway's")

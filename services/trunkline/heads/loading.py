@@ -10,10 +10,10 @@ from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import BackboneMismatchError, ConfigurationError, ModelInvalidError, TrunklineError
 from trunkline.core.exchange import HeadInfo, local_arrays, select
 from trunkline.core.head import Arrays, TaskHead
+from trunkline.core.pace import Pace
 from trunkline.core.preprocess import Frame, shared_spec
 from trunkline.core.results import Result
 from trunkline.heads.discovery import head_class
-from trunkline.heads.pace import Pace
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session
 

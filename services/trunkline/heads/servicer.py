@@ -1,18 +1,25 @@
 """HeadService: convert, call, convert."""
 
+import asyncio
+import logging
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import grpc
+import numpy as np
 
 from trunkline.api.inference.v1 import head_service_pb2 as pb
 from trunkline.api.inference.v1 import head_service_pb2_grpc as pb_grpc
 from trunkline.api.vision.v1 import vision_service_pb2
-from trunkline.core.exchange import HeadQuestion, HeadRunner
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.exchange import HeadAnswer, HeadQuestion, HeadRunner
 from trunkline.serving import wire, wire_results
 from trunkline.serving.shared.reader import ArenaReader
 from trunkline.serving.shared.tensors import unchanged
+from trunkline.serving.status import code_of, to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["HeadService"].full_name
+_log = logging.getLogger(__name__)
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -34,12 +41,56 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
         )
         with unchanged(request.features.values(), self._reader):
             answer = await self._heads.predict(question, context.time_remaining())
-        outcome = vision_service_pb2.HeadOutcome(
-            head=request.head, model_version=answer.version, head_ms=answer.head_ms, queue_ms=answer.queue_ms
+        return pb.PredictResponse(outcome=_outcome(request.head, answer))
+
+    async def PredictAll(self, request: pb.PredictAllRequest, context: Context) -> pb.PredictAllResponse:
+        if not request.questions:
+            raise InvalidRequestError("PredictAll without a question: name one head or more")
+        features = wire.tensors_from_pb(request.features, self._reader)
+        frame = wire.frame_from_pb(request.frame)
+        questions = [
+            HeadQuestion(
+                head=each.head,
+                features=_named(features, each),
+                frame=frame,
+                backbone_digest=request.backbone_digest,
+                params=wire.params_from_pb(each.params),
+                version=each.version,
+                required=not each.optional,
+            )
+            for each in request.questions
+        ]
+        left_s = context.time_remaining()
+        with unchanged(request.features.values(), self._reader):
+            answers = await asyncio.gather(
+                *(self._heads.predict(each, left_s) for each in questions), return_exceptions=True
+            )
+        return pb.PredictAllResponse(
+            outcomes=[_outcome(each.head, answer) for each, answer in zip(questions, answers, strict=True)]
         )
-        wire_results.put_result(outcome, answer.result)
-        return pb.PredictResponse(outcome=outcome)
 
     async def DescribeHeads(self, request: pb.DescribeHeadsRequest, context: Context) -> pb.DescribeHeadsResponse:
         heads = map(wire.served_head_to_pb, await self._heads.describe())
         return pb.DescribeHeadsResponse(heads=heads, arenas=self._reader.ids() if self._reader is not None else ())
+
+
+def _named(features: Mapping[str, np.ndarray], question: pb.HeadQuestion) -> dict[str, np.ndarray]:
+    missing = [name for name in question.features if name not in features]
+    if missing:
+        raise InvalidRequestError(f"features for head {question.head!r} were not sent: {', '.join(missing)}")
+    return {name: features[name] for name in question.features}
+
+
+def _outcome(head: str, answer: HeadAnswer | BaseException) -> vision_service_pb2.HeadOutcome:
+    """Raises what is no failure of a head, such as that the call was cancelled."""
+    if isinstance(answer, HeadAnswer):
+        outcome = vision_service_pb2.HeadOutcome(
+            head=head, model_version=answer.version, head_ms=answer.head_ms, queue_ms=answer.queue_ms
+        )
+        wire_results.put_result(outcome, answer.result)
+        return outcome
+    if not isinstance(answer, Exception):
+        raise answer
+    if code_of(answer) is grpc.StatusCode.INTERNAL:  # its text is not sent, so it is kept here
+        _log.error("bug in head %s", head, exc_info=answer)
+    return vision_service_pb2.HeadOutcome(head=head, error=to_head_error(answer))

@@ -97,6 +97,15 @@ def to_head_error(error: Exception) -> vision_service_pb2.HeadError:
     return message
 
 
+def from_head_error(error: vision_service_pb2.HeadError) -> Exception:
+    """The error that to_head_error() was made from; one that is not meant for callers becomes a RuntimeError."""
+    status = status_pb2.Status(code=error.code, message=error.message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    if error.HasField("retry_after"):
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=error.retry_after))
+    return _rebuild(status, info)
+
+
 async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> None:
     """End the call with the status of an error. Always raises grpc.aio.AbortError."""
     status = to_status(error)

@@ -1,18 +1,19 @@
 """The only place, with the other wire modules beside it, where messages become domain values and back."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from google.protobuf import duration_pb2, json_format, struct_pb2
+from google.protobuf.message import Message
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2, preprocess_pb2, tensor_pb2
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import FeaturesGoneError, InvalidRequestError
-from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, Held, RemoteFeature, Routes
+from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, HeadQuestion, Held, RemoteFeature, Routes
 from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec, shared_spec
 from trunkline.serving.shared.layout import Region
 from trunkline.serving.shared.reader import ArenaReader
@@ -85,6 +86,7 @@ def tensors_from_pb(
 
 # Features that pass through. Serialised messages can be laid behind each other, and are then read as one: so the
 # part of a PredictRequest that holds a feature is made once, and each head that needs it costs one copy, no parsing.
+# In a PredictAllRequest features have the same number.
 
 
 def remote_feature(name: str, tensor: tensor_pb2.Tensor, held: Held | None = None) -> RemoteFeature:
@@ -92,8 +94,40 @@ def remote_feature(name: str, tensor: tensor_pb2.Tensor, held: Held | None = Non
     return RemoteFeature(head_service_pb2.PredictRequest(features={name: tensor}).SerializeToString(), held)
 
 
-def predict_request(message: head_service_pb2.PredictRequest, features: Mapping[str, Feature]) -> bytes:
-    """The serialised message with these features in it."""
+def predict_request(question: HeadQuestion) -> bytes:
+    """The serialised message."""
+    message = head_service_pb2.PredictRequest(
+        head=question.head,
+        frame=frame_to_pb(question.frame),
+        backbone_digest=question.backbone_digest,
+        params=params_to_pb(question.params) if question.params else None,
+        version=question.version,
+        optional=not question.required,
+    )
+    return _with_features(message, question.features)
+
+
+def predict_all_request(questions: Sequence[HeadQuestion]) -> bytes:
+    """The serialised message for several questions about one pass; each feature is in it once."""
+    first = questions[0]
+    message = head_service_pb2.PredictAllRequest(
+        frame=frame_to_pb(first.frame),
+        backbone_digest=first.backbone_digest,
+        questions=[
+            head_service_pb2.HeadQuestion(
+                head=each.head,
+                version=each.version,
+                features=each.features,
+                params=params_to_pb(each.params) if each.params else None,
+                optional=not each.required,
+            )
+            for each in questions
+        ],
+    )
+    return _with_features(message, {name: value for each in questions for name, value in each.features.items()})
+
+
+def _with_features(message: Message, features: Mapping[str, Feature]) -> bytes:
     parts = (
         value if isinstance(value, RemoteFeature) else remote_feature(name, tensor_to_pb(value))
         for name, value in features.items()

@@ -29,7 +29,7 @@ from trunkline.api.inference.v1 import tensor_pb2 as trunkline_dot_api_dot_infer
 from trunkline.api.vision.v1 import vision_service_pb2 as trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-trunkline/api/inference/v1/head_service.proto\x12\x1atrunkline.api.inference.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x31trunkline/api/inference/v1/backbone_service.proto\x1a+trunkline/api/inference/v1/preprocess.proto\x1a\'trunkline/api/inference/v1/tensor.proto\x1a,trunkline/api/vision/v1/vision_service.proto\"\xd6\x02\n\x0ePredictRequest\x12\x0c\n\x04head\x18\x01 \x01(\t\x12J\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32\x38.trunkline.api.inference.v1.PredictRequest.FeaturesEntry\x12\x30\n\x05\x66rame\x18\x03 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x04 \x01(\t\x12\'\n\x06params\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x10\n\x08optional\x18\x07 \x01(\x08\x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"H\n\x0fPredictResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\"\x16\n\x14\x44\x65scribeHeadsRequest\"^\n\x15\x44\x65scribeHeadsResponse\x12\x35\n\x05heads\x18\x01 \x03(\x0b\x32&.trunkline.api.inference.v1.ServedHead\x12\x0e\n\x06\x61renas\x18\x02 \x03(\t\"\xb4\x01\n\nServedHead\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12\x39\n\x06others\x18\x03 \x03(\x0b\x32).trunkline.api.inference.v1.ServedVersion\"|\n\rServedVersion\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec2\xe7\x01\n\x0bHeadService\x12\x62\n\x07Predict\x12*.trunkline.api.inference.v1.PredictRequest\x1a+.trunkline.api.inference.v1.PredictResponse\x12t\n\rDescribeHeads\x12\x30.trunkline.api.inference.v1.DescribeHeadsRequest\x1a\x31.trunkline.api.inference.v1.DescribeHeadsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-trunkline/api/inference/v1/head_service.proto\x12\x1atrunkline.api.inference.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x31trunkline/api/inference/v1/backbone_service.proto\x1a+trunkline/api/inference/v1/preprocess.proto\x1a\'trunkline/api/inference/v1/tensor.proto\x1a,trunkline/api/vision/v1/vision_service.proto\"\xd6\x02\n\x0ePredictRequest\x12\x0c\n\x04head\x18\x01 \x01(\t\x12J\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32\x38.trunkline.api.inference.v1.PredictRequest.FeaturesEntry\x12\x30\n\x05\x66rame\x18\x03 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x04 \x01(\t\x12\'\n\x06params\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x10\n\x08optional\x18\x07 \x01(\x08\x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"H\n\x0fPredictResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\"\xbf\x02\n\x11PredictAllRequest\x12M\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32;.trunkline.api.inference.v1.PredictAllRequest.FeaturesEntry\x12\x30\n\x05\x66rame\x18\x03 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x04 \x01(\t\x12;\n\tquestions\x18\x08 \x03(\x0b\x32(.trunkline.api.inference.v1.HeadQuestion\x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"z\n\x0cHeadQuestion\x12\x0c\n\x04head\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\'\n\x06params\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08optional\x18\x05 \x01(\x08\"L\n\x12PredictAllResponse\x12\x36\n\x08outcomes\x18\x01 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\"\x16\n\x14\x44\x65scribeHeadsRequest\"^\n\x15\x44\x65scribeHeadsResponse\x12\x35\n\x05heads\x18\x01 \x03(\x0b\x32&.trunkline.api.inference.v1.ServedHead\x12\x0e\n\x06\x61renas\x18\x02 \x03(\t\"\xb4\x01\n\nServedHead\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12\x39\n\x06others\x18\x03 \x03(\x0b\x32).trunkline.api.inference.v1.ServedVersion\"|\n\rServedVersion\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec2\xd4\x02\n\x0bHeadService\x12\x62\n\x07Predict\x12*.trunkline.api.inference.v1.PredictRequest\x1a+.trunkline.api.inference.v1.PredictResponse\x12k\n\nPredictAll\x12-.trunkline.api.inference.v1.PredictAllRequest\x1a..trunkline.api.inference.v1.PredictAllResponse\x12t\n\rDescribeHeads\x12\x30.trunkline.api.inference.v1.DescribeHeadsRequest\x1a\x31.trunkline.api.inference.v1.DescribeHeadsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,20 +38,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PREDICTREQUEST_FEATURESENTRY']._loaded_options = None
   _globals['_PREDICTREQUEST_FEATURESENTRY']._serialized_options = b'8\001'
+  _globals['_PREDICTALLREQUEST_FEATURESENTRY']._loaded_options = None
+  _globals['_PREDICTALLREQUEST_FEATURESENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTREQUEST']._serialized_start=291
   _globals['_PREDICTREQUEST']._serialized_end=633
   _globals['_PREDICTREQUEST_FEATURESENTRY']._serialized_start=550
   _globals['_PREDICTREQUEST_FEATURESENTRY']._serialized_end=633
   _globals['_PREDICTRESPONSE']._serialized_start=635
   _globals['_PREDICTRESPONSE']._serialized_end=707
-  _globals['_DESCRIBEHEADSREQUEST']._serialized_start=709
-  _globals['_DESCRIBEHEADSREQUEST']._serialized_end=731
-  _globals['_DESCRIBEHEADSRESPONSE']._serialized_start=733
-  _globals['_DESCRIBEHEADSRESPONSE']._serialized_end=827
-  _globals['_SERVEDHEAD']._serialized_start=830
-  _globals['_SERVEDHEAD']._serialized_end=1010
-  _globals['_SERVEDVERSION']._serialized_start=1012
-  _globals['_SERVEDVERSION']._serialized_end=1136
-  _globals['_HEADSERVICE']._serialized_start=1139
-  _globals['_HEADSERVICE']._serialized_end=1370
+  _globals['_PREDICTALLREQUEST']._serialized_start=710
+  _globals['_PREDICTALLREQUEST']._serialized_end=1029
+  _globals['_PREDICTALLREQUEST_FEATURESENTRY']._serialized_start=550
+  _globals['_PREDICTALLREQUEST_FEATURESENTRY']._serialized_end=633
+  _globals['_HEADQUESTION']._serialized_start=1031
+  _globals['_HEADQUESTION']._serialized_end=1153
+  _globals['_PREDICTALLRESPONSE']._serialized_start=1155
+  _globals['_PREDICTALLRESPONSE']._serialized_end=1231
+  _globals['_DESCRIBEHEADSREQUEST']._serialized_start=1233
+  _globals['_DESCRIBEHEADSREQUEST']._serialized_end=1255
+  _globals['_DESCRIBEHEADSRESPONSE']._serialized_start=1257
+  _globals['_DESCRIBEHEADSRESPONSE']._serialized_end=1351
+  _globals['_SERVEDHEAD']._serialized_start=1354
+  _globals['_SERVEDHEAD']._serialized_end=1534
+  _globals['_SERVEDVERSION']._serialized_start=1536
+  _globals['_SERVEDVERSION']._serialized_end=1660
+  _globals['_HEADSERVICE']._serialized_start=1663
+  _globals['_HEADSERVICE']._serialized_end=2003
 # @@protoc_insertion_point(module_scope)

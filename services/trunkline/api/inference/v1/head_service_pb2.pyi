@@ -121,6 +121,135 @@ class PredictResponse(_message.Message):
 Global___PredictResponse: _TypeAlias = PredictResponse  # noqa: Y015
 
 @_typing.final
+class PredictAllRequest(_message.Message):
+    """The features of one picture, for several heads. Features, frame and digest have the numbers that they have in
+    PredictRequest, so that parts of one are parts of the other.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FeaturesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _tensor_pb2.Tensor: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _tensor_pb2.Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FEATURES_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    BACKBONE_DIGEST_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    backbone_digest: _builtins.str
+    """SHA-256 of the backbone that made them."""
+    @_builtins.property
+    def features(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
+        """What any of the heads declared, by name."""
+
+    @_builtins.property
+    def frame(self) -> _backbone_service_pb2.Frame:
+        """Where the features lie in the picture."""
+
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeadQuestion]:
+        """One for each head, at least one."""
+
+    def __init__(
+        self,
+        *,
+        features: _abc.Mapping[_builtins.str, _tensor_pb2.Tensor] | None = ...,
+        frame: _backbone_service_pb2.Frame | None = ...,
+        backbone_digest: _builtins.str = ...,
+        questions: _abc.Iterable[Global___HeadQuestion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "features", b"features", "frame", b"frame", "questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictAllRequest: _TypeAlias = PredictAllRequest  # noqa: Y015
+
+@_typing.final
+class HeadQuestion(_message.Message):
+    """What one head is asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    PARAMS_FIELD_NUMBER: _builtins.int
+    OPTIONAL_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """Name of the head."""
+    version: _builtins.str
+    """Version to ask; the default one where empty."""
+    optional: _builtins.bool
+    """Whether the call can do without the answer; such work is dropped first under pressure."""
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which of the features the head declared."""
+
+    @_builtins.property
+    def params(self) -> _struct_pb2.Struct:
+        """Parameters of the head's task."""
+
+    def __init__(
+        self,
+        *,
+        head: _builtins.str = ...,
+        version: _builtins.str = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+        params: _struct_pb2.Struct | None = ...,
+        optional: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["params", b"params"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "head", b"head", "optional", b"optional", "params", b"params", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeadQuestion: _TypeAlias = HeadQuestion  # noqa: Y015
+
+@_typing.final
+class PredictAllResponse(_message.Message):
+    """The answers, when all are there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[_vision_service_pb2.HeadOutcome]:
+        """One for each question, in their order; those of heads that failed have an error."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[_vision_service_pb2.HeadOutcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictAllResponse: _TypeAlias = PredictAllResponse  # noqa: Y015
+
+@_typing.final
 class DescribeHeadsRequest(_message.Message):
     """Asks for the heads of this process."""
 

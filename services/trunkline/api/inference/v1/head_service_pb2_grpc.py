@@ -40,6 +40,11 @@ class HeadServiceStub:
                 request_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictResponse.FromString,
                 _registered_method=True)
+        self.PredictAll = channel.unary_unary(
+                '/trunkline.api.inference.v1.HeadService/PredictAll',
+                request_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllResponse.FromString,
+                _registered_method=True)
         self.DescribeHeads = channel.unary_unary(
                 '/trunkline.api.inference.v1.HeadService/DescribeHeads',
                 request_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.DescribeHeadsRequest.SerializeToString,
@@ -53,6 +58,13 @@ class HeadServiceServicer:
 
     def Predict(self, request, context):
         """Answers for one picture.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PredictAll(self, request, context):
+        """Answers of several heads about one picture, whose features travel once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +84,11 @@ def add_HeadServiceServicer_to_server(servicer, server):
                     servicer.Predict,
                     request_deserializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictResponse.SerializeToString,
+            ),
+            'PredictAll': grpc.unary_unary_rpc_method_handler(
+                    servicer.PredictAll,
+                    request_deserializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllResponse.SerializeToString,
             ),
             'DescribeHeads': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeHeads,
@@ -107,6 +124,33 @@ class HeadService:
             '/trunkline.api.inference.v1.HeadService/Predict',
             trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictRequest.SerializeToString,
             trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.inference.v1.HeadService/PredictAll',
+            trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllRequest.SerializeToString,
+            trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllResponse.FromString,
             options,
             channel_credentials,
             insecure,

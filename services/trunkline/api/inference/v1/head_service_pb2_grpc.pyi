@@ -35,6 +35,8 @@ class HeadServiceStub:
     def __new__(cls, channel: _aio.Channel) -> HeadServiceAsyncStub: ...
     Predict: _grpc.UnaryUnaryMultiCallable[_head_service_pb2.PredictRequest, _head_service_pb2.PredictResponse]
     """Answers for one picture."""
+    PredictAll: _grpc.UnaryUnaryMultiCallable[_head_service_pb2.PredictAllRequest, _head_service_pb2.PredictAllResponse]
+    """Answers of several heads about one picture, whose features travel once."""
     DescribeHeads: _grpc.UnaryUnaryMultiCallable[_head_service_pb2.DescribeHeadsRequest, _head_service_pb2.DescribeHeadsResponse]
     """Lists the heads of this process."""
 
@@ -45,6 +47,8 @@ class HeadServiceAsyncStub(HeadServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Predict: _aio.UnaryUnaryMultiCallable[_head_service_pb2.PredictRequest, _head_service_pb2.PredictResponse]  # type: ignore[assignment]
     """Answers for one picture."""
+    PredictAll: _aio.UnaryUnaryMultiCallable[_head_service_pb2.PredictAllRequest, _head_service_pb2.PredictAllResponse]  # type: ignore[assignment]
+    """Answers of several heads about one picture, whose features travel once."""
     DescribeHeads: _aio.UnaryUnaryMultiCallable[_head_service_pb2.DescribeHeadsRequest, _head_service_pb2.DescribeHeadsResponse]  # type: ignore[assignment]
     """Lists the heads of this process."""
 
@@ -58,6 +62,14 @@ class HeadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_head_service_pb2.PredictResponse, _abc.Awaitable[_head_service_pb2.PredictResponse]]:
         """Answers for one picture."""
+
+    @_abc_1.abstractmethod
+    def PredictAll(
+        self,
+        request: _head_service_pb2.PredictAllRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_head_service_pb2.PredictAllResponse, _abc.Awaitable[_head_service_pb2.PredictAllResponse]]:
+        """Answers of several heads about one picture, whose features travel once."""
 
     @_abc_1.abstractmethod
     def DescribeHeads(
