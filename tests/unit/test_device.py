@@ -87,9 +87,9 @@ def test_a_feature_that_does_not_fit_is_refused_before_it_is_bound(session, head
     bound = session.run_on("cpu", {"image": np.zeros((1, 64, 64, 3), np.uint8)}, ["c5", "pooled"])
     wrong = DeviceArrays({"pooled": bound.tensors["c5"]})
     with pytest.raises(InvalidRequestError, match="takes 'pooled'"):
-        head.session.run(wrong)
+        head.runs.run(wrong)
     with pytest.raises(InvalidRequestError, match="needs the feature 'pooled'"):
-        head.session.run(bound.select(["c5"]))
+        head.runs.run(bound.select(["c5"]))
 
 
 def test_on_the_cpu_runs_stay_plain(session):

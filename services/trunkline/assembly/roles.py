@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import replace
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -275,7 +274,7 @@ def _load_heads(
     engine = HeadEngine.load(
         Repository(store.root),
         workers,
-        Choice(settings.heads, task, backbone_digest, replace(settings.execution, wide_threads=1)),
+        Choice(settings.heads, task, backbone_digest, settings.execution),
         # A gateway may have sent a call on its way just before it heard of a change.
         grace_s=settings.request_timeout_s + 2 * settings.refresh_s,
     )

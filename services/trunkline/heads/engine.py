@@ -85,7 +85,7 @@ class HeadEngine:
         features = local_arrays(question.features)
         started_at = time.perf_counter()
         result, queue_ms = await self._workers.run(
-            lambda: head.answer(features, question.frame, question.params),
+            lambda: head.answer(features, question.frame, question.params, self._workers.turnstile),
             Priority.HEAD,
             timeout_s=timeout_s,
             required=question.required,

@@ -14,8 +14,10 @@ from trunkline.core.pace import Pace
 from trunkline.core.preprocess import Frame, shared_spec
 from trunkline.core.results import Result
 from trunkline.heads.discovery import head_class
+from trunkline.heads.runs import Runs
 from trunkline.serving.execution import CPU, Execution
-from trunkline.serving.session import OnnxSession, load_session
+from trunkline.serving.session import load_session
+from trunkline.serving.turnstile import Turnstile
 
 _log = logging.getLogger(__name__)
 
@@ -25,15 +27,20 @@ class LoadedHead:
     """A version that can answer."""
 
     info: HeadInfo
-    session: OnnxSession
+    runs: Runs
     decoder: TaskHead
     pace: Pace = field(default_factory=Pace, compare=False)
 
-    def answer(self, features: Arrays, frame: Frame, params: Mapping[str, Any]) -> Result:
-        """Run the model on the features of one picture and decode. Raises InvalidRequestError."""
+    def answer(
+        self, features: Arrays, frame: Frame, params: Mapping[str, Any], turnstile: Turnstile | None = None
+    ) -> Result:
+        """Run the model on the features of one picture and decode. Raises InvalidRequestError.
+
+        turnstile: within its `entered`, where a slow head may take all cores.
+        """
         started_at = time.perf_counter()
-        inputs = local_arrays(select(features, [name for name in self.session.inputs if name in features]))
-        result = self.decoder.decode(self.session.run(inputs), frame, params)
+        inputs = local_arrays(select(features, [name for name in self.runs.inputs if name in features]))
+        result = self.decoder.decode(self.runs.run(inputs, turnstile), frame, params)
         self.pace.ran(params, time.perf_counter() - started_at)
         return result
 
@@ -71,7 +78,7 @@ def load_head(
     except Exception:  # the code of a task, on a bundle that nobody has seen before
         _log.exception("head %s cannot be served", label)
         return _faulty(bundle, ModelInvalidError(f"{label} cannot be loaded: see the log of the head service"))
-    return LoadedHead(info, session, decoder)
+    return LoadedHead(info, Runs(session, bundle, execution), decoder)
 
 
 def check_backbone(head: HeadInfo, digest: str) -> None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -77,7 +78,7 @@ class OnnxSession:
         if all(one.tobytes() == other.tobytes() for one, other in zip(found, expected, strict=True)):
             self._wide = session
         else:
-            _log.warning("%s computes other bits with several threads: each pass uses one", self.name)
+            _log.warning("%s computes other bits with several threads: each run uses one", self.name)
 
     def _bound(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], device: str) -> ort.IOBinding:
         values = inputs.tensors if isinstance(inputs, DeviceArrays) else inputs
@@ -173,14 +174,14 @@ def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest], execut
     return session
 
 
-def widen_session(session: OnnxSession, bundle: Bundle[BackboneManifest]) -> None:
-    """Give the session of this bundle its second one. What goes wrong is logged, and passes use one thread each."""
+def widen_session(session: OnnxSession, bundle: Bundle[Any]) -> None:
+    """Give the session of this bundle its second one. What goes wrong is logged, and each run uses one thread."""
     try:
         session.widen(bundle.read_model(), bundle.read_golden()[0])
     except TrunklineError as error:
-        _log.warning("each pass uses one thread: %s", error)
+        _log.warning("%s: each run uses one thread: %s", session.name, error)
     except Exception:  # whatever it is, serving goes on without
-        _log.exception("each pass uses one thread")
+        _log.exception("%s: each run uses one thread", session.name)
     give_back_freed()
 
 

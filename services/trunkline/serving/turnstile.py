@@ -10,6 +10,16 @@ MOSTLY = 0.75
 _WEIGHT = 1 / 16  # of the newest pass in the share of those that met another
 
 
+class Company:
+    """How many of the latest pieces of work of one kind met others: 0 to 1. Kept by the turnstile."""
+
+    def __init__(self) -> None:
+        self.met_share = 0.0
+
+    def note(self, *, met: bool) -> None:
+        self.met_share += _WEIGHT * (met - self.met_share)
+
+
 class Turnstile:
     """Counts the work that runs. A pass that is alone may take all cores; what comes then waits until it is done.
 
@@ -22,7 +32,7 @@ class Turnstile:
         self._running = 0
         self._waiting = 0
         self._one_has_all = False
-        self._met_share = 0.0
+        self._company = Company()
         self._here = threading.local()  # .waited: whether this thread's work had to, for another's pass
 
     @contextmanager
@@ -41,18 +51,22 @@ class Turnstile:
                 self._running -= 1
 
     @contextmanager
-    def all_cores(self, *, wanted: bool = True) -> Iterator[bool]:
-        """Within `entered`, for a pass: whether it has all cores. Not beside others, nor where most met others."""
+    def all_cores(self, *, wanted: bool = True, company: Company | None = None) -> Iterator[bool]:
+        """Within `entered`: whether a piece of work has all cores. Not beside others, nor where most met others.
+
+        company: of the work of its kind; the passes of the backbone where none is named.
+        """
+        kind = company or self._company
         with self._changed:
             met = self._meets()
-            has_all = wanted and self._cores > 1 and not met and self._met_share < MOSTLY
+            has_all = wanted and self._cores > 1 and not met and kind.met_share < MOSTLY
             self._one_has_all = has_all
         try:
             yield has_all
         finally:
             with self._changed:
                 met = met or self._here.waited or self._meets()
-                self._met_share += _WEIGHT * (met - self._met_share)
+                kind.note(met=met)
                 if has_all:
                     self._one_has_all = False
                     self._changed.notify_all()
