@@ -55,7 +55,37 @@ def test_camvid_names_the_pixels_of_streets(datasets, target, models):
     assert np.mean(np.diag(pairs) / union) > 0.55
 
 
-@pytest.mark.parametrize("head", ["flowers102", "digit-angle", "camvid"])
+def embedded(client, samples, head):
+    """float32 (N, D)"""
+    return np.array([client.embed(sample.read(), head=head).result.values for sample in samples], np.float32)
+
+
+def test_pets_tells_breeds_by_the_mean_of_a_few_embeddings(datasets, target):
+    dataset = read_dataset(datasets / "pets")
+    known, asked = (dataset.of_split(split) for split in ("train", "test"))
+    known = [each for breed in range(37) for each in [s for s in known if s.label == breed][:5]]
+    asked = [each for breed in range(37) for each in [s for s in asked if s.label == breed][:2]]
+    with Client(target) as client:
+        vectors, queries = embedded(client, known, "pets"), embedded(client, asked, "pets")
+    assert np.allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-5)
+    means = vectors.reshape(37, 5, -1).mean(axis=1)  # (37, D)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    found = (queries @ means.T).argmax(axis=1)
+    assert np.mean(found == [each.label for each in asked]) > 0.7  # its card says more, with more examples
+
+
+def test_omniglot_tells_characters_by_one_example(datasets, target):
+    runs = read_dataset(datasets / "omniglot").runs[:5]
+    right = []
+    with Client(target) as client:
+        for run in runs:
+            support, queries = embedded(client, run.support, "omniglot"), embedded(client, run.queries, "omniglot")
+            right += list((queries @ support.T).argmax(axis=1) == run.truth)
+    assert len(right) == 100
+    assert np.mean(right) > 0.85  # its card says more; 100 trials vary
+
+
+@pytest.mark.parametrize("head", ["flowers102", "digit-angle", "camvid", "pets", "omniglot"])
 def test_cards_name_data_terms_and_command(models, head):
     card = (Repository(models).head(head).path / "CARD.md").read_text()
     assert "Terms:" in card

@@ -15,6 +15,7 @@ from trunkline.core.masks import encode_mask
 from trunkline.core.results import (
     Box,
     Classification,
+    Custom,
     Detection,
     Detections,
     Embedding,
@@ -122,10 +123,12 @@ def test_no_more_than_ten_labels_and_24_rows_are_drawn():
     assert draw_cards([card(10, 10, rows=many)]).size == draw_cards([card(10, 10, rows=many[:24])]).size
 
 
-def test_quantities_are_rows_and_other_results_have_none():
+def test_every_result_has_rows():
     values = (Quantity("tilt", 1.5, "deg"), Quantity("cells", 12.0))
     assert rows_of(Regression(values)) == values
-    assert rows_of(Embedding("faces", (1.0,))) == ()
+    assert rows_of(Embedding("faces", (1.0, 0.0))) == ["2 values in space faces"]
+    assert rows_of(Classification(())) == ["unknown"]
+    assert rows_of(Custom({"count": 3})) == ()
 
 
 @pytest.mark.parametrize("unit", ["deg", "°"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from trunkline.cli.ask import Asked, error_to_json, timings_to_json, timings_to_text
 from trunkline.cli.output import complain, console, measure, percent, table
-from trunkline.cli.rows import Row
+from trunkline.cli.rows import UNKNOWN, Row
 from trunkline.client import AnalyzeAnswer, HeadOutcome, Pass
 from trunkline.core import results
 
@@ -112,7 +112,7 @@ def _summary(result: results.Result) -> str:
     """A few words on a result; --json has all of it."""
     match result:
         case results.Classification(labels):
-            return "\n".join(f"{label.label} {percent(label.score)}" for label in labels)
+            return "\n".join(f"{label.label} {percent(label.score)}" for label in labels) or UNKNOWN
         case results.Regression(values):
             return "\n".join(f"{value.name} {measure(value.value, value.unit)}" for value in values)
         case results.Detections(objects):

@@ -42,7 +42,11 @@ class _Labels:
         return {"labels": [asdict(label) for label in result.labels]}
 
     def table(self, result: "Classification") -> "Table":
+        from trunkline.cli.rows import UNKNOWN
+
         made = table("label", "probability", right=("probability",))
         for label in result.labels:
             made.add_row(label.label, percent(label.score))
+        if not result.labels:
+            made.add_row(UNKNOWN, "")
         return made

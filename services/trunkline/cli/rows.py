@@ -14,6 +14,7 @@ from trunkline.core.results import (
     Classification,
     Detection,
     Detections,
+    Embedding,
     Quantity,
     Regression,
     Result,
@@ -22,6 +23,7 @@ from trunkline.core.results import (
 )
 
 MOST_LABELS = 10
+UNKNOWN = "unknown"  # what a classifier says that may give no label, such as a gallery
 TEXT, DIM = (240, 242, 245), (158, 166, 178)
 _TRACK, _BAR = (46, 51, 60), (70, 150, 245)
 _DEGREES = ("deg", "°", "degree", "degrees")
@@ -46,7 +48,7 @@ def rows_of(result: Result) -> Sequence[Row]:
     """
     match result:
         case Classification(labels):
-            return labels[:MOST_LABELS]
+            return labels[:MOST_LABELS] or [UNKNOWN]
         case Regression(values):
             return values
         case Segmentation(label_map_png, classes) if label_map_png:
@@ -54,6 +56,8 @@ def rows_of(result: Result) -> Sequence[Row]:
             return [Swatch(colours[part.index], part.label, percent(part.area)) for part in classes]
         case Detections(objects):
             return _counts(objects)
+        case Embedding(space, values):
+            return [f"{len(values)} values in space {space}"]
         case _:
             return ()
 

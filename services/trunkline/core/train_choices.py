@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "boxes", "turns"]
+Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "boxes", "overhead", "turns"]
 
 Loss = Literal[
     "cross_entropy",

@@ -24,8 +24,9 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
     they are: crops of the sides' own ratio, enlarged up to twice; `share` is what a crop takes of the picture where
     nothing is enlarged. boxes: the same where objects are to be found, whose size helps to tell them apart: enlarged
-    less. turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch, similarity makes
-    each quarter turn a class of its own too.
+    less. overhead: the same for pictures that have no top and bottom, such as those of a microscope: up and down may
+    change places too. turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch,
+    similarity makes each quarter turn a class of its own too.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
@@ -38,11 +39,12 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
             (height, width), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), interpolation=InterpolationMode.BICUBIC
         )
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
-    if kind in ("scene", "boxes"):
+    if kind in ("scene", "boxes", "overhead"):
         ratio = (0.9 * width / height, 1.1 * width / height)
         area = (share / 4, min(1.0, 1.2 * share)) if kind == "scene" else (0.5, 1.0)
         crop = v2.RandomResizedCrop((height, width), area, ratio, InterpolationMode.BICUBIC)
-        return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
+        flips = [v2.RandomHorizontalFlip(), *([v2.RandomVerticalFlip()] if kind == "overhead" else [])]
+        return v2.Compose([crop, *flips, light])
     if kind == "turns":
         affine = v2.RandomAffine(
             DEGREES, (MOVED, MOVED), SCALED, DEGREES, interpolation=InterpolationMode.BILINEAR, fill=255

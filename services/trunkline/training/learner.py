@@ -208,6 +208,13 @@ class PairLearner(Protocol):
     net: ClassVar[str]
     spec: ClassVar[PreprocessSpec]
 
+    def begun(self, layer: nn.Module, vectors: Tensor, rate: float | None, decay: float) -> list[dict[str, Any]]:
+        """Begin an answer layer with what the features float32 (N, width) of the training pictures say already.
+
+        Returns the groups of parameters for the optimiser.
+        """
+        ...
+
     def batches(self, truth: Tensor, size: int, steps: int, *, fixed: bool) -> Iterable[list[int]]:
         """Indices of `steps` batches of about `size`, in which there is something to compare; `fixed` ones stay."""
         ...

@@ -85,7 +85,10 @@ def fit_pooled(job: Job, recipe: Recipe, stored: list[list[Stored]], options: Fi
     net.standardise(train.vectors.flatten(0, 1))
     decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     groups = [{"params": list(net.parameters()), "lr": options.rate or _RATE, "weight_decay": decay}]
-    asked = job.learner.batch if options.batch is None and isinstance(job.learner, PairLearner) else options.batch
+    asked = options.batch
+    if isinstance(job.learner, PairLearner):
+        groups = job.learner.begun(net.answer[-1], net.standardised(train.vectors.flatten(0, 1)), options.rate, decay)
+        asked = options.batch or job.learner.batch
     batch, epochs = length(len(truth), _STEPS[job.request.mode], asked, options.epochs)
     plan = Plan(epochs, batch, groups, "small")
     curve = fit(net, job.learner, train, validation, plan, job.watcher, job.work)

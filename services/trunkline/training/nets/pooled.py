@@ -32,8 +32,12 @@ class PooledNet(nn.Module):
 
     def learn(self, vectors: Tensor) -> Tensor:
         """Joined vectors float32 (N, total) -> answers (N, ...)."""
-        found: Tensor = self.answer((vectors - self.mean) / self.spread)
+        found: Tensor = self.answer(self.standardised(vectors))
         return found
+
+    def standardised(self, vectors: Tensor) -> Tensor:
+        """Joined vectors float32 (N, total), with mean and spread of the training data 0 and 1."""
+        return (vectors - self.mean) / self.spread
 
     def forward(self, *features: Tensor) -> Tensor:
         """Features in the order of the widths -> answers."""

@@ -21,6 +21,7 @@ from trunkline.heads.similarity.scores import Pairs, SimilarityScores
 
 WIDTH = 128  # of the vectors
 _TURNS = 4
+_RATE, _OF_CLASSES = 1e-4, 100  # on features; times that for the vectors of the classes, which begin at random
 Ask = Callable[[Sequence[Any]], Sequence[Result]]
 
 
@@ -64,6 +65,15 @@ class Learner:
     def answer_layer(self, width: int) -> nn.Module:
         assert self._loss is not None
         return EmbeddingLayer(width, self._loss)
+
+    def begun(self, layer: nn.Module, vectors: Tensor, rate: float | None, decay: float) -> list[dict[str, Any]]:
+        """The layer keeps what is alike in the features alike, and learns from there with a small rate."""
+        assert isinstance(layer, EmbeddingLayer)
+        layer.begin_at_components(vectors)
+        return [
+            {"params": list(layer.linear.parameters()), "lr": rate or _RATE, "weight_decay": decay},
+            {"params": list(layer.loss.parameters()), "lr": _OF_CLASSES * (rate or _RATE), "weight_decay": decay},
+        ]
 
     def loss(self, answers: Tensor, truth: Tensor) -> Tensor:
         """answers: float32 (N, WIDTH); truth: int64 (N,)."""
@@ -134,6 +144,22 @@ class EmbeddingLayer(nn.Module):
         super().__init__()
         self.linear = nn.Linear(width, WIDTH)
         self.loss = loss
+
+    @torch.no_grad()
+    def begin_at_components(self, vectors: Tensor) -> None:
+        """Begin as the projection of float32 (N, width), of mean 0, to its principal components, of length about 1.
+
+        A random projection of a few hundred pictures learns those and forgets what else the features tell apart.
+        Where there are fewer components than outputs, the other rows stay random and small.
+        """
+        # (width,) and (width, width)
+        values, directions = torch.linalg.eigh(vectors.T @ vectors / len(vectors))  # ascending
+        real = values[-WIDTH:] > 1e-6 * values[-1]
+        components = directions[:, -WIDTH:][:, real].T.flip(0)  # (up to WIDTH, width)
+        length = (vectors @ components.T).norm(dim=1).mean().clamp(min=1e-6)
+        self.linear.weight.mul_(1e-3)
+        self.linear.weight[: len(components)] = components / length
+        self.linear.bias.zero_()
 
     def forward(self, features: Tensor) -> Tensor:
         found: Tensor = self.linear(features)
