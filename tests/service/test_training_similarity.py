@@ -135,7 +135,7 @@ def test_drawings_are_learned_from_scratch_and_runs_are_tried(places, tmp_path):
     manifest = head.manifest
     assert manifest.features == ("image",)
     assert (manifest.preprocess.width, manifest.preprocess.colour) == (32, "L")
-    assert manifest.settings["net"] == "conv4"
+    assert manifest.settings["net"] == "cnn"
     assert manifest.metrics["auc"] > 0.6
     assert 0 <= manifest.metrics["one_shot_runs_accuracy"] <= 1
     assert "mean_embedding_accuracy" not in manifest.metrics

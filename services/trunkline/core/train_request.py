@@ -53,7 +53,7 @@ class TrainRequest(BaseModel):
     first as it is, the others augmented.
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
-    net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "conv4" for drawings, "segnet" for
+    net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "conv4" for similarity, "segnet" for
     segmentation. Of detection: "yolo", Ultralytics' head, or "svm-rcnn", R-CNN with SVMs. None takes what suits the
     task; of detection the two-stage net. decoder: of segmentation. size: of segmentation and detection.
     loss: of segmentation, detection and similarity, each its own.

@@ -33,7 +33,7 @@ class Learner:
     augmentation: ClassVar[Augmentation] = "photo"
     dropout: ClassVar[float] = 0.0
     batch: ClassVar[int] = 128
-    net: ClassVar[str] = "conv4"
+    net: ClassVar[str] = "cnn"
     spec: ClassVar[PreprocessSpec] = PreprocessSpec(resize="squash", width=32, height=32, colour="L")
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
