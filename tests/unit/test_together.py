@@ -17,8 +17,8 @@ def frame() -> Frame:
     return Frame(640, 480, 0, 0, 640, 480, 224, 224)
 
 
-def question(head: str, of: Frame) -> HeadQuestion:
-    return HeadQuestion(head, {}, of, "ab")
+def question(head: str, of: Frame, *, required: bool = True) -> HeadQuestion:
+    return HeadQuestion(head, {}, of, "ab", required=required)
 
 
 class Service:
@@ -52,6 +52,14 @@ async def test_what_is_asked_at_once_about_one_pass_goes_in_one_call():
     assert service.groups == [(["a", "c"], 3.0), (["b"], 2.0)]
     await together.ask(question("a", one), None)
     assert service.groups[2:] == [(["a"], None)]
+
+
+async def test_what_a_call_can_do_without_has_a_group_of_its_own():
+    service, one = Service(), frame()
+    together = Together(service.send)
+    asked = [question("a", one), question("b", one, required=False), question("c", one)]
+    await asyncio.gather(*(together.ask(each, 1.0) for each in asked))
+    assert [names for names, _ in service.groups] == [["a", "c"], ["b"]]
 
 
 async def test_a_head_that_fails_costs_its_own_answer_and_a_lost_call_all_of_its_group():

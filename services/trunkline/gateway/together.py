@@ -33,14 +33,15 @@ class Together:
     def __init__(self, send: Send) -> None:
         """send: asks all questions of a group and gives an answer, or an error, for each. What it raises all get."""
         self._send = send
-        self._open: dict[int, list[_Waiting]] = {}
+        self._open: dict[tuple[int, bool], list[_Waiting]] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
     async def ask(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         """Raises what the head does, or what costs all of the group. A group that nobody waits for is cancelled."""
         loop = asyncio.get_running_loop()
-        # All questions about a pass have its frame, the same object, which the group keeps alive.
-        key = id(question.frame)
+        # All questions about a pass have its frame, the same object, which the group keeps alive. What a call can do
+        # without is dropped first, so it has a group of its own.
+        key = id(question.frame), question.required
         if key not in self._open:
             self._open[key] = []
             loop.call_soon(self._begin, key)
@@ -48,7 +49,7 @@ class Together:
         self._open[key].append(waiting)
         return await waiting.answer
 
-    def _begin(self, key: int) -> None:
+    def _begin(self, key: tuple[int, bool]) -> None:
         group = [waiting for waiting in self._open.pop(key) if not waiting.answer.done()]
         if not group:
             return

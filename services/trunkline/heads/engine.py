@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
 from trunkline.core.errors import NotFoundError
 from trunkline.core.exchange import Features, HeadAnswer, HeadInfo, HeadQuestion, Shortcut, local_arrays
+from trunkline.core.head import Arrays
+from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
 from trunkline.heads.stock import Choice, Key, Stock
@@ -92,6 +95,31 @@ class HeadEngine:
         )
         return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000, queue_ms)
 
+    async def predict_all(
+        self, questions: Sequence[HeadQuestion], timeout_s: float | None
+    ) -> list[HeadAnswer | Exception]:
+        """Answers of quick heads, or what each failed with, in one piece of work: a hop costs more than they do.
+
+        Raises QueueFullError and DeadlineError, which cost all of them.
+        """
+        found = await asyncio.gather(*map(self._usable, questions), return_exceptions=True)
+        heads = [each if isinstance(each, LoadedHead) else _raised(each) for each in found]
+        answers, queue_ms = await self._workers.run(
+            lambda: [
+                head if isinstance(head, Exception) else _answered(head, question)
+                for head, question in zip(heads, questions, strict=True)
+            ],
+            Priority.HEAD,
+            timeout_s=timeout_s,
+            required=any(question.required for question in questions),
+        )
+        return [
+            replace(each, head_ms=each.head_ms + queue_ms, queue_ms=queue_ms)
+            if isinstance(each, HeadAnswer)
+            else each
+            for each in answers
+        ]
+
     async def _usable(self, question: HeadQuestion) -> LoadedHead:
         head = self._find(question)
         if head is None and question.version.isdecimal():
@@ -118,6 +146,28 @@ class HeadEngine:
 
 def _at_once(head: LoadedHead, params: Mapping[str, Any], features: Features) -> HeadAnswer:
     check_backbone(head.info, features.backbone_digest)
+    return _timed(head, local_arrays(features.arrays), features.frame, params)
+
+
+def _answered(head: LoadedHead, question: HeadQuestion) -> HeadAnswer | Exception:
+    try:
+        return _timed(head, local_arrays(question.features), question.frame, question.params)
+    except Exception as error:
+        return error
+
+
+def _timed(head: LoadedHead, features: Arrays, frame: Frame, params: Mapping[str, Any]) -> HeadAnswer:
     started_at = time.perf_counter()
-    result = head.answer(local_arrays(features.arrays), features.frame, params)
+    result = head.answer(features, frame, params)
     return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000)
+
+
+def _after(queue_ms: float, answer: HeadAnswer) -> HeadAnswer:
+    return replace(answer, head_ms=answer.head_ms + queue_ms, queue_ms=queue_ms)
+
+
+def _raised(error: BaseException) -> Exception:
+    """Raises what is no failure of a head, such as that the call was cancelled."""
+    if isinstance(error, Exception):
+        return error
+    raise error

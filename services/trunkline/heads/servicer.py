@@ -1,6 +1,5 @@
 """HeadService: convert, call, convert."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -12,7 +11,8 @@ from trunkline.api.inference.v1 import head_service_pb2 as pb
 from trunkline.api.inference.v1 import head_service_pb2_grpc as pb_grpc
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.exchange import HeadAnswer, HeadQuestion, HeadRunner
+from trunkline.core.exchange import HeadAnswer, HeadQuestion
+from trunkline.heads.engine import HeadEngine
 from trunkline.serving import wire, wire_results
 from trunkline.serving.shared.reader import ArenaReader
 from trunkline.serving.shared.tensors import unchanged
@@ -24,7 +24,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class HeadServicer(pb_grpc.HeadServiceServicer):
-    def __init__(self, heads: HeadRunner, reader: ArenaReader | None = None) -> None:
+    def __init__(self, heads: HeadEngine, reader: ArenaReader | None = None) -> None:
         """reader: of features that a backbone service of this machine shares."""
         self._heads = heads
         self._reader = reader
@@ -62,9 +62,7 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
         ]
         left_s = context.time_remaining()
         with unchanged(request.features.values(), self._reader):
-            answers = await asyncio.gather(
-                *(self._heads.predict(each, left_s) for each in questions), return_exceptions=True
-            )
+            answers = await self._heads.predict_all(questions, left_s)
         return pb.PredictAllResponse(
             outcomes=[_outcome(each.head, answer) for each, answer in zip(questions, answers, strict=True)]
         )
@@ -81,16 +79,13 @@ def _named(features: Mapping[str, np.ndarray], question: pb.HeadQuestion) -> dic
     return {name: features[name] for name in question.features}
 
 
-def _outcome(head: str, answer: HeadAnswer | BaseException) -> vision_service_pb2.HeadOutcome:
-    """Raises what is no failure of a head, such as that the call was cancelled."""
+def _outcome(head: str, answer: HeadAnswer | Exception) -> vision_service_pb2.HeadOutcome:
     if isinstance(answer, HeadAnswer):
         outcome = vision_service_pb2.HeadOutcome(
             head=head, model_version=answer.version, head_ms=answer.head_ms, queue_ms=answer.queue_ms
         )
         wire_results.put_result(outcome, answer.result)
         return outcome
-    if not isinstance(answer, Exception):
-        raise answer
     if code_of(answer) is grpc.StatusCode.INTERNAL:  # its text is not sent, so it is kept here
         _log.error("bug in head %s", head, exc_info=answer)
     return vision_service_pb2.HeadOutcome(head=head, error=to_head_error(answer))

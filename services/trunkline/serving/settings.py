@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     backbone: str = Field("efficientnet-lite0", description="the backbone to serve, NAME or NAME/VERSION")
     heads: CommaList = Field((), description="heads to load; all in the repository where empty")
     default_heads: CommaList = Field(
-        ("imagenet", "pets", "pennfudan"), description="heads that answer where none is named and several of the task are served"
+        ("imagenet", "pets", "pennfudan"),
+        description="heads that answer where none is named and several of the task are served",
     )
     heads_path: CommaList = Field((), description="further folders in which tasks (head.py) are looked for")
     backbone_address: str = Field("127.0.0.1:8501", description="where the gateway finds the backbone service")
