@@ -77,12 +77,13 @@ class Figures:
     def interval_ms(self, share: float) -> tuple[float, float]:
         """The 95 % interval of a percentile by the ranks of a binomial, as if calls did not depend on each other.
 
-        In a queue they do, so that the true one is wider.
+        In a queue they do, so that the true one is wider. Too few calls bound a high percentile only from below.
         """
         if not self.ok:
             return math.nan, math.nan
         half = 100 * _Z95 * math.sqrt(share / 100 * (1 - share / 100) / self.ok)
-        return self.percentile_ms(max(0.0, share - half)), self.percentile_ms(min(100.0, share + half))
+        low = self.percentile_ms(share - half) if share > half else 0.0
+        return low, self.percentile_ms(share + half) if share + half < 100 else math.inf
 
     def _percent(self, count: int) -> float:
         return 100 * count / self.arrivals if self.arrivals else math.nan

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel
 
-GROWTH = 1.3
+_GROWTH = (1.3, 2.0)
 _MOST_TRIES = 14
 
 
@@ -28,7 +28,7 @@ async def find_knee(
 ) -> Knee:
     """Try rates, from `first` on, until one that holds and one that does not are closer than `tolerance`, a share.
 
-    Up by a factor of 1.3 until a rate fails, down by halves until one holds, and then always the middle. Rates below
+    Up by a factor of 1.3, then of 2, until a rate fails, down by halves until one holds, and then always the middle. Rates below
     `lowest` are not tried. Each try is a measurement of its own, so that near the knee chance decides.
     """
     low, high, rate = 0.0, None, max(first, lowest)
@@ -39,5 +39,5 @@ async def find_knee(
         low, high = (rate, high) if held else (low, rate)
         if high is not None and high - low <= tolerance * high:
             break
-        rate = low * GROWTH if high is None else (low + high) / 2
+        rate = low * _GROWTH[len(attempts) > 1] if high is None else (low + high) / 2
     return Knee(rate=low or None, attempts=attempts)
