@@ -67,7 +67,7 @@ LoadImages = Annotated[
         metavar="PHOTO|FOLDER",
         rich_help_panel=_SENT,
         help="Pictures to send; may be repeated.",
-        show_default="64 made ones",
+        show_default="32 made ones",
     ),
 ]
 Unique = Annotated[

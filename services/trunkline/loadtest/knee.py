@@ -28,8 +28,8 @@ async def find_knee(
 ) -> Knee:
     """Try rates, from `first` on, until one that holds and one that does not are closer than `tolerance`, a share.
 
-    Up by a factor of 1.3, then of 2, until a rate fails, down by halves until one holds, and then always the middle. Rates below
-    `lowest` are not tried. Each try is a measurement of its own, so that near the knee chance decides.
+    Up by a factor of 1.3, then of 2, until a rate fails, down by halves until one holds, and then always the middle.
+    Rates below `lowest` are not tried. Each try is a measurement of its own, so that near the knee chance decides.
     """
     low, high, rate = 0.0, None, max(first, lowest)
     attempts: list[Attempt] = []

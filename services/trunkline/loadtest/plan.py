@@ -26,7 +26,7 @@ class Setup(_Value):
     target: str
     mix: tuple[str, ...]
     pictures: tuple[str, ...] = ()
-    made: int = 64
+    made: int = 32
     mark: str = ""
     timeout_s: float = 30.0
     max_in_flight: int = 1024
