@@ -177,9 +177,7 @@ def _run(environment: Environment) -> Run:
         ),
         served={},
         warm_up_s=options.warm_up,
-        steps=[
-            StepResult(step=Step(load=Closed(callers=State.users), seconds=State.total.seconds), tally=State.total)
-        ],
+        steps=[StepResult(step=step, tally=State.total)],
     )
 
 
