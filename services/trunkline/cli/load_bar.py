@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -13,8 +14,6 @@ from trunkline.loadtest.histograms import merged, percentile_ms
 from trunkline.loadtest.run import StepResult
 from trunkline.loadtest.tally import SECOND_DIGITS
 from trunkline.loadtest.tally import Progress as SoFar
-
-_TICK_S = 0.5
 
 
 class LoadBar:
@@ -30,7 +29,7 @@ class LoadBar:
         self._console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
         self._progress = Progress(*columns, console=self._console, disable=not sys.stderr.isatty(), transient=True)
         self._task = self._progress.add_task("", total=1.0, said="")
-        self._before = SoFar()
+        self._before, self._seen_at = SoFar(), time.monotonic()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -42,16 +41,17 @@ class LoadBar:
         self._progress.stop()
 
     def begins(self, name: str, seconds: float) -> None:
-        self._before = SoFar()
+        self._before, self._seen_at = SoFar(), time.monotonic()
         self._progress.reset(self._task, description=name, total=seconds, said="")
 
     def goes_on(self, progress: SoFar) -> None:
         before, self._before = self._before, progress.model_copy()
-        rate = (progress.ok - before.ok) / _TICK_S
+        passed_s, self._seen_at = time.monotonic() - self._seen_at, time.monotonic()
+        rate = (progress.ok - before.ok) / max(passed_s, 1e-3)
         latency = merged([progress.histogram] if progress.histogram else [], SECOND_DIGITS)
         percentiles = (f"p{share:g} {_ms(percentile_ms(latency, share))}" for share in (50.0, 99.0))
         said = [f"{rate:.0f} OK/s", *percentiles, f"{progress.failed} failed", f"{progress.dropped} dropped"]
-        self._progress.update(self._task, advance=_TICK_S, said=", ".join(said))
+        self._progress.update(self._task, advance=passed_s, said=", ".join(said))
 
     def ends(self, result: StepResult | None) -> None:
         if result is None:
