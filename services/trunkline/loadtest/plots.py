@@ -64,7 +64,7 @@ def plot_time(run: Run, path: Path) -> None:
     above.set(ylabel="calls/s, by their end", ylim=(0, None))
     below.set(xlabel="seconds of the steps, one after the other", ylabel="latency, ms", ylim=(0, None))
     for axis in (above, below):
-        axis.legend(*_once(axis), fontsize=8, loc="upper left")
+        axis.legend(*_once(axis), fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     save(figure, path)
 
 
@@ -79,7 +79,9 @@ def plot_knee(run: Run, bound: Objective, path: Path) -> None:
     axis.axhline(bound.bound, color="black", linestyle="--", linewidth=1, label=bound.text)
     if run.knee.rate is not None:
         axis.axvline(run.knee.rate, color="#1b5e9e", linewidth=1, label=f"knee, {run.knee.rate:.1f}/s")
-    axis.set(xlabel="arrivals/s", ylabel=f"{bound.figure} of the calls answered OK", ylim=(0, None), xlim=(0, None))
+    axis.set(
+        xlabel="arrivals/s", ylabel=f"{bound.figure} of the calls answered OK, ms", ylim=(0, None), xlim=(0, None)
+    )
     axis.legend()
     save(figure, path)
 
@@ -94,12 +96,12 @@ def curves_of(run: Run) -> dict[str, HdrHistogram]:
 
 def _plot_counts(axis: Any, at: int, seconds: Sequence[int], series: Mapping[int, SecondTally]) -> None:
     empty = SecondTally()
-    x = [at + second for second in seconds]
+    edges = range(at, at + len(seconds) + 1)
     ok = [series.get(second, empty).ok for second in seconds]
     failed = [series.get(second, empty).failed for second in seconds]
-    axis.step(x, ok, where="post", color="#1b5e9e", label="answered OK")
+    axis.stairs(ok, edges, color="#1b5e9e", label="answered OK")
     if any(failed):
-        axis.step(x, failed, where="post", color="#c62828", label="failed")
+        axis.stairs(failed, edges, color="#c62828", label="failed")
 
 
 def _plot_percentiles(axis: Any, at: int, seconds: Sequence[int], series: Mapping[int, SecondTally]) -> None:
