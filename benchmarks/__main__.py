@@ -1,4 +1,4 @@
-"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed|gallery]: one module each."""
+"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed|gallery|loadtest]: one module each."""
 
 import signal
 import sys
@@ -100,6 +100,14 @@ def gallery(images: int = 100_000, dimension: int = 256, small: int = 20_000, ou
     from benchmarks.gallery import run
 
     run(_output(output), images=images, dimension=dimension, small=small)
+
+
+@app.command()
+def loadtest(seconds: float = 10.0, repeats: int = 3, output: Folder = RESULTS) -> None:
+    """The load generator itself: its ceiling, its arrivals, its latencies against known ones."""
+    from benchmarks.loadtest import run
+
+    run(_output(output), seconds=seconds, repeats=repeats)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from typing import Any
 
 from benchmarks.launch import wait_serving
 from benchmarks.load.process import load_process
-from benchmarks.load.recorder import merged, percentile_ms
 from benchmarks.output import Output, tell
 from benchmarks.plotting import panels, save
 from benchmarks.repository import add_linear_head, linked
 from benchmarks.servers import ALL_IN_ONE, SPLIT, Models, ServerName, running
 from benchmarks.statistics import Line, fit_line, spread, table
 from benchmarks.usage import memory_mib
+from trunkline.loadtest.histograms import merged, percentile_ms
 
 LOADED = (1, 4, 16, 64, 256)
 ASKED = (1, 4, 16, 64)

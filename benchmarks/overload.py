@@ -6,7 +6,6 @@ from typing import Any
 
 from benchmarks.load.process import Load, load_process
 from benchmarks.load.queue import ideal_histogram
-from benchmarks.load.recorder import OK, merged, percentile_ms
 from benchmarks.output import Output, tell
 from benchmarks.plotting import COLOURS, panels, save
 from benchmarks.repository import IMAGENET
@@ -14,6 +13,8 @@ from benchmarks.servers import SERVERS, Models, ServerName, running
 from benchmarks.setting import models, servers_at_hand
 from benchmarks.statistics import spread, table
 from trunkline.core.cpu import available_cores
+from trunkline.loadtest.histograms import merged, percentile_ms
+from trunkline.loadtest.recorder import OK
 
 FACTORS = (0.5, 0.8, 1.0, 1.5, 2.0)
 _COLUMNS = (

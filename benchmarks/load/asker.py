@@ -7,8 +7,8 @@ from typing import Self
 
 import grpc
 
-from benchmarks.load.recorder import OK
 from benchmarks.load.targets import Call, Target
+from trunkline.loadtest.recorder import OK
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),

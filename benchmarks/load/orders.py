@@ -1,16 +1,17 @@
 """What the load process can be told to do. Each order is a dictionary with the parameters of one of these."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from benchmarks.load.asker import Asker
-from benchmarks.load.loops import closed_loop, mixed_loop, open_loop
-from benchmarks.load.recorder import OK, Recorder
-from benchmarks.load.schedule import poisson_arrivals
 from benchmarks.load.targets import Target
+from trunkline.loadtest.loops import closed_loop, open_loop
+from trunkline.loadtest.recorder import OK, Recorder
+from trunkline.loadtest.schedule import poisson_arrivals
 
 Started = Callable[[], None]
 
@@ -78,8 +79,19 @@ async def mixed(
     asks = [lambda name=name: good_one(name) for name in askers]
     asks.extend(lambda name=name: bad_one(name) for name in bad)
     started()
-    await mixed_loop(asks, callers, seconds)
+    await _take_turns(asks, callers, seconds)
     return {"codes": {name: dict(found) for name, found in codes.items()}}
+
+
+async def _take_turns(asks: list[Callable[[], Awaitable[None]]], callers: int, seconds: float) -> None:
+    """So many callers take turns over `asks`, which record what they get by themselves."""
+    turn, ends_at = itertools.cycle(asks), time.perf_counter() + seconds
+
+    async def caller() -> None:
+        while time.perf_counter() < ends_at:
+            await next(turn)()
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
 
 
 async def _code(asker: Asker, calls: list[Any], timeout_s: float) -> str:

@@ -4,8 +4,8 @@ import heapq
 
 import numpy as np
 
-from benchmarks.load.recorder import new_histogram
-from benchmarks.load.schedule import poisson_arrivals
+from trunkline.loadtest.histograms import encoded, new_histogram, record_s
+from trunkline.loadtest.schedule import poisson_arrivals
 
 
 def ideal_latencies(arrivals_s: np.ndarray, capacity_per_s: float, servers: int) -> np.ndarray:
@@ -32,5 +32,5 @@ def ideal_histogram(rate_per_s: float, seconds: float, seed: int, capacity_per_s
     """Those latencies for the arrivals of an open loop, encoded as a recorder's are."""
     histogram = new_histogram()
     for latency_s in ideal_latencies(poisson_arrivals(rate_per_s, seconds, seed), capacity_per_s, servers):
-        histogram.record_value(max(1, round(latency_s * 1e6)))
-    return str(histogram.encode().decode())
+        record_s(histogram, latency_s)
+    return encoded(histogram)

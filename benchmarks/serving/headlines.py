@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.load.recorder import merged, percentile_ms
 from benchmarks.servers import ALL_IN_ONE, HANDWRITTEN, MLSERVER, SPLIT
 from benchmarks.serving.point import Point
 from benchmarks.serving.works import EMPTY, FOUR, FULL, JPEG, SHARED, TENSOR, Work
 from benchmarks.statistics import spread, table
+from trunkline.loadtest.histograms import merged, percentile_ms
 
 Select = Callable[[Work, str, str], list[Point]]
 

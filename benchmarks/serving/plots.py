@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.load.recorder import merged, percentile_ms
 from benchmarks.plotting import COLOURS, panels, save
 from benchmarks.servers import SERVERS
 from benchmarks.serving.point import Point
 from benchmarks.serving.works import SHARED, WORKS
+from trunkline.loadtest.histograms import merged, percentile_ms
 
 _PERCENTILES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 97.5, 99, 99.5, 99.9)
 

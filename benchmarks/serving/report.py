@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.load.recorder import merged, percentile_ms
 from benchmarks.servers import SERVERS
 from benchmarks.serving.headlines import headlines
 from benchmarks.serving.measure import Lengths
 from benchmarks.serving.point import Point
 from benchmarks.serving.works import FULL, SHARED, WORKS, Work
 from benchmarks.statistics import spread, table
+from trunkline.loadtest.histograms import merged, percentile_ms
 
 _COLUMNS = (
     "server", "load", "offered/s", "answers/s", "of bare A", "of bare B", "p50 ms", "p90 ms", "p99 ms", "not OK",

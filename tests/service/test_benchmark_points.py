@@ -3,7 +3,6 @@
 import pytest
 
 from benchmarks.load.process import load_process
-from benchmarks.load.recorder import merged, percentile_ms
 from benchmarks.repository import IMAGENET
 from benchmarks.servers import ALL_IN_ONE, HANDWRITTEN, running
 from benchmarks.serving.measure import Beside, Lengths, Subject, points
@@ -11,6 +10,7 @@ from benchmarks.serving.plots import plot_latency, plot_throughput
 from benchmarks.serving.report import body
 from benchmarks.serving.works import JPEG
 from benchmarks.setting import models as benchmark_models
+from trunkline.loadtest.histograms import merged, percentile_ms
 
 SHORT = Lengths(closed_s=1.0, open_s=1.0, bare_s=0.2, callers=(4,))
 

@@ -8,10 +8,7 @@ import pytest
 
 from benchmarks.bare import FullLoop, SharedLoop, rate
 from benchmarks.full_models import full_model, write_full_models
-from benchmarks.load.loops import closed_loop, open_loop
 from benchmarks.load.queue import ideal_histogram, ideal_latencies
-from benchmarks.load.recorder import Recorder, merged, percentile_ms
-from benchmarks.load.schedule import poisson_arrivals
 from benchmarks.load.targets import Target
 from benchmarks.mixed import choose_heads
 from benchmarks.pictures import distinct_jpegs
@@ -19,6 +16,10 @@ from benchmarks.repository import FOUR_HEADS, add_linear_head, linked
 from benchmarks.soak import unasked
 from benchmarks.statistics import fit_line, growth_percent, spread, table
 from trunkline.core.repository import Repository
+from trunkline.loadtest.histograms import merged, percentile_ms
+from trunkline.loadtest.loops import closed_loop, open_loop
+from trunkline.loadtest.recorder import Recorder
+from trunkline.loadtest.schedule import poisson_arrivals
 from trunkline.serving.session import OnnxSession, load_session
 
 STALL_S = 0.5

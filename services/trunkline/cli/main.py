@@ -18,6 +18,7 @@ from trunkline.cli import (
     embed,
     gallery,
     jobs,
+    loadtest,
     models,
     models_import,
     regress,
@@ -52,6 +53,7 @@ app.add_typer(gallery.app, name="gallery")
 app.command("train")(train.train)
 app.add_typer(jobs.app, name="jobs")
 app.command("evaluate")(train.evaluate)
+app.add_typer(loadtest.app, name="loadtest")
 app.command("demo")(demo.demo)
 
 

@@ -1,0 +1,102 @@
+"""Which calls are sent: a mix of methods and heads, each with its share."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trunkline.client import HeadAsk, messages
+from trunkline.core.errors import ConfigurationError
+
+_SERVICE = "/trunkline.api.vision.v1.VisionService"
+_ROUND = 10_000
+_HOW = "write METHOD[:HEAD[+HEAD…]][=SHARE], such as classify:imagenet=3 or analyze:imagenet+camvid=1"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kind of call: method, heads, and its share of all calls relative to those of the others."""
+
+    method: str
+    heads: tuple[str, ...] = ()
+    share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """As it is written in a mix, without the share."""
+        return f"{self.method}:{'+'.join(self.heads)}" if self.heads else self.method
+
+    @property
+    def path(self) -> str:
+        """The full gRPC method."""
+        return f"{_SERVICE}/{self.method.capitalize()}"
+
+    def request(self, picture: bytes, other: bytes) -> bytes:
+        """The encoded request about a picture; `compare` asks about it and the other one."""
+        message = _REQUESTS[self.method](self, picture, other)
+        return bytes(message.SerializeToString())
+
+    @property
+    def _head(self) -> str | None:
+        return self.heads[0] if self.heads else None
+
+
+# The requests are those of the client, with its defaults. Heads of `analyze` are required, so that one that fails is
+# a failed call and not an answer.
+_REQUESTS: Mapping[str, Callable[[Call, bytes, bytes], Any]] = {
+    "classify": lambda call, picture, _: messages.classify_request(picture, call._head, None),
+    "regress": lambda call, picture, _: messages.regress_request(picture, call._head),
+    "detect": lambda call, picture, _: messages.detect_request(picture, call._head, {}),
+    "segment": lambda call, picture, _: messages.segment_request(picture, call._head, "png", False),
+    "embed": lambda call, picture, _: messages.embed_request(picture, call._head),
+    "compare": lambda call, picture, other: messages.compare_request(picture, other, call._head),
+    "analyze": lambda call, picture, _: messages.analyze_request(
+        picture, [HeadAsk(head, required=True) for head in call.heads]
+    ),
+}
+
+
+def parse_mix(texts: Sequence[str]) -> tuple[Call, ...]:
+    """The calls of METHOD[:HEAD[+HEAD…]][=SHARE]. Raises ConfigurationError that says what is wrong."""
+    calls = tuple(map(_parse, texts))
+    names = [call.name for call in calls]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigurationError(f"the mix has {twice} twice: give it one share")
+    if not calls:
+        raise ConfigurationError(f"the mix is empty: {_HOW}")
+    return calls
+
+
+def turns(calls: Sequence[Call], seed: int) -> Iterator[Call]:
+    """Calls without end, drawn at random by their shares; the same for the same seed."""
+    rng = random.Random(seed)
+    shares = [call.share for call in calls]
+    while True:
+        yield from rng.choices(calls, shares, k=_ROUND)
+
+
+def _parse(text: str) -> Call:
+    what, equals, share = text.partition("=")
+    method, colon, listed = what.strip().partition(":")
+    heads = tuple(head.strip() for head in listed.split("+")) if colon else ()
+    if method not in _REQUESTS:
+        raise ConfigurationError(f"the mix {text!r} names no method of {', '.join(_REQUESTS)}: {_HOW}")
+    if not all(heads) or len(set(heads)) < len(heads):
+        raise ConfigurationError(f"the mix {text!r} has an empty head, or one twice: {_HOW}")
+    if method == "analyze" and not heads:
+        raise ConfigurationError(f"the mix {text!r} names no head, and analyze needs some: {_HOW}")
+    if method != "analyze" and len(heads) > 1:
+        raise ConfigurationError(f"the mix {text!r} asks {method} for several heads: analyze does that")
+    return Call(method, heads, _share(text, share) if equals else 1.0)
+
+
+def _share(text: str, share: str) -> float:
+    try:
+        value = float(share)
+    except ValueError:
+        value = math.nan
+    if not (0 < value < math.inf):
+        raise ConfigurationError(f"the mix {text!r} has a share that is no number above 0: {_HOW}")
+    return value
