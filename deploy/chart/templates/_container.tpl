@@ -124,9 +124,12 @@ timeoutSeconds: 5
 {{- define "trunkline.container" -}}
 {{- $values := .root.Values -}}
 {{- $container := .container -}}
-{{- $image := ternary $values.training.image $values.image (eq $container.role "training") -}}
 name: {{ $container.name }}
-image: {{ include "trunkline.image" (dict "root" .root "image" $image) }}
+{{- if eq $container.role "training" }}
+image: {{ include "trunkline.image" (dict "root" .root "image" $values.training.image) }}
+{{- else }}
+image: {{ include "trunkline.servingImage" .root }}
+{{- end }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
 args: {{ toJson $container.args }}
 envFrom:

@@ -34,6 +34,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end -}}
 {{- end }}
 
+{{/* The image of every role but training; the one with models in it where they are nowhere else. */}}
+{{- define "trunkline.servingImage" -}}
+{{- $tag := printf "%s%s" .Chart.AppVersion (ternary "-models" "" (eq .Values.models.source "image")) -}}
+{{- include "trunkline.image" (dict "root" . "image" (merge (dict "tag" (.Values.image.tag | default $tag)) .Values.image)) -}}
+{{- end }}
+
 {{- define "trunkline.training.claim" -}}
 {{- .Values.training.storage.existingClaim | default (printf "%s-training" (include "trunkline.fullname" .)) -}}
 {{- end }}
