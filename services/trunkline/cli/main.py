@@ -17,6 +17,7 @@ from trunkline.cli import (
     detect,
     embed,
     gallery,
+    health,
     jobs,
     models,
     models_import,
@@ -52,6 +53,7 @@ app.add_typer(gallery.app, name="gallery")
 app.command("train")(train.train)
 app.add_typer(jobs.app, name="jobs")
 app.command("evaluate")(train.evaluate)
+app.command("health")(health.health)
 app.command("demo")(demo.demo)
 
 
