@@ -19,7 +19,7 @@ def test_they_are_fresh(tmp_path):
     subprocess.run(
         [FOLDER / "render.sh", tmp_path], env={**os.environ, "PATH": path}, check=True, capture_output=True
     )
-    assert FORMS == sorted(path.name for path in tmp_path.iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == FORMS
     for form in FORMS:
         made = (tmp_path / form / "trunkline.yaml").read_text()
         assert (FOLDER / form / "trunkline.yaml").read_text() == made, "run `make manifests`"

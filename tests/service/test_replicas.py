@@ -55,13 +55,13 @@ async def test_calls_are_shared_evenly_and_a_replica_that_is_added_gets_its_part
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(replica("127.0.0.1:0", connection_age_s=1.0))
         port = first.address.rpartition(":")[2]
-        names = stack.enter_context(name_server("backbone", ["127.0.0.1"]))
+        names = stack.enter_context(name_server({"backbone": ["127.0.0.1"]}))
         target = f"dns://127.0.0.1:{names.port}/backbone.test:{port}"
         channel = await stack.enter_async_context(open_channel(target, 1024 * 1024))
         assert set(await shares(channel, 10)) == {"127.0.0.1"}
         for address in ("127.0.0.2", "127.0.0.3"):
             await stack.enter_async_context(replica(f"{address}:{port}", connection_age_s=1.0))
-        names.addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        names.addresses["backbone"] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
         await until_shared_by(channel, 3, within_s=10)
         found = await shares(channel, 300)
     assert sum(found.values()) == 300
@@ -73,12 +73,12 @@ async def test_without_an_age_an_added_replica_is_not_seen():
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(replica("127.0.0.1:0"))
         port = first.address.rpartition(":")[2]
-        names = stack.enter_context(name_server("backbone", ["127.0.0.1"]))
+        names = stack.enter_context(name_server({"backbone": ["127.0.0.1"]}))
         target = f"dns://127.0.0.1:{names.port}/backbone.test:{port}"
         channel = await stack.enter_async_context(open_channel(target, 1024 * 1024))
         await shares(channel, 3)
         await stack.enter_async_context(replica(f"127.0.0.2:{port}"))
-        names.addresses = ["127.0.0.1", "127.0.0.2"]
+        names.addresses["backbone"] = ["127.0.0.1", "127.0.0.2"]
         await asyncio.sleep(3)
         assert set(await shares(channel, 20)) == {"127.0.0.1"}
 
@@ -101,13 +101,13 @@ async def test_replicas_are_replaced_one_by_one_and_no_call_is_lost():
         first = await olds[0].enter_async_context(replica("127.0.0.1:0", drain_pause_s=1.5))
         port = first.address.rpartition(":")[2]
         await olds[1].enter_async_context(replica(f"127.0.0.2:{port}", drain_pause_s=1.5))
-        names = stack.enter_context(name_server("backbone", ["127.0.0.1", "127.0.0.2"]))
+        names = stack.enter_context(name_server({"backbone": ["127.0.0.1", "127.0.0.2"]}))
         target = f"dns://127.0.0.1:{names.port}/backbone.test:{port}"
         channel = await stack.enter_async_context(open_channel(target, 1024 * 1024))
         loads = [asyncio.create_task(load(channel)) for _ in range(4)]
         for number, old in enumerate(olds):
             await stack.enter_async_context(replica(f"127.0.0.{number + 3}:{port}"))
-            names.addresses = [*names.addresses[1:], f"127.0.0.{number + 3}"]
+            names.addresses["backbone"] = [*names.addresses["backbone"][1:], f"127.0.0.{number + 3}"]
             await old.aclose()
         await asyncio.sleep(1)
         done.set()
