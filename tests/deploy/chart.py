@@ -22,12 +22,16 @@ _PATHS = f"{Path(sys.prefix) / 'bin'}:{Path.home() / '.local/bin'}"
 Manifest = dict[str, Any]
 
 
-def helm() -> str:
-    """The program, or a skip that says how to get it."""
-    found = shutil.which("helm") or shutil.which("helm", path=_PATHS)
+def tool(name: str, hint: str) -> str:
+    """A program, or a skip that says how to get it."""
+    found = shutil.which(name) or shutil.which(name, path=_PATHS)
     if found is None:
-        pytest.skip("needs helm, 3.14 or later: https://helm.sh/docs/intro/install")
+        pytest.skip(f"needs {name}: {hint}")
     return found
+
+
+def helm() -> str:
+    return tool("helm", "3.14 or later, https://helm.sh/docs/intro/install")
 
 
 def run_helm(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -1,14 +1,13 @@
 """The manifests for those without Helm are what the chart gives, and kustomize takes them."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.deploy.chart import ROOT, helm
+from tests.deploy.chart import ROOT, helm, tool
 
 FOLDER = ROOT / "deploy/manifests"
 FORMS = sorted(path.parent.name for path in FOLDER.glob("*/kustomization.yaml"))
@@ -27,9 +26,7 @@ def test_they_are_fresh(tmp_path):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_overlay_gives_them_another_namespace_and_image(form, tmp_path):
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("needs kubectl: https://kubernetes.io/docs/tasks/tools")
+    kubectl = tool("kubectl", "https://kubernetes.io/docs/tasks/tools")
     overlay = {
         "resources": [os.path.relpath(FOLDER / form, tmp_path)],
         "namespace": "elsewhere",

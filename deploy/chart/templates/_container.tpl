@@ -10,6 +10,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
 {{- define "trunkline.containerSecurity" -}}
+runAsNonRoot: true
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
