@@ -97,6 +97,25 @@ def test_the_gateway_reaches_its_services_and_nobody_else_reaches_anything(value
     assert bool(wanted) == (values != "values-gpu.yaml")
 
 
+@pytest.mark.parametrize("values", [name for name in VALUES if name != "values-minimal.yaml"])
+def test_strangers_reach_the_gateway_and_metrics_where_no_scraper_is_named_and_nothing_else(values):
+    manifests = render(values)
+    stranger = Pod("stranger", {}, {}, {})
+    reached = {
+        (pod.name, port["name"])
+        for pod in pods(manifests)
+        if pod.name != "trunkline-test"
+        for container in pod.spec["containers"]
+        for port in container["ports"]
+        for each in policies_of(manifests, pod)
+        for rule in each["spec"].get("ingress", [])
+        if lets(rule, "from", stranger, port)
+    }
+    calls = {each for each in reached if not each[1].startswith("metrics")}
+    assert calls == {("trunkline-gateway", "grpc")}
+    assert (reached == calls) == (values == "values-production.yaml")
+
+
 @pytest.mark.slow
 def test_checkov_finds_nothing(tmp_path):
     checkov = shutil.which("checkov")
