@@ -7,7 +7,7 @@ export TRUNKLINE_DATASETS ?= $(abspath ../shared/data)
 endif
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: demo serve bench lint type test proto format clean
+.PHONY: demo serve bench lint type test proto format manifests clean
 
 # Serving needs no torch: these targets install the `cpu` extra alone.
 $(VENV)/.serving: pyproject.toml
@@ -51,6 +51,10 @@ proto: $(VENV)/.dev  ## generate services/trunkline/api from protos/
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+manifests:  ## the manifests for those without Helm, and the chart's copies of alerts and dashboard; needs helm
+	cp deploy/observability/alerts.yml deploy/observability/dashboard.json deploy/chart/files/
+	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/manifests/render.sh
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache

@@ -17,6 +17,7 @@ from trunkline.cli import (
     detect,
     embed,
     gallery,
+    health,
     jobs,
     loadtest,
     models,
@@ -54,6 +55,7 @@ app.command("train")(train.train)
 app.add_typer(jobs.app, name="jobs")
 app.command("evaluate")(train.evaluate)
 app.add_typer(loadtest.app, name="loadtest")
+app.command("health")(health.health)
 app.command("demo")(demo.demo)
 
 
