@@ -1,0 +1,50 @@
+"""Where the containers come from, and why they may not be there."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.containers.pods import Pods, pods
+from tests.containers.stack import Stack, stack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--image", default=os.environ.get("TRUNKLINE_IMAGE", ""), help="image that tests/containers run")
+
+
+@pytest.fixture(scope="session")
+def image(request: pytest.FixtureRequest) -> str:
+    """The name of the serving image, or a skip that says what is missing."""
+    named = request.config.getoption("--image") or "trunkline:0.1.0"
+    if os.geteuid() != 0 or _is_of_the_machine():
+        pytest.skip("needs root and a network namespace of its own: make test-containers")
+    for tool in ("podman", "runc", "nsenter", "iptables"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}: install podman, runc, util-linux and iptables")
+    if subprocess.run(["podman", "image", "exists", named], check=False).returncode:
+        pytest.skip(f"there is no image {named}: make images")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    return named
+
+
+def _is_of_the_machine() -> bool:
+    """Whether this process has the network of the machine itself."""
+    return os.path.samefile("/proc/self/ns/net", "/proc/1/ns/net")
+
+
+@pytest.fixture(scope="module")
+def network(image: str, models: Path) -> Iterator[Pods]:
+    with pods(f"trunkline-{os.getpid()}", image, models) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pairs(network: Pods) -> Iterator[Stack]:
+    """Two of everything that answers calls."""
+    twice = dict.fromkeys(("gateway", "backbone", "head-classification", "head-regression"), 2)
+    with stack(network, twice, TRUNKLINE_DRAIN_PAUSE_S="2") as made:
+        yield made

@@ -1,0 +1,105 @@
+"""A caller in a container of its own, and what became of its calls."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.containers.pods import Pods
+
+CALLER = Path(__file__).with_name("caller.py")
+
+
+@dataclass(frozen=True)
+class Call:
+    """`due_at` in seconds since the epoch; `took_s` counts from then."""
+
+    due_at: float
+    took_s: float
+    outcome: str
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome != "OK"
+
+
+class Calls(list[Call]):
+    """All calls of a caller, in the order in which they were due."""
+
+    @property
+    def failed(self) -> list[Call]:
+        return [call for call in self if call.failed]
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        return Counter(call.outcome for call in self)
+
+    @property
+    def codes(self) -> Counter[str]:
+        return Counter(call.outcome.partition(":")[0] for call in self)
+
+    def recovered_after_s(self, happened_at: float) -> float:
+        """Seconds from an event to the due time of the last call that failed; 0 where none did."""
+        return max((call.due_at - happened_at for call in self.failed), default=0.0)
+
+    def longest_s(self) -> float:
+        return max(call.took_s for call in self)
+
+    def told(self, what: str) -> str:
+        """One line for people."""
+        return (
+            f"{what}: {len(self)} calls, {len(self.failed)} failed {dict(self.codes)}, longest {self.longest_s():.2f} s"
+        )
+
+
+class Caller:
+    """Sends from the moment it is made; `stop` ends it."""
+
+    def __init__(
+        self,
+        pods: Pods,
+        rate: float,
+        *,
+        heads: Sequence[str] = ("imagenet", "digit-angle"),
+        target: str = "dns:///gateway:8500",
+        seconds: float = 3600,
+        timeout_s: float = 10,
+    ) -> None:
+        self._pods = pods
+        self._name = pods.start(
+            "caller",
+            "/caller.py",
+            target,
+            *map(str, (rate, seconds, timeout_s)),
+            *heads,
+            options=[
+                "--entrypoint=python",
+                f"--volume={CALLER}:/caller.py:ro",
+                f"--volume={ROOT}/tests/samples:/samples:ro",
+            ],
+        )
+        self._wait("ready")
+
+    def _wait(self, word: str) -> None:
+        ends_at = time.monotonic() + 60
+        while word not in self._pods.logs(self._name):
+            assert time.monotonic() < ends_at, self._pods.logs(self._name)
+            time.sleep(0.1)
+
+    def stop(self) -> Calls:
+        """End it once the calls in flight have ended."""
+        self._pods.stop(self._name)
+        return self._read()
+
+    def wait(self) -> Calls:
+        """Let it come to the end of its time."""
+        self._pods.podman("wait", self._name)
+        return self._read()
+
+    def _read(self) -> Calls:
+        written = self._pods.podman("logs", self._name)
+        self._pods.remove(self._name)
+        return Calls(sorted((Call(*each) for each in json.loads(written)), key=lambda call: call.due_at))
