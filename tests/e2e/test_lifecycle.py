@@ -23,7 +23,7 @@ def health(address: str, name: str = "") -> str:
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
-@pytest.mark.parametrize("name", ["", "trunkline.api.vision.v1.VisionService", "head/imagenet"])
+@pytest.mark.parametrize("name", ["", "live", "trunkline.api.vision.v1.VisionService", "head/imagenet"])
 def test_the_process_each_service_and_each_head_have_health(either_form, name):
     assert health(either_form.address, name) == "SERVING"
 
@@ -126,5 +126,7 @@ def test_a_gateway_without_services_behind_it_is_not_ready(tmp_path):
                 with pytest.raises(ServiceError) as caught:
                     client.classify(b"x", head="imagenet")
             assert caught.value.code == "UNAVAILABLE"
+            # Who restarts what is not live must not restart what waits for others.
+            assert (health(address), health(address, "live")) == ("NOT_SERVING", "SERVING")
         finally:
             process.terminate()

@@ -46,6 +46,8 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
+        # By default 30 s: too long to go on without the replicas that have replaced those of the last answer.
+        ("grpc.dns_min_time_between_resolutions_ms", 1000),
         ("grpc.keepalive_time_ms", 20_000),
     ]
 

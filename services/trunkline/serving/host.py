@@ -17,6 +17,7 @@ from trunkline.serving.telemetry.interceptor import ObservingInterceptor
 from trunkline.serving.telemetry.telemetry import Telemetry
 
 OVERALL = ""  # the name under which grpc.health.v1 keeps the state of the whole process
+LIVE = "live"  # and the one under which it says that the process answers at all, ready or not
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +25,7 @@ class Host:
     """One server with grpc.health.v1 and reflection.
 
     Everything is NOT_SERVING until it is said to be ready. Names of health: "" for the process, each service's
-    full name, and "head/NAME" for each head.
+    full name, "head/NAME" for each head, and "live", which is SERVING from the first moment until the drain.
     """
 
     def __init__(self, settings: Settings, role: str = "all-in-one") -> None:
@@ -39,6 +40,7 @@ class Host:
                 ("grpc.so_reuseport", 0),
                 # Clients ask every 20 s whether a quiet stream still stands; by default that is taken for abuse.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                *_connection_age(settings.connection_age_s),
             ],
         )
         self._health = health.aio.HealthServicer()
@@ -58,6 +60,7 @@ class Host:
         """Listen. Raises ConfigurationError where the address cannot be had. `address` then has the real port."""
         reflection.enable_server_reflection(self._services, self._server)
         await self.set_ready([OVERALL, *self._services[2:]], ready=False)
+        await self.set_ready([LIVE], ready=True)
         host = self._settings.address.rpartition(":")[0]
         try:
             port = self._server.add_insecure_port(self._settings.address)
@@ -103,6 +106,11 @@ class Host:
         await asyncio.sleep(self._settings.drain_pause_s)
         await self._server.stop(self._settings.drain_s)
         await self.telemetry.stop()
+
+
+def _connection_age(age_s: float) -> list[tuple[str, int]]:
+    """A connection that is too old takes no new calls and ends with its last one, however long that takes."""
+    return [("grpc.max_connection_age_ms", round(1000 * age_s))] if age_s else []
 
 
 def _unregistered_server(**options: Any) -> grpc.aio.Server:

@@ -127,6 +127,12 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="limit on one gRPC message, on every hop"
     )
+    connection_age_s: float = Field(
+        0.0,
+        ge=0,
+        description="age at which a connection takes no more calls, so that clients look for new replicas, seconds; "
+        "0 for none",
+    )
     request_timeout_s: float = Field(30.0, gt=0, description="deadline of calls that bring none, seconds")
     refresh_s: float = Field(2.0, gt=0, description="how often the gateway asks services what they serve, seconds")
     catalog_poll_s: float = Field(
