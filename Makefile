@@ -78,7 +78,7 @@ image-gpu:  ## serving with CUDA
 	  --build-arg PROVIDERS=cuda --build-arg DEVICES=all --tag $(IMAGE):$(VERSION)-gpu .
 
 image-training:  ## the training service and its workers
-	$(BUILD) --target training --build-arg ALSO="$(TRAINING_PACKAGES)" --tag $(IMAGE):$(VERSION)-training .
+	$(BUILD) --target training --build-arg ALSO="$(TRAINING_PACKAGES)" --tag $(IMAGE)-training:$(VERSION) .
 
 # In a network namespace of its own: no container and no call is on a network of the machine.
 test-containers: $(VENV)/.dev  ## real containers that are stopped, killed, frozen and cut off; needs root and the images

@@ -1,7 +1,8 @@
 """Steady load from inside a container: calls begin when they are due, until SIGTERM or the end of the time.
 
-caller.py TARGET RATE SECONDS TIMEOUT HEAD… asks about distinct pictures, and prints one JSON document: of each call
-when it was due (seconds since the epoch), how long it took (seconds), and the code it ended with.
+caller.py TARGET RATE SECONDS TIMEOUT HEAD… asks about distinct pictures, and now and then what the catalog says of the
+first head. It prints one JSON document: of each call when it was due (seconds since the epoch), how long it took
+(seconds), and the code it ended with.
 """
 
 import asyncio
@@ -11,15 +12,15 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
-from trunkline.client import AsyncClient, ServiceError
+from trunkline.client import AsyncCatalogClient, AsyncClient, ServiceError
 
 _PICTURES = 48
 _MOST_IN_FLIGHT = 500
+_CATALOG_EVERY = 20
 
 
 def pictures(folder: Path) -> list[bytes]:
@@ -36,29 +37,41 @@ def pictures(folder: Path) -> list[bytes]:
     return made
 
 
-async def call(client: AsyncClient, picture: bytes, heads: list[str], timeout_s: float) -> str:
-    """OK, or how the call or one of its heads failed."""
-    try:
-        answer = await client.analyze(picture, heads, timeout_s=timeout_s)
-    except ServiceError as error:
-        return f"{error.code}: {error.message}"
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    failed = [outcome.error for outcome in answer.outcomes if outcome.error is not None]
-    return f"{failed[0].code}: {failed[0].message}" if failed else "OK"
+class Caller:
+    """One connection, as a client has it."""
+
+    def __init__(self, client: AsyncClient, catalog: AsyncCatalogClient, heads: list[str], timeout_s: float) -> None:
+        self._client, self._catalog, self._heads, self._timeout_s = client, catalog, heads, timeout_s
+        self._pictures = itertools.cycle(pictures(Path("/samples")))
+        self._count = 0
+
+    async def call(self) -> str:
+        """OK, or how the call or one of its heads failed."""
+        self._count += 1
+        try:
+            if self._count % _CATALOG_EVERY == 0:
+                await self._catalog.model(self._heads[0])
+                return "OK"
+            answer = await self._client.analyze(next(self._pictures), self._heads, timeout_s=self._timeout_s)
+        except ServiceError as error:
+            return f"{error.code}: {error.message}"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        failed = [outcome.error for outcome in answer.outcomes if outcome.error is not None]
+        return f"{failed[0].code}: {failed[0].message}" if failed else "OK"
 
 
 async def load(target: str, rate: float, seconds: float, timeout_s: float, heads: list[str]) -> list[list]:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     done: list[list] = []
-    turn: Iterator[bytes] = itertools.cycle(pictures(Path("/samples")))
 
     async def one(due_at: float) -> None:
-        outcome = await call(client, next(turn), heads, timeout_s)
+        outcome = await caller.call()
         done.append([round(due_at, 3), round(time.time() - due_at, 3), outcome])
 
-    async with AsyncClient(target) as client:
+    async with AsyncClient(target) as client, AsyncCatalogClient(target) as catalog:
+        caller = Caller(client, catalog, heads, timeout_s)
         await client.wait_ready(timeout_s=60)
         print("ready", file=sys.stderr, flush=True)
         running: set[asyncio.Task] = set()

@@ -49,10 +49,9 @@ class Calls(list[Call]):
         return max(call.took_s for call in self)
 
     def told(self, what: str) -> str:
-        """One line for people."""
-        return (
-            f"{what}: {len(self)} calls, {len(self.failed)} failed {dict(self.codes)}, longest {self.longest_s():.2f} s"
-        )
+        """The beginning of a line for people."""
+        codes = ", ".join(f"{count} {code}" for code, count in self.codes.items())
+        return f"{what}: {len(self)} calls, {len(self.failed)} failed ({codes}), longest {self.longest_s():.2f} s,"
 
 
 class Caller:

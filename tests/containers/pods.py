@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-PORT, METRICS_PORT = 8500, 9464
+METRICS_PORT = 9464
 SERVING = health_pb2.HealthCheckResponse.SERVING
 # cgroupfs and runc also work where no systemd runs.
 _CONFIGURATION = """
@@ -28,6 +28,7 @@ _RESTRICTED = (
     "--read-only",
     "--read-only-tmpfs=false",
     "--tmpfs=/tmp:rw,size=64m,mode=1777",
+    "--tmpfs=/var/lib/trunkline:rw,size=64m,U",
     "--cap-drop=all",
     "--security-opt=no-new-privileges",
     "--pids-limit=512",
@@ -42,7 +43,8 @@ class Pods:
         self._models = models
         self._environment = {**os.environ, "CONTAINERS_CONF": str(configuration)}
         self._count = 0
-        self._addresses: dict[str, str] = {}
+        self._ips: dict[str, str] = {}
+        self._ports: dict[str, int] = {}
 
     def podman(self, *arguments: str, check: bool = True) -> str:
         """Standard output of a podman command."""
@@ -56,6 +58,7 @@ class Pods:
         self,
         service: str,
         *command: str,
+        port: int = 8500,
         image: str = "",
         memory: str = "1g",
         cpus: float = 2,
@@ -81,6 +84,7 @@ class Pods:
             image or self.image,
             *command,
         )
+        self._ports[name] = port
         return name
 
     def stop(self, name: str, within_s: int = 40) -> int:
@@ -92,6 +96,11 @@ class Pods:
         """SIGKILL."""
         self.podman("kill", "--signal=KILL", name)
 
+    def restart(self, name: str) -> None:
+        """Start a container that has ended, as a kubelet does in the same pod; it may get another address."""
+        self.podman("start", name)
+        self._ips.pop(name, None)
+
     def remove(self, *names: str) -> None:
         self.podman("rm", "--force", "--time=0", *names)
 
@@ -99,17 +108,19 @@ class Pods:
         return json.loads(self.podman("inspect", "--format={{json .State}}", name))
 
     def logs(self, name: str) -> str:
-        done = subprocess.run(["podman", "logs", name], env=self._environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["podman", "logs", name], env=self._environment, capture_output=True, text=True, check=True
+        )
         return done.stdout + done.stderr
 
     def ip(self, name: str) -> str:
-        if name not in self._addresses:
+        if name not in self._ips:
             found = self.podman("inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
-            self._addresses[name] = found
-        return self._addresses[name]
+            self._ips[name] = found
+        return self._ips[name]
 
     def address(self, name: str) -> str:
-        return f"{self.ip(name)}:{PORT}"
+        return f"{self.ip(name)}:{self._ports[name]}"
 
     def metrics(self, name: str) -> str:
         """Where its /metrics are, HOST:PORT."""

@@ -1,26 +1,44 @@
 """The split form in containers: each service behind one name in DNS with as many replicas as are asked for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.containers.pods import PORT, Pods
+from tests.containers.pods import Pods
 from tests.service.scrape import Scrape, get
 
-TASKS = ("classification", "regression")
+
+@dataclass(frozen=True)
+class Component:
+    """What runs, and its limits, as the chart's values have them."""
+
+    command: tuple[str, ...]
+    port: int
+    memory: str
+    cpus: int = 1
+
+
+COMPONENTS: Mapping[str, Component] = {
+    "backbone": Component(("serve", "backbone"), 8501, "1g", cpus=2),
+    "head-classification": Component(("serve", "head", "--task", "classification"), 8502, "512m"),
+    "head-regression": Component(("serve", "head", "--task", "regression"), 8502, "512m"),
+    "catalog": Component(("serve", "catalog"), 8503, "256m"),
+    "gateway": Component(("serve", "gateway"), 8500, "1g"),
+}
+_SETTINGS = {
+    "TRUNKLINE_REQUEST_TIMEOUT_S": "30",
+    "TRUNKLINE_CONNECTION_AGE_S": "60",
+    "TRUNKLINE_DRAIN_PAUSE_S": "2",
+    "TRUNKLINE_DRAIN_S": "20",
+}
 _GATEWAY = {
-    "TRUNKLINE_BACKBONE_ADDRESS": f"dns:///backbone:{PORT}",
-    "TRUNKLINE_HEAD_ADDRESSES": ",".join(f"dns:///head-{task}:{PORT}" for task in TASKS),
-    "TRUNKLINE_CATALOG_ADDRESS": f"dns:///catalog:{PORT}",
-    "TRUNKLINE_TRAINING_ADDRESS": f"dns:///training:{PORT}",
+    "TRUNKLINE_BACKBONE_ADDRESS": "dns:///backbone:8501",
+    "TRUNKLINE_HEAD_ADDRESSES": "dns:///head-classification:8502,dns:///head-regression:8502",
+    "TRUNKLINE_CATALOG_ADDRESS": "dns:///catalog:8503",
+    "TRUNKLINE_TRAINING_ADDRESS": "dns:///training:8504",
     "TRUNKLINE_TRAINING_JOBS": "0",
     "TRUNKLINE_GALLERY_DATABASE": "",
-}
-COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "backbone": ("serve", "backbone"),
-    **{f"head-{task}": ("serve", "head", "--task", task) for task in TASKS},
-    "catalog": ("serve", "catalog"),
-    "gateway": ("serve", "gateway"),
+    "TRUNKLINE_STARTUP_GRACE_S": "30",
 }
 EXTRACT = "trunkline.api.inference.v1.BackboneService/ExtractFeatures"
 
@@ -33,15 +51,30 @@ class Stack:
     environment: Mapping[str, str] = field(default_factory=dict)
     running: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, service: str, **options: object) -> str:
+    def add(self, service: str, memory: str = "", **environment: str) -> str:
         """One more replica; it has been started, and is not ready yet."""
-        values = {**(_GATEWAY if service == "gateway" else {}), **self.environment}
-        name = self.pods.start(service, *COMMANDS[service], environment=values, **options)  # type: ignore[arg-type]
+        component = COMPONENTS[service]
+        settings = {
+            **_SETTINGS,
+            **(_GATEWAY if service == "gateway" else {}),
+            "TRUNKLINE_ADDRESS": f"0.0.0.0:{component.port}",
+            "TRUNKLINE_THREADS": str(component.cpus),
+            **self.environment,
+            **environment,
+        }
+        name = self.pods.start(
+            service,
+            *component.command,
+            port=component.port,
+            memory=memory or component.memory,
+            cpus=component.cpus,
+            environment=settings,
+        )
         self.running.setdefault(service, []).append(name)
         return name
 
     def replace(self, service: str) -> None:
-        """As a rolling update does with maxSurge 1 and maxUnavailable 0: each new one is ready before an old one goes."""
+        """A rolling update with maxSurge 1 and maxUnavailable 0: a new one is ready before an old one goes."""
         for old in list(self.running[service]):
             self.pods.wait_serving(self.add(service))
             self.end(service, old)
@@ -68,18 +101,11 @@ class Stack:
 
 
 @contextmanager
-def stack(
-    pods: Pods, replicas: Mapping[str, int], without: Sequence[str] = (), **environment: str
-) -> Iterator[Stack]:
+def stack(pods: Pods, replicas: Mapping[str, int] | None = None, **environment: str) -> Iterator[Stack]:
     """Every service, one replica where `replicas` does not say more, all ready; the containers go at the end."""
     made = Stack(pods, environment)
     try:
-        names = [
-            made.add(service)
-            for service in COMMANDS
-            if service not in without
-            for _ in range(replicas.get(service, 1))
-        ]
+        names = [made.add(service) for service in COMPONENTS for _ in range((replicas or {}).get(service, 1))]
         pods.wait_serving(*names)
         yield made
     finally:
