@@ -12,12 +12,13 @@ ENGINE ?= podman
 BASE ?= python:3.12-slim-bookworm
 IMAGE ?= trunkline
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+SOURCE ?=
 IMAGE_FLAGS ?=
 GPU_PACKAGES ?= onnxruntime-gpu[cuda,cudnn]
 TRAINING_PACKAGES ?=
 BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--ignorefile deploy/images/Containerfile.dockerignore) \
   --file deploy/images/Containerfile --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
-  --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) $(IMAGE_FLAGS)
+  --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) --build-arg SOURCE=$(SOURCE) $(IMAGE_FLAGS)
 
 .PHONY: demo serve bench lint type test proto format clean images image image-models image-gpu image-training
 .PHONY: test-containers

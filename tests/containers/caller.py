@@ -1,8 +1,9 @@
-"""Steady load from inside a container: calls begin when they are due, until SIGTERM or the end of the time.
+"""Steady load from inside a container: calls begin when they are due, until SIGTERM or all were sent.
 
-caller.py TARGET RATE SECONDS TIMEOUT HEAD… asks about distinct pictures, and now and then what the catalog says of the
-first head. It prints one JSON document: of each call when it was due (seconds since the epoch), how long it took
-(seconds), and the code it ended with.
+caller.py TARGET RATE COUNT TIMEOUT HEAD… asks about distinct pictures, and now and then what the catalog says of the
+first head. RATE is calls a second, and less on a machine that is too busy for it: what is tested is no capacity. It
+prints one JSON document: of each call when it was due (seconds since the epoch), how long it took (seconds), and the
+code it ended with.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import io
 import itertools
 import json
 import signal
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,7 @@ from trunkline.client import AsyncCatalogClient, AsyncClient, ServiceError
 _PICTURES = 48
 _MOST_IN_FLIGHT = 500
 _CATALOG_EVERY = 20
+_SHARE = 0.4  # of what one call after the other would be
 
 
 def pictures(folder: Path) -> list[bytes]:
@@ -61,7 +64,17 @@ class Caller:
         return f"{failed[0].code}: {failed[0].message}" if failed else "OK"
 
 
-async def load(target: str, rate: float, seconds: float, timeout_s: float, heads: list[str]) -> list[list]:
+async def bearable(caller: Caller, rate: float) -> float:
+    """The rate, or what this machine can bear now."""
+    took_s = []
+    for _ in range(20):
+        began_at = time.perf_counter()
+        await caller.call()
+        took_s.append(time.perf_counter() - began_at)
+    return min(rate, _SHARE / statistics.median(took_s))
+
+
+async def load(target: str, rate: float, count: int, timeout_s: float, heads: list[str]) -> list[list]:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     done: list[list] = []
@@ -73,10 +86,11 @@ async def load(target: str, rate: float, seconds: float, timeout_s: float, heads
     async with AsyncClient(target) as client, AsyncCatalogClient(target) as catalog:
         caller = Caller(client, catalog, heads, timeout_s)
         await client.wait_ready(timeout_s=60)
-        print("ready", file=sys.stderr, flush=True)
+        rate = await bearable(caller, rate)
+        print("rate", rate, file=sys.stderr, flush=True)
         running: set[asyncio.Task] = set()
-        started_at = due_at = time.time()
-        while not stop.is_set() and due_at < started_at + seconds:
+        due_at = time.time()
+        while not stop.is_set() and len(done) + len(running) < count:
             await asyncio.sleep(max(0.0, due_at - time.time()))
             if len(running) < _MOST_IN_FLIGHT:
                 task = asyncio.create_task(one(due_at))
@@ -90,5 +104,5 @@ async def load(target: str, rate: float, seconds: float, timeout_s: float, heads
 
 
 if __name__ == "__main__":
-    given, rate, seconds, timeout_s, *heads = sys.argv[1:]
-    print(json.dumps(asyncio.run(load(given, float(rate), float(seconds), float(timeout_s), heads))))
+    given, rate, count, timeout_s, *heads = sys.argv[1:]
+    print(json.dumps(asyncio.run(load(given, float(rate), int(count), float(timeout_s), heads))))

@@ -1,5 +1,6 @@
 """Where the containers come from, and why they may not be there."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import pytest
 
 from tests.containers.pods import Pods, pods
 from tests.containers.stack import Stack, stack
+
+_NUMBERS = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,21 +34,32 @@ def image(request: pytest.FixtureRequest) -> str:
     return named
 
 
+@pytest.fixture(scope="session")
+def training_image(image: str) -> str:
+    """The name of the training image, or a skip that says how to make it."""
+    repository, _, tag = image.rpartition(":")
+    named = f"{repository}-training:{tag}"
+    if subprocess.run(["podman", "image", "exists", named], check=False).returncode:
+        pytest.skip(f"there is no image {named}: make image-training")
+    return named
+
+
 def _leads_out() -> bool:
     """Whether this network has a way to others, as that of the machine does."""
     routes = Path("/proc/net/route").read_text().splitlines()[1:]
     return any(route.split()[1] == "00000000" for route in routes)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def network(image: str, models: Path) -> Iterator[Pods]:
-    with pods(f"trunkline-{os.getpid()}", image, models) as made:
+    """A network for one test: names in it mean its containers and no others."""
+    with pods(f"trunkline-{os.getpid()}-{next(_NUMBERS)}", image, models) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def pairs(network: Pods) -> Iterator[Stack]:
-    """Two of everything that answers calls."""
+def pairs(image: str, models: Path) -> Iterator[Stack]:
+    """Two of everything that answers calls, in a network of their own."""
     twice = dict.fromkeys(("gateway", "backbone", "head-classification", "head-regression"), 2)
-    with stack(network, twice) as made:
-        yield made
+    with pods(f"trunkline-{os.getpid()}-{next(_NUMBERS)}", image, models) as made, stack(made, twice) as running:
+        yield running

@@ -1,7 +1,6 @@
 """A caller in a container of its own, and what became of its calls."""
 
 import json
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.containers.pods import Pods
+from tests.containers.waiting import wait_until
 
 CALLER = Path(__file__).with_name("caller.py")
 
@@ -55,7 +55,7 @@ class Calls(list[Call]):
 
 
 class Caller:
-    """Sends from the moment it is made; `stop` ends it."""
+    """Sends from the moment it is made, `rate` calls a second."""
 
     def __init__(
         self,
@@ -64,15 +64,15 @@ class Caller:
         *,
         heads: Sequence[str] = ("imagenet", "digit-angle"),
         target: str = "dns:///gateway:8500",
-        seconds: float = 3600,
-        timeout_s: float = 10,
+        count: int = 1_000_000,
+        timeout_s: float = 30,
     ) -> None:
         self._pods = pods
         self._name = pods.start(
             "caller",
             "/caller.py",
             target,
-            *map(str, (rate, seconds, timeout_s)),
+            *map(str, (rate, count, timeout_s)),
             *heads,
             options=[
                 "--entrypoint=python",
@@ -80,13 +80,8 @@ class Caller:
                 f"--volume={ROOT}/tests/samples:/samples:ro",
             ],
         )
-        self._wait("ready")
-
-    def _wait(self, word: str) -> None:
-        ends_at = time.monotonic() + 60
-        while word not in self._pods.logs(self._name):
-            assert time.monotonic() < ends_at, self._pods.logs(self._name)
-            time.sleep(0.1)
+        wait_until(lambda: "rate " in pods.logs(self._name), 90, lambda: pods.logs(self._name))
+        self.rate = float(pods.logs(self._name).partition("rate ")[2].split()[0])
 
     def stop(self) -> Calls:
         """End it once the calls in flight have ended."""
@@ -94,8 +89,8 @@ class Caller:
         return self._read()
 
     def wait(self) -> Calls:
-        """Let it come to the end of its time."""
-        self._pods.podman("wait", self._name)
+        """Let it send all that it is to send."""
+        wait_until(lambda: not self._pods.state(self._name)["Running"], 600, lambda: self._pods.logs(self._name))
         return self._read()
 
     def _read(self) -> Calls:

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.containers.waiting import wait_until
 
 METRICS_PORT = 9464
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -135,14 +136,15 @@ class Pods:
             except grpc.RpcError:
                 return False
 
-    def wait_serving(self, *names: str, within_s: float = 60) -> None:
+    def wait_serving(self, *names: str, within_s: float = 120) -> None:
+        """Until each is ready; fails at once where one has ended."""
+
+        def serves(name: str) -> bool:
+            assert self.state(name)["Running"], f"{name} ended: {self.logs(name)}"
+            return self.is_serving(name)
+
         for name in names:
-            ends_at = time.monotonic() + within_s
-            while not self.is_serving(name):
-                running = self.state(name)["Running"]
-                assert running, f"{name} ended: {self.logs(name)}"
-                assert time.monotonic() < ends_at, f"{name} is not ready within {within_s} s: {self.logs(name)}"
-                time.sleep(0.1)
+            wait_until(lambda name=name: serves(name), within_s, lambda name=name: self.logs(name))
 
     def in_network_of(self, name: str, *command: str) -> None:
         """Run a command of this machine in the network namespace of a container."""

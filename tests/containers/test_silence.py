@@ -29,13 +29,13 @@ def silence_one(pairs, service, silence, resume, capsys, what):
     recovered_s = calls.recovered_after_s(happened_at)
     with capsys.disabled():
         print(calls.told(f"\n{what}"), f"recovered in {recovered_s:.2f} s")
-    assert len(calls) >= (NOTICED_S + 15) * RATE
+    assert len(calls) >= (NOTICED_S + 15) * caller.rate
     # A call ends when it said it would, whatever became of it.
     assert calls.longest_s() < TIMEOUT_S + 1
     assert set(calls.codes) <= {"OK", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
     assert recovered_s <= NOTICED_S + 2
     # Half of the calls go to each replica.
-    assert len(calls.failed) <= 0.6 * RATE * (NOTICED_S + 2)
+    assert len(calls.failed) <= 0.6 * caller.rate * (NOTICED_S + 2)
     return calls
 
 
