@@ -7,7 +7,21 @@ export TRUNKLINE_DATASETS ?= $(abspath ../shared/data)
 endif
 PROTOS := $(shell find protos -name '*.proto')
 
+# Container images: deploy/images/README.md says what the variables are for.
+ENGINE ?= podman
+BASE ?= python:3.12-slim-bookworm
+IMAGE ?= trunkline
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+SOURCE ?=
+IMAGE_FLAGS ?=
+GPU_PACKAGES ?= onnxruntime-gpu[cuda,cudnn]
+TRAINING_PACKAGES ?=
+BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--ignorefile deploy/images/Containerfile.dockerignore) \
+  --file deploy/images/Containerfile --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
+  --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) --build-arg SOURCE=$(SOURCE) $(IMAGE_FLAGS)
+
 .PHONY: demo serve bench lint type test proto format manifests clean
+.PHONY: images image image-models image-gpu image-training test-containers
 
 # Serving needs no torch: these targets install the `cpu` extra alone.
 $(VENV)/.serving: pyproject.toml
@@ -55,6 +69,25 @@ format: $(VENV)/.dev
 manifests:  ## the manifests for those without Helm, and the chart's copies of alerts and dashboard; needs helm
 	cp deploy/observability/alerts.yml deploy/observability/dashboard.json deploy/chart/files/
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/manifests/render.sh
+
+images: image image-models image-gpu image-training  ## all container images
+
+image:  ## serving on the CPU, models mounted at /models
+	$(BUILD) --target serving --tag $(IMAGE):$(VERSION) .
+
+image-models:  ## the same with the models of this repository in it
+	$(BUILD) --target serving-models --tag $(IMAGE):$(VERSION)-models .
+
+image-gpu:  ## serving with CUDA
+	$(BUILD) --target serving --build-arg EXTRAS=gpu,gallery,http,otel,s3 --build-arg ALSO="$(GPU_PACKAGES)" \
+	  --build-arg PROVIDERS=cuda --build-arg DEVICES=all --tag $(IMAGE):$(VERSION)-gpu .
+
+image-training:  ## the training service and its workers
+	$(BUILD) --target training --build-arg ALSO="$(TRAINING_PACKAGES)" --tag $(IMAGE)-training:$(VERSION) .
+
+# In a network namespace of its own: no container and no call is on a network of the machine.
+test-containers: $(VENV)/.dev  ## real containers that are stopped, killed, frozen and cut off; needs root and the images
+	unshare --net $(BIN)/python -m pytest tests/containers -m containers --image $(IMAGE):$(VERSION)
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache

@@ -76,7 +76,17 @@ def _session(engine: Engine, what: str) -> Iterator[Session]:
             yield session
     except (OperationalError, InterfaceError) as error:
         _log.warning("the %s does not answer: %s", what, _first_line(error))
+        if _disk_is_full(error):
+            raise ServiceUnavailableError(f"the disk of the {what} is full; make room there and try again") from error
         raise ServiceUnavailableError(f"the {what} does not answer; try again") from error
+
+
+def _disk_is_full(error: DBAPIError) -> bool:
+    """As SQLite and PostgreSQL (53100, disk_full) say it."""
+    cause = error.orig
+    return (
+        getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", "") == "53100"
+    )
 
 
 def clock(session: Session) -> float:

@@ -38,8 +38,8 @@ class Host:
                 *message_limits(settings.max_message_bytes),
                 # Otherwise a second server could take the same port unseen, and half of the calls.
                 ("grpc.so_reuseport", 0),
-                # Clients ask every 20 s whether a quiet stream still stands; by default that is taken for abuse.
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                # Clients ask every 10 s whether a quiet stream still stands; by default that is taken for abuse.
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 *_connection_age(settings.connection_age_s),
             ],
         )

@@ -1,0 +1,66 @@
+"""SIGKILL of the only one, and a memory limit: what fails is bounded, and all is well once it is back."""
+
+import time
+
+import pytest
+from PIL import Image
+
+from tests.containers.load import Caller
+from tests.containers.stack import stack
+from trunkline.client import Client
+
+pytestmark = pytest.mark.containers
+
+RATE = 30.0
+RESTART_S = 1.0  # until a kubelet starts it again
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("service", ["head-classification", "backbone"])
+def test_sigkill_of_the_only_one_fails_calls_until_it_is_back(service, network, capsys):
+    """Failed are at most the calls due while it was away and their retries were used up; all say UNAVAILABLE."""
+    with stack(network) as single:
+        caller = Caller(network, RATE)
+        time.sleep(3)
+        killed_at, victim = time.time(), single.running[service][0]
+        network.kill(victim)
+        time.sleep(RESTART_S)
+        network.restart(victim)
+        network.wait_serving(victim)
+        away_s = time.time() - killed_at
+        time.sleep(6)
+        calls = caller.stop()
+    recovered_s = calls.recovered_after_s(killed_at)
+    with capsys.disabled():
+        print(
+            calls.told(f"\nSIGKILL of the only {service}, away {away_s:.2f} s"), f"recovered in {recovered_s:.2f} s"
+        )
+    assert calls.failed, "nothing was away"
+    assert set(calls.codes) <= {"OK", "UNAVAILABLE"}
+    # Channels look for it again once a second.
+    assert recovered_s < away_s + 2
+    assert len(calls.failed) <= caller.rate * (away_s + 2)
+
+
+@pytest.mark.timeout(600)
+def test_a_memory_limit_kills_one_backbone_and_no_call_fails(network, tmp_path, capsys):
+    """0 failed of the steady calls, and the picture that was too much is answered by the backbone that has room."""
+    picture = tmp_path / "large.png"
+    Image.new("RGB", (7000, 7000), (90, 20, 200)).save(picture)  # 147 MB of pixels
+    with stack(network) as made:
+        small = made.add("backbone", memory="192m")
+        network.wait_serving(small)
+        caller = Caller(network, RATE / 2)
+        answered = 0
+        with Client(network.address(made.running["gateway"][0])) as client:
+            while network.state(small)["Running"]:
+                assert client.classify(picture, "imagenet", timeout_s=30).result.labels
+                answered += 1
+                assert answered < 20, "nothing was too much for it"
+        time.sleep(2)
+        calls = caller.stop()
+        state = network.state(small)
+    with capsys.disabled():
+        print(calls.told("\nkilled for memory"), f"{answered} large pictures answered, status {state['ExitCode']}")
+    assert (state["OOMKilled"], state["ExitCode"]) == (True, 137)
+    assert calls.failed == []
