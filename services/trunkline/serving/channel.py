@@ -7,7 +7,8 @@ import grpc
 
 from trunkline.serving.telemetry.carrying import CarryingChannel
 
-# Nearly every call is a pure function of its request, or the same done twice, so a new try can do no harm.
+# Nearly every call is a pure function of its request, or the same done twice, so a new try can do no harm. A server
+# that stops answers CANCELLED to calls that it has received and not begun; who cancels a call gets no other try.
 _SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -19,7 +20,7 @@ _SERVICE_CONFIG = json.dumps(
                     "initialBackoff": "0.05s",
                     "maxBackoff": "0.5s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             },
             # Its client knows what was answered, and sends the rest again itself.
