@@ -85,7 +85,31 @@ def test_omniglot_tells_characters_by_one_example(datasets, target):
     assert np.mean(right) > 0.85  # its card says more; 100 trials vary
 
 
-@pytest.mark.parametrize("head", ["flowers102", "digit-angle", "camvid", "pets", "omniglot"])
+def overlap(one, other):
+    """IoU of two boxes."""
+    width = min(one.x_max, other.x_max) - max(one.x_min, other.x_min)
+    height = min(one.y_max, other.y_max) - max(one.y_min, other.y_min)
+    shared = max(0, width) * max(0, height)
+    areas = [(box.x_max - box.x_min) * (box.y_max - box.y_min) for box in (one, other)]
+    return shared / (sum(areas) - shared)
+
+
+@pytest.mark.parametrize(("head", "split", "found"), [("pennfudan", "val", 0.75), ("bccd", "test", 0.7)])
+def test_detectors_find_most_objects(datasets, target, head, split, found):
+    samples = [each for each in read_dataset(datasets / head, task="detection").of_split(split) if each.objects][::3]
+    hits, missed, answered = 0, 0, 0
+    with Client(target) as client:
+        for sample in samples:
+            objects = client.detect(sample.read(), head=head).result.objects
+            answered += len(objects)
+            for truth in sample.objects:
+                seen = any(o.label.index == truth.label and overlap(o.box, truth.box) > 0.5 for o in objects)
+                hits, missed = hits + seen, missed + (not seen)
+    assert hits / (hits + missed) > found
+    assert hits / answered > 0.6  # annotations of bccd leave cells out
+
+
+@pytest.mark.parametrize("head", ["flowers102", "digit-angle", "camvid", "pets", "omniglot", "pennfudan", "bccd"])
 def test_cards_name_data_terms_and_command(models, head):
     card = (Repository(models).head(head).path / "CARD.md").read_text()
     assert "Terms:" in card
