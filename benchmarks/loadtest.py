@@ -15,7 +15,7 @@ from benchmarks.load.queue import ideal_latencies
 from benchmarks.output import Output, tell
 from benchmarks.statistics import spread, table
 from benchmarks.usage import cpu_seconds
-from trunkline.loadtest.figures import cores, figures_of, lateness_p99_ms
+from trunkline.loadtest.figures import cores, figures_of
 from trunkline.loadtest.fleet import fleet
 from trunkline.loadtest.plan import Arrivals, Closed, Open, Part, Setup, Step
 from trunkline.loadtest.tally import Tally
@@ -27,17 +27,19 @@ _ARRIVALS: tuple[tuple[int, float, Arrivals], ...] = (
 _QUEUES = ((1, 10.0, 0.5), (1, 10.0, 0.8), (2, 20.0, 0.8))  # places, ms, share of the capacity
 _SHARES = (50.0, 90.0, 99.0)
 _SEED = 1
+_SAME = 1e-6
 
 
 class Gaps(NamedTuple):
-    """Gaps between arrivals as a server saw them. deviation: standard deviation / mean; ks: distance from the
-    exponential (or, for constant arrivals, nan), and p_value its chance; lag: correlation of neighbours."""
+    """Gaps between arrivals. deviation: standard deviation / mean; ks: distance from the exponential, and p_value its
+    chance, where they are to be so; lag: correlation of neighbours, where they are not all the same.
+    """
 
     rate_per_s: float
     deviation: float
-    ks: float
-    p_value: float
-    lag: float
+    ks: float | None
+    p_value: float | None
+    lag: float | None
 
 
 def run(output: Output, *, seconds: float = 10.0, repeats: int = 3) -> None:
@@ -49,9 +51,10 @@ def run(output: Output, *, seconds: float = 10.0, repeats: int = 3) -> None:
         "## Ceiling: calls a second against a server that answers at once, of 50 kB each", "",
         *table(("processes", "callers", "calls/s", "cores of the generator", "calls/s for each core of it",
                 "cores of the server"), _ceiling_rows(ceilings)), "",
-        "## Arrivals as the server saw them", "",
-        *table(("processes", "asked", "seen/s", "deviation of the gaps / mean", "KS distance from exponential",
-                "p value", "correlation of neighbours", "sent late, p99 ms"), _arrival_rows(arrivals)), "",
+        "## Arrivals: planned / as the server saw them", "",
+        *table(("processes", "asked", "calls/s", "deviation of the gaps / mean", "KS distance from exponential",
+                "p value", "correlation of neighbours", "seen after the plan, p50 ms", "p99 ms"),
+               _arrival_rows(arrivals)), "",
         "## Latency against a queue whose answers are known: measured / exact, ms", "",
         *table(("places x time", "load / capacity", "calls", *(f"p{share:g}" for share in _SHARES), "mean"),
                _queue_rows(queues)),
@@ -61,6 +64,7 @@ def run(output: Output, *, seconds: float = 10.0, repeats: int = 3) -> None:
         "server is Python too, so that the column for each core is what another machine can count on",
         "an exponential gap has deviation 1; constant gaps 0. KS: Kolmogorov-Smirnov; a p value below 0.01 says that "
         "the gaps are not exponential",
+        "seen after the plan: from the call that came through best",
         "exact: the same arrivals in a queue that takes just this time for each call, without gRPC and any noise",
     ]
     data = {"ceilings": ceilings, "arrivals": arrivals, "queues": queues}
@@ -71,9 +75,10 @@ def gaps(times_s: Sequence[float], *, exponential: bool) -> Gaps:
     """times_s: arrivals, ascending seconds; at least three."""
     between = np.diff(np.asarray(times_s))  # (calls - 1,)
     mean = float(between.mean())
-    ks, p_value = stats.kstest(between / mean, "expon") if exponential else (np.nan, np.nan)
-    lag = float(np.corrcoef(between[:-1], between[1:])[0, 1])
-    return Gaps(1 / mean, float(between.std()) / mean, float(ks), float(p_value), lag)
+    deviation = float(between.std()) / mean
+    ks, p_value = map(float, stats.kstest(between / mean, "expon")) if exponential else (None, None)
+    lag = float(np.corrcoef(between[:-1], between[1:])[0, 1]) if deviation > _SAME else None
+    return Gaps(1 / mean, deviation, ks, p_value, lag)
 
 
 def measure(setup: Setup, step: Step) -> Tally:
@@ -88,13 +93,15 @@ def measure(setup: Setup, step: Step) -> Tally:
 
 def exact_ms(setup: Setup, step: Step, places: int, takes_ms: float) -> np.ndarray:
     """Latencies in a queue that is exact, for the arrivals of the first step of a run: float64 (calls,)."""
-    load = step.load
+    return 1000 * ideal_latencies(planned_s(setup, step), places * 1000 / takes_ms, places)
+
+
+def planned_s(setup: Setup, step: Step) -> np.ndarray:
+    """When the calls of the first step of a run are to leave, all processes together: float64 (calls,), seconds."""
+    load, of = step.load, setup.processes
     assert load.kind == "open"
-    parts = [
-        Part(step=step, number=1, index=index, of=setup.processes, start_at=0) for index in range(setup.processes)
-    ]
-    arrivals_s = np.sort(np.concatenate([part.arrivals_s(load, setup.seed) for part in parts]))  # (calls,)
-    return 1000 * ideal_latencies(arrivals_s, places * 1000 / takes_ms, places)
+    parts = [Part(step=step, number=1, index=index, of=of, start_at=0) for index in range(of)]
+    return np.sort(np.concatenate([part.arrivals_s(load, setup.seed) for part in parts]))  # (calls,)
 
 
 def _setup(address: str, processes: int) -> Setup:
@@ -120,11 +127,18 @@ def _arrivals(processes: int, rate: float, kind: Arrivals, seconds: float) -> di
         file = Path(folder) / "arrivals"
         with known_server("--arrivals", str(file)) as server:
             step = Step(load=Open(rate=rate, arrivals=kind), seconds=seconds)
-            tally = measure(_setup(server.address, processes), step)
-        seen = gaps(list(map(float, file.read_text().split())), exponential=kind == "poisson")
-    tell(f"{step.load.name}, {processes} processes: {seen}")
-    known = {"processes": processes, "asked": step.load.name, "late_p99_ms": lateness_p99_ms(tally)}
-    return {**known, **seen._asdict()}
+            setup = _setup(server.address, processes)
+            measure(setup, step)
+        seen_s = np.sort(np.loadtxt(file, ndmin=1))  # (calls,)
+    plan_s = planned_s(setup, step)  # (calls,)
+    after_ms = 1000 * (seen_s - plan_s)  # (calls,)
+    after_ms -= after_ms.min()  # the clocks begin at different times
+    found = {name: gaps(times, exponential=kind == "poisson") for name, times in (("plan", plan_s), ("seen", seen_s))}
+    tell(f"{step.load.name}, {processes} processes: {found}")
+    return {
+        "processes": processes, "asked": step.load.name, **{name: each._asdict() for name, each in found.items()},
+        "after_ms": [float(np.percentile(after_ms, share)) for share in (50, 99)],
+    }  # fmt: skip
 
 
 def _queue(places: int, takes_ms: float, share: float, seconds: float) -> dict[str, Any]:
@@ -151,11 +165,18 @@ def _ceiling_rows(found: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def _arrival_rows(found: Sequence[dict[str, Any]]) -> list[list[str]]:
-    names = (("rate_per_s", 1), ("deviation", 3), ("ks", 4), ("p_value", 2), ("lag", 3), ("late_p99_ms", 1))
-    return [
-        [str(each["processes"]), each["asked"], *("" if np.isnan(each[n]) else f"{each[n]:.{d}f}" for n, d in names)]
-        for each in found
-    ]
+    names = (("rate_per_s", 1), ("deviation", 3), ("ks", 4), ("p_value", 2), ("lag", 3))
+    rows = []
+    for each in found:
+        pairs = (
+            f"{_cell(each['plan'][name], digits)} / {_cell(each['seen'][name], digits)}" for name, digits in names
+        )
+        rows.append([str(each["processes"]), each["asked"], *pairs, *(f"{after:.1f}" for after in each["after_ms"])])
+    return rows
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _queue_rows(found: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.containers
 
 RATE = 20.0
 TIMEOUT_S = 5.0
-# A channel asks a silent peer for a sign of life every ten seconds and gives it five to answer.
-NOTICED_S = 15.0
+# A channel asks a silent peer for a sign of life every ten seconds and gives it ten to answer.
+NOTICED_S = 20.0
 
 
 def silence_one(pairs, service, silence, resume, capsys, what):
@@ -21,7 +21,7 @@ def silence_one(pairs, service, silence, resume, capsys, what):
     victim, happened_at = pairs.running[service][0], time.time()
     silence(victim)
     try:
-        time.sleep(NOTICED_S + 10)
+        time.sleep(NOTICED_S + 8)
     finally:
         resume(victim)
     time.sleep(5)
@@ -29,7 +29,7 @@ def silence_one(pairs, service, silence, resume, capsys, what):
     recovered_s = calls.recovered_after_s(happened_at)
     with capsys.disabled():
         print(calls.told(f"\n{what}"), f"recovered in {recovered_s:.2f} s")
-    assert len(calls) >= (NOTICED_S + 15) * caller.rate
+    assert len(calls) >= (NOTICED_S + 12) * caller.rate
     # A call ends when it said it would, whatever became of it.
     assert calls.longest_s() < TIMEOUT_S + 1
     assert set(calls.codes) <= {"OK", "DEADLINE_EXCEEDED", "UNAVAILABLE"}

@@ -49,10 +49,11 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.max_reconnect_backoff_ms", 1000),
         # By default 30 s: too long to go on without the replicas that have replaced those of the last answer.
         ("grpc.dns_min_time_between_resolutions_ms", 1000),
-        # A peer that is silent while calls wait for it, frozen or cut off, is given up after fifteen seconds, and its
-        # calls go on to another one. By default it is given twenty to answer.
+        # A peer that is silent while calls wait for it, frozen or cut off, is given up within 20 s, and calls go to
+        # another one. Without a limit on pings of any kind, those of the keepalive wait for an earlier one: a minute.
         ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),
     ]
 
 
