@@ -25,6 +25,7 @@ from trunkline.heads.discovery import head_class
 from trunkline.serving.session import OnnxSession
 
 TASKS = ("segmentation", "detection", "classification", "similarity")
+FOR_PHOTOGRAPHS = (IMAGENET, "pennfudan", "pets")
 PLACES = 4
 
 
@@ -50,12 +51,12 @@ class SeparateModels:
 
 
 def choose_heads(repository: Repository) -> list[str]:
-    """One head of each of the four tasks, imagenet for classification; the rest filled with heads that are there."""
+    """One head of each of the four tasks, for photographs where there is one; then heads that are there."""
     by_task: dict[str, list[str]] = {}
     for name in repository.names("head"):
         by_task.setdefault(repository.head(name).manifest.task, []).append(name)
-    if IMAGENET in by_task.get("classification", []):
-        by_task["classification"].sort(key=lambda name: name != IMAGENET)
+    for names in by_task.values():
+        names.sort(key=lambda name: (name not in FOR_PHOTOGRAPHS, name))
     chosen = [by_task[task][0] for task in TASKS if task in by_task]
     others = [name for names in by_task.values() for name in names if name not in chosen]
     return [*chosen, *others][:PLACES]
