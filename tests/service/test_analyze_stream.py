@@ -206,14 +206,17 @@ async def test_where_nothing_answers_the_stream_says_so_at_once(ask, photos):
 
 
 async def test_a_full_stream_is_not_read_so_that_the_client_is_held_back(client, photos):
-    """Each picture takes a second of a thread, so of 60 with a megabyte each only a few leave the client."""
+    """Each picture takes a second of a thread, so of 160 with a megabyte each only some leave the client.
+
+    How many depends on the windows of HTTP/2, which grow where answers to its pings are late.
+    """
     image = photos[0].read_bytes() + bytes(1_000_000)  # what follows the end of a JPEG is not looked at
     written = 0
     async with raw_stream(client.target) as stream:
 
         async def write() -> None:
             nonlocal written
-            for number in range(60):
+            for number in range(160):
                 await stream.write(asked(number, image, slow(1.0)))
                 written += 1
 
@@ -223,7 +226,7 @@ async def test_a_full_stream_is_not_read_so_that_the_client_is_held_back(client,
         held_back = written
         writer.cancel()
         stream.cancel()
-    assert 1 <= held_back < 30
+    assert 1 <= held_back < 100
 
 
 async def test_no_more_pictures_are_in_work_than_the_setting_says(client, photos, monkeypatch):

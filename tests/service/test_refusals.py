@@ -99,6 +99,7 @@ async def test_no_text_of_a_bug_reaches_the_client(photos, monkeypatch):
         raise RuntimeError("secret")
 
     async with serve() as host, AsyncClient(host.address) as client:
+        await client.wait_ready(timeout_s=30)  # the port may have been another server's a moment ago
         monkeypatch.setattr(BackboneEngine, "extract", bug)
         error = await refused(client, image=photos[0])
         done = await client.analyze(photos[0], ["imagenet"])

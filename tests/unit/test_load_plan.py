@@ -127,7 +127,7 @@ def test_processes_share_callers_and_none_is_lost():
 
 def test_the_policy_of_retries_is_that_of_the_client():
     policy = policy_of(options_for("127.0.0.1:8500"))
-    assert (policy.attempts, policy.codes) == (3, {"UNAVAILABLE"})
+    assert (policy.attempts, policy.codes) == (3, {"UNAVAILABLE", "CANCELLED"})
     assert policy.again(2, "UNAVAILABLE")
     assert not policy.again(3, "UNAVAILABLE")
     assert not policy.again(1, "INTERNAL")
