@@ -79,12 +79,12 @@ def _parts(repository: Repository, manifest: HeadManifest) -> Parts:
     pixels, frame = preprocess(EncodedImage(data), manifest.preprocess)
     names = [name for name in manifest.features if name != IMAGE]
     features = {IMAGE: pixels} | (backbone.run({IMAGE: pixels}, names) if names else {})
-    inputs = {name: features[name] for name in head.session.inputs}
-    outputs = head.session.run(inputs)
+    inputs = {name: features[name] for name in head.runs.inputs}
+    outputs = head.runs.run(inputs)
     return Parts(
         decode_ms=_median_ms(lambda: preprocess(EncodedImage(data), manifest.preprocess)),
         backbone_ms=_median_ms(lambda: _pass(backbone, features, names)) if names else 0.0,
-        head_ms=_median_ms(lambda: head.session.run(inputs)),
+        head_ms=_median_ms(lambda: head.runs.run(inputs)),
         answer_ms=_median_ms(lambda: head.decoder.decode(outputs, frame, {})),
     )
 

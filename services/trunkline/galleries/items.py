@@ -85,15 +85,20 @@ class ItemStore:
 
     def hits(self, gallery: int, generation: int, numbers: Sequence[int]) -> Mapping[int, Hit]:
         """By number, those that are still there."""
+        # The numbers alone find the rows. With more conditions SQLite took the index of (gallery, key) and read the
+        # whole gallery, 13 ms of 100,000 images.
         query = (
-            select(ItemRow.number, ItemRow.key, ItemRow.label, VectorRow.vector)
+            select(ItemRow.number, ItemRow.gallery, ItemRow.key, ItemRow.label, VectorRow.vector)
             .join(VectorRow, VectorRow.item == ItemRow.number)
-            .where(ItemRow.number.in_(numbers), ItemRow.gallery == gallery, ItemRow.key.is_not(None))
-            .where(VectorRow.generation == generation)
+            .where(ItemRow.number.in_(numbers), VectorRow.generation == generation)
         )
         with self._database.read() as session:
             rows = session.execute(query).all()
-        return {number: Hit(key or "", label, from_bytes(vector)) for number, key, label, vector in rows}
+        return {
+            number: Hit(key, label, from_bytes(vector))
+            for number, owner, key, label, vector in rows
+            if owner == gallery and key is not None
+        }
 
 
 class _Addition:
