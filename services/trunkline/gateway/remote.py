@@ -143,10 +143,16 @@ class RemoteHeads:
             asked = [self._ask_one(question, timeout_s) for question in questions]
             found = await asyncio.gather(*asked, return_exceptions=True)
             return [each if isinstance(each, HeadAnswer | Exception) else RuntimeError(str(each)) for each in found]
-        return [
-            from_head_error(each.error) if each.HasField("error") else self._answer_of(each)
-            for each in answer.outcomes
-        ]
+        return [self._answer_or_error(outcome) for outcome in answer.outcomes]
+
+    def _answer_or_error(self, outcome: vision_service_pb2.HeadOutcome) -> Answer:
+        """Of one head among others: what is wrong with its answer costs that one alone."""
+        if outcome.HasField("error"):
+            return from_head_error(outcome.error)
+        try:
+            return self._answer_of(outcome)
+        except ServiceUnavailableError as error:
+            return error
 
     def _answer_of(self, outcome: vision_service_pb2.HeadOutcome) -> HeadAnswer:
         result = wire_results.get_result(outcome)

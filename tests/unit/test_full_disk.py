@@ -1,0 +1,30 @@
+"""A database that has no more room says so, keeps what it had, and goes on when there is room again."""
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="needs the gallery extra: pip install -e '.[gallery]'")
+
+from sqlalchemy import text
+
+from trunkline.core.errors import ServiceUnavailableError
+from trunkline.galleries.database import Database
+
+
+def test_a_full_disk_is_said_to_be_one_and_loses_nothing(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/galleries.db")
+    with database.write() as session:
+        session.execute(text("CREATE TABLE notes (text TEXT)"))
+        session.execute(text("INSERT INTO notes VALUES ('kept')"))
+    with (
+        pytest.raises(ServiceUnavailableError, match="disk of the .* is full; make room"),
+        database.write() as session,
+    ):
+        pages = session.execute(text("PRAGMA page_count")).scalar_one()
+        session.execute(text(f"PRAGMA max_page_count = {pages + 2}"))
+        session.execute(text("INSERT INTO notes VALUES (:text)"), {"text": "x" * 1_000_000})
+    with database.write() as session:
+        session.execute(text("PRAGMA max_page_count = 100000"))
+        session.execute(text("INSERT INTO notes VALUES ('more')"))
+    with database.read() as session:
+        assert session.execute(text("SELECT text FROM notes")).scalars().all() == ["kept", "more"]
+    database.close()
