@@ -1,5 +1,6 @@
 """Containers under podman, with the rights, limits and environment that the chart gives to pods."""
 
+import ipaddress
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.containers.waiting import wait_until
 
 METRICS_PORT = 9464
+_FIRST_ADDRESS = 10  # those before it are the network's own
 SERVING = health_pb2.HealthCheckResponse.SERVING
 # cgroupfs and runc also work where no systemd runs.
 _CONFIGURATION = """
@@ -76,6 +78,7 @@ class Pods:
             f"--name={name}",
             f"--network={self.network}",
             f"--network-alias={service}",
+            *self._free_place(),
             *_RESTRICTED,
             f"--memory={memory}",
             f"--cpus={cpus}",
@@ -88,6 +91,16 @@ class Pods:
         self._ports[name] = port
         return name
 
+    def _free_place(self) -> tuple[str, str]:
+        """An address that no container of this network has had, as a new pod has one, and one of Ethernet with it.
+
+        A pod keeps both while its container starts again; podman would give another of Ethernet, and others would
+        send to the old one until they noticed.
+        """
+        subnet = self.podman("network", "inspect", "--format={{(index .Subnets 0).Subnet}}", self.network)
+        address = ipaddress.ip_network(subnet)[_FIRST_ADDRESS + self._count]
+        return f"--ip={address}", f"--mac-address={address.packed.hex(':').join(('02:00:', ''))}"
+
     def stop(self, name: str, within_s: int = 40) -> int:
         """SIGTERM, as a kubelet sends it, and SIGKILL `within_s` later; the exit status."""
         self.podman("stop", f"--time={within_s}", name)
@@ -98,9 +111,8 @@ class Pods:
         self.podman("kill", "--signal=KILL", name)
 
     def restart(self, name: str) -> None:
-        """Start a container that has ended, as a kubelet does in the same pod; it may get another address."""
+        """Start a container that has ended, as a kubelet does in the same pod: it has the address that it had."""
         self.podman("start", name)
-        self._ips.pop(name, None)
 
     def remove(self, *names: str) -> None:
         self.podman("rm", "--force", "--time=0", *names)
@@ -129,7 +141,8 @@ class Pods:
 
     def is_serving(self, name: str, service: str = "") -> bool:
         """What a readiness probe would find."""
-        with grpc.insecure_channel(self.address(name), options=[("grpc.enable_http_proxy", 0)]) as channel:
+        options = [("grpc.enable_http_proxy", 0), ("grpc.min_reconnect_backoff_ms", 500)]
+        with grpc.insecure_channel(self.address(name), options=options) as channel:
             request = health_pb2.HealthCheckRequest(service=service)
             try:
                 return health_pb2_grpc.HealthStub(channel).Check(request, timeout=2).status == SERVING

@@ -1,12 +1,14 @@
 """SIGKILL of the only one, and a memory limit: what fails is bounded, and all is well once it is back."""
 
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.containers.load import Caller
 from tests.containers.stack import stack
+from tests.containers.waiting import wait_until
 from trunkline.client import Client
 
 pytestmark = pytest.mark.containers
@@ -42,18 +44,24 @@ def test_sigkill_of_the_only_one_fails_calls_until_it_is_back(service, network, 
     assert len(calls.failed) <= caller.rate * (away_s + 2)
 
 
+def too_large(path: Path, number: int) -> Path:
+    """A picture of 147 MB of pixels, each another one, so that kept features do not answer for it."""
+    Image.new("RGB", (7000, 7000), (90, 20, number)).save(path)
+    return path
+
+
 @pytest.mark.timeout(600)
 def test_a_memory_limit_kills_one_backbone_and_no_call_fails(network, tmp_path, capsys):
     """0 failed of the steady calls, and the picture that was too much is answered by the backbone that has room."""
-    picture = tmp_path / "large.png"
-    Image.new("RGB", (7000, 7000), (90, 20, 200)).save(picture)  # 147 MB of pixels
-    with stack(network) as made:
+    with stack(network, TRUNKLINE_CONNECTION_AGE_S="2") as made:
         small = made.add("backbone", memory="192m")
         network.wait_serving(small)
         caller = Caller(network, RATE / 2)
+        wait_until(lambda: made.passes()[small] > 0, 60)
         answered = 0
         with Client(network.address(made.running["gateway"][0])) as client:
             while network.state(small)["Running"]:
+                picture = too_large(tmp_path / "large.png", answered)
                 assert client.classify(picture, "imagenet", timeout_s=30).result.labels
                 answered += 1
                 assert answered < 20, "nothing was too much for it"
@@ -62,5 +70,5 @@ def test_a_memory_limit_kills_one_backbone_and_no_call_fails(network, tmp_path, 
         state = network.state(small)
     with capsys.disabled():
         print(calls.told("\nkilled for memory"), f"{answered} large pictures answered, status {state['ExitCode']}")
-    assert (state["OOMKilled"], state["ExitCode"]) == (True, 137)
+    assert state["ExitCode"] == 137, "SIGKILL, which nobody sent but the kernel: not every runtime says OOMKilled"
     assert calls.failed == []

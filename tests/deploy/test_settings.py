@@ -217,3 +217,13 @@ def test_secrets_are_referred_to_and_never_written(manifests):
     text = str([each for each in manifests if each["kind"] != "Secret"])
     assert "postgresql://" not in text
     assert not of_kind(manifests, "Secret")
+
+
+def test_a_backbone_or_head_that_starts_again_keeps_its_name(manifests):
+    """It listens once it can answer; other services listen earlier, so theirs name only pods that are ready."""
+    component = "app.kubernetes.io/component"
+    roles = {pod.labels.get(component): pod.spec["containers"][0]["args"][1:2] for pod in pods(manifests)}
+    for service in of_kind(manifests, "Service"):
+        if service["spec"].get("clusterIP") == "None":
+            role = roles[service["spec"]["selector"][component]]
+            assert service["spec"].get("publishNotReadyAddresses", False) == (role in (["backbone"], ["head"]))

@@ -115,3 +115,26 @@ async def test_replicas_are_replaced_one_by_one_and_no_call_is_lost():
     assert not failed
     assert sum(answered.values()) > 500
     assert min(answered[address] for address in ("127.0.0.3", "127.0.0.4")) > 50, answered
+
+
+async def test_the_only_replica_that_comes_back_elsewhere_is_found_where_its_name_stayed():
+    """What `publishNotReadyAddresses` is for: a name that is gone is asked for ever more rarely."""
+    async with AsyncExitStack() as stack:
+        only = await stack.enter_async_context(AsyncExitStack())
+        first = await only.enter_async_context(replica("127.0.0.1:0"))
+        port = first.address.rpartition(":")[2]
+        names = stack.enter_context(name_server({"backbone": ["127.0.0.1"]}))
+        target = f"dns://127.0.0.1:{names.port}/backbone.test:{port}"
+        channel = await stack.enter_async_context(open_channel(target, 1024 * 1024))
+        await shares(channel, 3)
+        await only.aclose()
+        names.addresses["backbone"] = ["127.0.0.2"]  # it has an address, and does not listen yet
+        ask, away_until = channel.unary_unary(_METHOD), time.monotonic() + 8
+        while time.monotonic() < away_until:
+            with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
+                await ask(b"", timeout=5)
+            await asyncio.sleep(0.2)
+        await stack.enter_async_context(replica(f"127.0.0.2:{port}"))
+        back_at = time.monotonic()
+        assert (await ask(b"", timeout=5, wait_for_ready=True)).decode() == f"127.0.0.2:{port}"
+        assert time.monotonic() - back_at < 2.5

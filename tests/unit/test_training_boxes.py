@@ -161,7 +161,7 @@ def test_anchors_in_a_crowd_are_no_background():
     inputs = [torch.from_numpy(value) for value in maps(2).values()]
     losses = [found.losses(inputs, [{**empty, "ignored": region}] * 2) for region in (torch.zeros(0, 4), crowd)]
     assert losses[0]["proposal_class"] > 0
-    assert losses[0]["class"] > 0
+    assert losses[0]["class_1"] > 0
     assert all(value == 0 for value in losses[1].values())
 
 
@@ -176,7 +176,8 @@ def test_losses_fall_with_learning(focal):
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
-    assert set(losses) == {"proposal_class", "proposal_box", "class", "box", "mask"}
+    stages = {f"{name}_{number}" for name in ("class", "box") for number in (1, 2, 3)}
+    assert set(losses) == {"proposal_class", "proposal_box", "mask"} | stages
     assert seen[-1] < 0.7 * seen[0]
 
 
@@ -195,7 +196,7 @@ def test_the_exported_file_gives_what_torch_gives(size, masks):
         assert outputs["masks"].shape == (1, count, 28, 28)
     assert all(len(value) == 1 for value in inputs.values())
     other = net(masks=masks, size=size)
-    torch.nn.init.normal_(other.regions.box_predictor.cls_score.weight)
+    torch.nn.init.normal_(other.regions.stages[0].box_predictor.cls_score.weight)
     with pytest.raises(ModelInvalidError, match="differ"):
         check_rows(other, session, features)
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 from torchvision.transforms import InterpolationMode, v2
-from torchvision.tv_tensors import Image
+from torchvision.tv_tensors import Image, Mask
 
 from trunkline.core.train_choices import Augmentation
 from trunkline.training.bent import DEGREES, MOVED, SCALED
 
-VERSION = 2  # of what the kinds mean: views of another one are not used again
+VERSION = 3  # of what the kinds mean: views of another one are not used again
+_FARTHER, _GROUND = (1.0, 1.8), 114  # times the sides, and gray around the picture
 # torchvision draws from torch's one random generator.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -23,9 +24,10 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     change, sizes and numbers of things do not. photo: for photographs of which the class is asked: crops, mirror,
     other light and colour. scene: the same for photographs of which places are asked, where shapes must stay as
     they are: crops of the sides' own ratio, enlarged up to twice; `share` is what a crop takes of the picture where
-    nothing is enlarged. boxes: the same where objects are to be found, whose size helps to tell them apart: enlarged
-    less. overhead: the same for pictures that have no top and bottom, such as those of a microscope: up and down may
-    change places too. turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch,
+    nothing is enlarged. boxes: the same where objects are to be found, which may be nearer or farther away: some
+    pictures are made smaller, on a plain ground. overhead: the same for pictures that have no top and bottom and one
+    distance, such as those of a microscope: up and down may change places, and sizes, which help to tell objects
+    apart, change less. turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch,
     similarity makes each quarter turn a class of its own too.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
@@ -41,10 +43,11 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     if kind in ("scene", "boxes", "overhead"):
         ratio = (0.9 * width / height, 1.1 * width / height)
-        area = (share / 4, min(1.0, 1.2 * share)) if kind == "scene" else (0.5, 1.0)
+        area = {"scene": (share / 4, min(1.0, 1.2 * share)), "boxes": (0.3, 1.0), "overhead": (0.5, 1.0)}[kind]
+        farther = [v2.RandomZoomOut({Image: _GROUND, Mask: 0}, _FARTHER)] if kind == "boxes" else []
         crop = v2.RandomResizedCrop((height, width), area, ratio, InterpolationMode.BICUBIC)
         flips = [v2.RandomHorizontalFlip(), *([v2.RandomVerticalFlip()] if kind == "overhead" else [])]
-        return v2.Compose([crop, *flips, light])
+        return v2.Compose([*farther, crop, *flips, light])
     if kind == "turns":
         affine = v2.RandomAffine(
             DEGREES, (MOVED, MOVED), SCALED, DEGREES, interpolation=InterpolationMode.BILINEAR, fill=255

@@ -18,7 +18,7 @@ from trunkline.heads.detection.learn.sizes import RcnnSize
 ANCHORS = 3  # at a place of a level
 _FOREGROUND, _BACKGROUND = 0.7, 0.3  # IoU with an object from which, and below which, an anchor is a sample
 _SAMPLED, _POSITIVE = 256, 0.5  # anchors of a picture in a step, and which share may be objects
-_NMS_IOU = 0.7
+_NMS_IOU = 0.6  # beneath the usual 0.7: where many large objects are, small ones need the places
 _COVERED = 0.5  # share of a box that lies in an ignored region, from which on it is ignored itself
 _BETA = 1 / 9  # where the smooth L1 loss goes from square to straight, as torchvision has it
 
