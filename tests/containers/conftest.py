@@ -12,6 +12,7 @@ import pytest
 from tests.containers.pods import Pods, pods
 from tests.containers.stack import Stack, stack
 
+_HELPERS = ("/usr/lib/podman", "/usr/libexec/podman", "/usr/local/libexec/podman")
 _NUMBERS = itertools.count(1)
 
 
@@ -28,6 +29,9 @@ def image(request: pytest.FixtureRequest) -> str:
     for tool in ("podman", "runc", "nsenter", "iptables"):
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}: install podman, runc, util-linux and iptables")
+    for tool in ("netavark", "aardvark-dns"):
+        if not any((Path(folder) / tool).exists() for folder in _HELPERS):
+            pytest.skip(f"needs {tool}, the network of podman: install netavark and aardvark-dns")
     if subprocess.run(["podman", "image", "exists", named], check=False).returncode:
         pytest.skip(f"there is no image {named}: make images")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

@@ -21,6 +21,8 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 _CONFIGURATION = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[network]
+network_backend = "netavark"
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -175,7 +177,8 @@ def pods(prefix: str, image: str, models: Path) -> Iterator[Pods]:
         configuration = Path(folder) / "containers.conf"
         configuration.write_text(os.environ.get("TRUNKLINE_CONTAINERS_CONF", _CONFIGURATION))
         made = Pods(prefix, image, models, configuration)
-        made.podman("network", "create", made.network)
+        # Otherwise its name server asks others about IPv6, which cannot be reached here: each look-up took 11 s.
+        made.podman("network", "create", "--internal", made.network)
         try:
             yield made
         finally:

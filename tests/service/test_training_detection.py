@@ -83,3 +83,17 @@ def test_a_private_tail_gives_the_coarse_maps(places, data):
 def test_modes_without_maps_are_refused(places, data, mode, word):
     with pytest.raises(InvalidRequestError, match=word):
         train(places, data, mode, mode=mode)
+
+
+def test_objects_laid_over_other_pictures_are_learned_from_too(places, data):
+    options = FitOptions(epochs=1, batch=8)
+    head = train(places, data, "pasted", mode="transfer", augmentation="pasted", views=1, options=options)
+    assert "--augmentation pasted" in (head.path / "CARD.md").read_text()
+    # 16 pictures and three more of each, once each: pictures are kept by what is in them.
+    assert len(list((places.cache).rglob("*.c3.npy"))) >= 4 * 16
+
+
+def test_objects_without_outlines_cannot_be_laid_over_others(places, tmp_path, samples):
+    boxes = coco_folder(tmp_path / "boxes", samples, {"train": 4, "test": 2}, outlines=False)
+    with pytest.raises(InvalidRequestError, match="needs the outline"):
+        train(places, boxes, "none", mode="transfer", augmentation="pasted", views=1)

@@ -84,6 +84,11 @@ def test_a_class_that_the_pretrained_classifier_does_not_know_is_named(places, d
         train(places, data, "unknown", mode="pretrained", spec=None)
 
 
+def test_objects_cannot_be_laid_over_pictures_of_which_only_the_class_is_known(places, data):
+    with pytest.raises(InvalidRequestError, match="the data has none"):
+        train(places, data, "none", mode="transfer", augmentation="pasted")
+
+
 async def test_transfer_learns_from_augmented_views(places, data):
     train(places, data, "transferred", mode="transfer", views=3, options=FitOptions(epochs=10))
     head = Repository(places.models).head("transferred")

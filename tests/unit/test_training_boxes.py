@@ -122,7 +122,7 @@ def test_boxes_and_masks_lie_in_the_frame_of_the_model():
     assert (x.min(), x.max(), y.min(), y.max()) == (16, 47, 22, 41)
 
 
-@pytest.mark.parametrize("kind", ["mirror", "flips", "boxes", "overhead", "scene", "photo"])
+@pytest.mark.parametrize("kind", ["mirror", "flips", "boxes", "overhead", "pasted", "scene", "photo"])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_view_moves_boxes_with_the_pixels(kind, seed):
     """A bright rectangle is where its box and its mask say, also without the pixels."""

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "boxes", "overhead", "turns"]
+Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "boxes", "overhead", "pasted", "turns"]
 
 Loss = Literal[
     "cross_entropy",

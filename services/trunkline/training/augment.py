@@ -27,7 +27,8 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     nothing is enlarged. boxes: the same where objects are to be found, which may be nearer or farther away: some
     pictures are made smaller, on a plain ground. overhead: the same for pictures that have no top and bottom and one
     distance, such as those of a microscope: up and down may change places, and sizes, which help to tell objects
-    apart, change less. turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch,
+    apart, change less. pasted: boxes, of pictures with objects of other ones laid over them too (`data/pasted.py`).
+    turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch,
     similarity makes each quarter turn a class of its own too.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
@@ -41,10 +42,11 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
             (height, width), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), interpolation=InterpolationMode.BICUBIC
         )
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
-    if kind in ("scene", "boxes", "overhead"):
+    if kind in ("scene", "boxes", "overhead", "pasted"):
         ratio = (0.9 * width / height, 1.1 * width / height)
-        area = {"scene": (share / 4, min(1.0, 1.2 * share)), "boxes": (0.3, 1.0), "overhead": (0.5, 1.0)}[kind]
-        farther = [v2.RandomZoomOut({Image: _GROUND, Mask: 0}, _FARTHER)] if kind == "boxes" else []
+        area = {"scene": (share / 4, min(1.0, 1.2 * share)), "overhead": (0.5, 1.0)}.get(kind, (0.3, 1.0))
+        nearer_only = kind in ("scene", "overhead")
+        farther = [] if nearer_only else [v2.RandomZoomOut({Image: _GROUND, Mask: 0}, _FARTHER)]
         crop = v2.RandomResizedCrop((height, width), area, ratio, InterpolationMode.BICUBIC)
         flips = [v2.RandomHorizontalFlip(), *([v2.RandomVerticalFlip()] if kind == "overhead" else [])]
         return v2.Compose([*farther, crop, *flips, light])

@@ -25,7 +25,7 @@ from trunkline.training.data.dataset import Sample
 
 Progress = Callable[[int, int], None]  # done, of all
 
-_CROPPED = ("photo", "scene", "boxes", "overhead")
+_CROPPED = ("photo", "scene", "boxes", "overhead", "pasted")
 # An augmented crop is cut from a picture so much larger than the net sees, so that it is not blown up.
 _MARGIN = 1.3
 

@@ -17,6 +17,7 @@ from trunkline.core.exchange import IMAGE
 from trunkline.core.preprocess import STRIDE
 from trunkline.training.annotated import AnnotatedMaps, AnnotatedPixels
 from trunkline.training.compute import share_before
+from trunkline.training.data.pasted import pasted
 from trunkline.training.export.weights import file_sha256, read_state
 from trunkline.training.features import Recipe
 from trunkline.training.fit import Plan, fit
@@ -39,6 +40,8 @@ def train_mapped(job: Job, learner: MapLearner) -> Fitted:
     spec = job.request.spec or learner.spec
     kept = tuple(job.request.features or learner.maps)
     recipe = Recipe(kept, spec, augmentation_of(job, spec), job.request.options.seed, kept)
+    if recipe.augmentation == "pasted":
+        job = replace(job, train=[*job.train, *pasted(job.train, job.request.options.seed)])
     if job.request.mode == "scratch":
         return _scratch(job, learner, replace(recipe, features=(), maps=()))
     if job.request.mode == "pretrained":

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch
 from trunkline.core.train_choices import Augmentation
@@ -54,8 +55,11 @@ def recipe_of(job: Job, features: tuple[str, ...], maps: tuple[str, ...] = ()) -
 
 def augmentation_of(job: Job, spec: PreprocessSpec) -> Augmentation:
     """What was asked for, or what suits mode and task. Drawings in gray are not photographs: none."""
-    if job.request.augmentation is not None:
-        return job.request.augmentation
+    asked = job.request.augmentation
+    if asked == "pasted" and any(sample.objects is None for sample in job.train):
+        raise InvalidRequestError("augmentation 'pasted' lays objects over other pictures: the data has none")
+    if asked is not None:
+        return asked
     if job.learner.augmentation == "none" or spec.colour == "L":
         return "none"
     return "mirror" if job.request.mode == "features" else job.learner.augmentation

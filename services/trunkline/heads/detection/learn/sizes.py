@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class RcnnSize:
     """maps: features of the backbone that become levels of the pyramid, all of `width` channels.
 
-    hidden: units of the box head. candidates: anchors of a level that are looked at, proposals: regions that are
+    hidden: units of each box head. candidates: anchors of a level that are looked at, proposals: regions that are
     left of all. sampled: regions of a picture in a training step. mask_layers: convolutions of the mask head;
     outlined: regions of a picture that get an outline.
     """
