@@ -69,7 +69,7 @@ def test_every_task_has_a_head_service_and_so_every_head_that_ships(models):
     }
     assert served == set(tasks())
     shipped = Repository(models)
-    assert {shipped.head(name, 1).manifest.task for name in shipped.names("head")} <= served
+    assert {shipped.head(name).manifest.task for name in shipped.names("head")} <= served
 
 
 def test_a_change_of_settings_rolls_the_pods_that_it_is_for_and_no_others():

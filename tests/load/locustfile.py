@@ -83,6 +83,7 @@ class State:
     work: ClassVar[Work | None] = None
     total: ClassVar[Tally] = Tally()
     users: ClassVar[int] = 0
+    workers: ClassVar[int] = 1
     started_at: ClassVar[datetime] = datetime.now(UTC)
 
 
@@ -129,11 +130,11 @@ def _add_options(parser: ArgumentParser) -> None:
 
 @events.test_start.add_listener
 def _begin(environment: Environment, **_: Any) -> None:
-    State.total, State.started_at, State.users = Tally(), datetime.now(UTC), 0
+    State.total, State.started_at, State.users, State.workers = Tally(), datetime.now(UTC), 0, 1
     if not isinstance(environment.runner, MasterRunner):
         State.work = Work(environment.parsed_options)
     if not isinstance(environment.runner, WorkerRunner):
-        gevent.spawn(_count_users, environment)
+        gevent.spawn(_count, environment)
 
 
 @events.report_to_master.add_listener
@@ -159,7 +160,7 @@ def _write(environment: Environment, **_: Any) -> None:
 
 
 def _run(environment: Environment) -> Run:
-    options, workers = environment.parsed_options, getattr(environment.runner, "worker_count", 1)
+    options = environment.parsed_options
     paths = tuple(map(str, find_pictures([Path(options.images)]))) if options.images else ()
     step = Step(load=Closed(callers=State.users), seconds=State.total.seconds)
     return Run(
@@ -173,7 +174,7 @@ def _run(environment: Environment) -> Run:
             pictures=paths,
             made=_MADE,
             timeout_s=options.call_timeout,
-            processes=max(1, workers),
+            processes=State.workers,
         ),
         served={},
         warm_up_s=options.warm_up,
@@ -181,10 +182,11 @@ def _run(environment: Environment) -> Run:
     )
 
 
-def _count_users(environment: Environment) -> None:
-    """The most users that there were at a time."""
+def _count(environment: Environment) -> None:
+    """The most users and workers that there were at a time: at the end some have gone already."""
     while environment.runner is not None:
         State.users = max(State.users, environment.runner.user_count)
+        State.workers = max(State.workers, getattr(environment.runner, "worker_count", 1))
         gevent.sleep(0.2)
 
 
