@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.containers.waiting import wait_until
 
 METRICS_PORT = 9464
-_FIRST_ADDRESS = 10  # those before it are the network's own
+_FIRST_ADDRESS, _ADDRESSES = 10, 240  # of 256, those beside are the network's own
 SERVING = health_pb2.HealthCheckResponse.SERVING
 # cgroupfs and runc also work where no systemd runs.
 _CONFIGURATION = """
@@ -94,13 +94,13 @@ class Pods:
         return name
 
     def _free_place(self) -> tuple[str, str]:
-        """An address that no container of this network has had, as a new pod has one, and one of Ethernet with it.
+        """An address that none of the last 239 containers has had, as a new pod has one, and one of Ethernet with it.
 
         A pod keeps both while its container starts again; podman would give another of Ethernet, and others would
         send to the old one until they noticed.
         """
         subnet = self.podman("network", "inspect", "--format={{(index .Subnets 0).Subnet}}", self.network)
-        address = ipaddress.ip_network(subnet)[_FIRST_ADDRESS + self._count]
+        address = ipaddress.ip_network(subnet)[_FIRST_ADDRESS + self._count % _ADDRESSES]
         return f"--ip={address}", f"--mac-address={address.packed.hex(':').join(('02:00:', ''))}"
 
     def stop(self, name: str, within_s: int = 40) -> int:
