@@ -137,4 +137,4 @@ async def test_the_only_replica_that_comes_back_elsewhere_is_found_where_its_nam
         await stack.enter_async_context(replica(f"127.0.0.2:{port}"))
         back_at = time.monotonic()
         assert (await ask(b"", timeout=5, wait_for_ready=True)).decode() == f"127.0.0.2:{port}"
-        assert time.monotonic() - back_at < 2.5
+        assert time.monotonic() - back_at < 4
