@@ -38,6 +38,16 @@ async def replica(address: str, **settings):
         await host.drain()
 
 
+async def one_behind_a_name(stack: AsyncExitStack, **settings):
+    """A replica that closes with what is returned first, its port, the names, and a channel to its name."""
+    only = await stack.enter_async_context(AsyncExitStack())
+    first = await only.enter_async_context(replica("127.0.0.1:0", **settings))
+    port = first.address.rpartition(":")[2]
+    names = stack.enter_context(name_server({"backbone": ["127.0.0.1"]}))
+    target = f"dns://127.0.0.1:{names.port}/backbone.test:{port}"
+    return only, port, names, await stack.enter_async_context(open_channel(target, 1024 * 1024))
+
+
 async def shares(channel: grpc.aio.Channel, count: int) -> Counter[str]:
     """How many of `count` calls each replica answered."""
     ask = channel.unary_unary(_METHOD)
@@ -53,11 +63,7 @@ async def until_shared_by(channel: grpc.aio.Channel, replicas: int, within_s: fl
 
 async def test_calls_are_shared_evenly_and_a_replica_that_is_added_gets_its_part():
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(replica("127.0.0.1:0", connection_age_s=1.0))
-        port = first.address.rpartition(":")[2]
-        names = stack.enter_context(name_server({"backbone": ["127.0.0.1"]}))
-        target = f"dns://127.0.0.1:{names.port}/backbone.test:{port}"
-        channel = await stack.enter_async_context(open_channel(target, 1024 * 1024))
+        _, port, names, channel = await one_behind_a_name(stack, connection_age_s=1.0)
         assert set(await shares(channel, 10)) == {"127.0.0.1"}
         for address in ("127.0.0.2", "127.0.0.3"):
             await stack.enter_async_context(replica(f"{address}:{port}", connection_age_s=1.0))
@@ -71,11 +77,7 @@ async def test_calls_are_shared_evenly_and_a_replica_that_is_added_gets_its_part
 async def test_without_an_age_an_added_replica_is_not_seen():
     """What the age is for: addresses are looked up again only when a connection ends."""
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(replica("127.0.0.1:0"))
-        port = first.address.rpartition(":")[2]
-        names = stack.enter_context(name_server({"backbone": ["127.0.0.1"]}))
-        target = f"dns://127.0.0.1:{names.port}/backbone.test:{port}"
-        channel = await stack.enter_async_context(open_channel(target, 1024 * 1024))
+        _, port, names, channel = await one_behind_a_name(stack)
         await shares(channel, 3)
         await stack.enter_async_context(replica(f"127.0.0.2:{port}"))
         names.addresses["backbone"] = ["127.0.0.1", "127.0.0.2"]
@@ -120,12 +122,7 @@ async def test_replicas_are_replaced_one_by_one_and_no_call_is_lost():
 async def test_the_only_replica_that_comes_back_elsewhere_is_found_where_its_name_stayed():
     """What `publishNotReadyAddresses` is for: a name that is gone is asked for ever more rarely."""
     async with AsyncExitStack() as stack:
-        only = await stack.enter_async_context(AsyncExitStack())
-        first = await only.enter_async_context(replica("127.0.0.1:0"))
-        port = first.address.rpartition(":")[2]
-        names = stack.enter_context(name_server({"backbone": ["127.0.0.1"]}))
-        target = f"dns://127.0.0.1:{names.port}/backbone.test:{port}"
-        channel = await stack.enter_async_context(open_channel(target, 1024 * 1024))
+        only, port, names, channel = await one_behind_a_name(stack)
         await shares(channel, 3)
         await only.aclose()
         names.addresses["backbone"] = ["127.0.0.2"]  # it has an address, and does not listen yet

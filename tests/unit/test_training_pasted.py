@@ -11,8 +11,12 @@ pytest.importorskip("torch", reason="needs the train extra: pip install -e '.[tr
 from tests.service.box_data import SIDE, coco_folder
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.images import decode_image
-from trunkline.training.data.pasted import pasted
+from trunkline.training.data import pasted as module
 from trunkline.training.data.read import read_dataset
+
+
+def pasted(samples, seed, progress=lambda done, total: None):
+    return module.pasted(samples, seed, progress)
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +87,9 @@ def test_without_outlines_it_says_what_would_do(pictures, broken):
 def test_one_picture_is_too_few(pictures):
     with pytest.raises(InvalidRequestError, match="two pictures"):
         pasted(pictures[:1], 0)
+
+
+def test_it_says_how_far_it_is(pictures):
+    told = []
+    pasted(pictures, 0, lambda done, total: told.append((done, total)))
+    assert told == [(done, len(pictures)) for done in range(1, len(pictures) + 1)]

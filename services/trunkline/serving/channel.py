@@ -51,8 +51,8 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
-        # How long one try to connect may take, by default 20 s: what nobody answers, as where a node has gone, is
-        # tried anew by then.
+        # How long one try to connect may take: what nobody answers, as where a node has gone, is tried anew by then.
+        # Without it, after 10 s, by the keepalive below.
         ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
         # By default 30 s: too long to go on without the replicas that have replaced those of the last answer.
         ("grpc.dns_min_time_between_resolutions_ms", 1000),

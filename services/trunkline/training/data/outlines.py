@@ -93,3 +93,11 @@ class InstanceMask:
             )
         pixels: np.ndarray = (values == self.value).astype(np.uint8)
         return pixels
+
+
+def extent(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """left, top, right, bottom of what is set in (H, W), in pixels, right and bottom beyond it; None for nothing."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

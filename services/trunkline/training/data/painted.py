@@ -11,6 +11,7 @@ from trunkline.training.data.boxes import Findings
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.masks import IGNORED, UNKNOWN
 from trunkline.training.data.objects import ObjectTruth
+from trunkline.training.data.outlines import extent
 
 BACKGROUND: Final = "background"
 
@@ -71,11 +72,11 @@ class _Piece:
     @classmethod
     def of(cls, truth: ObjectTruth, mask: np.ndarray) -> "_Piece":
         """mask: uint8 (H, W)"""
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not len(rows):
+        found = extent(mask)
+        if found is None:
             return cls(truth, 0, 0, np.zeros((0, 0), np.bool_), 0)
-        left, top = int(columns[0]), int(rows[0])
-        inside = mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.bool_)
+        left, top, right, bottom = found
+        inside = mask[top:bottom, left:right].astype(np.bool_)
         return cls(truth, left, top, inside, int(inside.sum()))
 
 

@@ -18,7 +18,7 @@ from trunkline.core.masks import encode_mask
 from trunkline.core.results import Box
 from trunkline.training.data.dataset import Sample
 from trunkline.training.data.objects import ObjectTruth
-from trunkline.training.data.outlines import RunLengths
+from trunkline.training.data.outlines import RunLengths, extent
 
 _NEW = 3  # pictures for each of the data
 _MOST = 3  # objects laid over one
@@ -39,8 +39,8 @@ class _Scene:
     masks: list[np.ndarray]
 
 
-def pasted(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """Three new pictures for each of the samples, JPEG in memory, the same for the same seed.
+def pasted(samples: Sequence[Sample], seed: int, progress: Callable[[int, int], None]) -> list[Sample]:
+    """Three new pictures for each of the samples, JPEG in memory, the same for the same seed; samples done, of all.
 
     Of an object that is covered, what can be seen is its truth; where that is little, it is to be ignored. Raises
     InvalidRequestError for data without outlines or of one picture, DataInvalidError for a picture that is broken.
@@ -51,7 +51,11 @@ def pasted(samples: Sequence[Sample], seed: int) -> list[Sample]:
             "pictures; without them: boxes, overhead"
         )
     scene = functools.lru_cache(maxsize=64)(lambda index: _scene_of(samples[index]))
-    return [_composed(samples, scene, index, number, seed) for index in range(len(samples)) for number in range(_NEW)]
+    made: list[Sample] = []
+    for index in range(len(samples)):
+        made += [_composed(samples, scene, index, number, seed) for number in range(_NEW)]
+        progress(index + 1, len(samples))
+    return made
 
 
 def _has_no_outline(sample: Sample) -> bool:
@@ -111,8 +115,9 @@ def _moved(
     pixels: np.ndarray, mask: np.ndarray, size: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """An object somewhere in a picture of this size, larger or smaller, at times mirrored: opacity and colours."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    found = extent(mask)
+    assert found is not None
+    part = np.s_[found[1] : found[3], found[0] : found[2]]
     colours, opacity = Image.fromarray(pixels[part]), Image.fromarray(255 * mask[part].astype(np.uint8))
     if rng.random() < 0.5:
         colours, opacity = (each.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for each in (colours, opacity))
@@ -131,10 +136,10 @@ def _moved(
 
 def _seen(truth: ObjectTruth, mask: np.ndarray, area: int) -> ObjectTruth | None:
     """What is known of an object of which `mask` can be seen, of `area` pixels; None for nothing."""
-    if not mask.any():
+    found = extent(mask)
+    if found is None:
         return None
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+    box = Box(*map(float, found))
     runs = encode_mask(mask)
     outline = RunLengths(runs.width, runs.height, runs.counts)
     return replace(truth, box=box, mask=outline, crowd=truth.crowd or bool(mask.sum() < _LEAST_SEEN * area))

@@ -41,7 +41,10 @@ def train_mapped(job: Job, learner: MapLearner) -> Fitted:
     kept = tuple(job.request.features or learner.maps)
     recipe = Recipe(kept, spec, augmentation_of(job, spec), job.request.options.seed, kept)
     if recipe.augmentation == "pasted":
-        job = replace(job, train=[*job.train, *pasted(job.train, job.request.options.seed)])
+        new = pasted(
+            job.train, job.request.options.seed, lambda done, total: job.watcher.stage("pasted", done, total)
+        )
+        job = replace(job, train=[*job.train, *new])
     if job.request.mode == "scratch":
         return _scratch(job, learner, replace(recipe, features=(), maps=()))
     if job.request.mode == "pretrained":

@@ -44,7 +44,7 @@ class Learner:
             raise InvalidRequestError(_NO_BOXES)
         if options.augmentation == "scene":
             raise InvalidRequestError(
-                "augmentation 'scene' shows parts of pictures; for detection: boxes, flips, mirror"
+                "augmentation 'scene' shows parts of pictures; for detection: boxes, flips, mirror, overhead, pasted"
             )
         self._classes, self._request = tuple(classes), options
         self._kind, self._size = checked_kind(options), SIZES[options.size]

@@ -16,7 +16,7 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 from trunkline.heads.detection.learn.proposals import Targets, covered
 from trunkline.heads.detection.learn.sizes import RcnnSize
 
-CELLS, SAMPLES = 7, 2  # of a region at a side; points of a cell at a side
+_CELLS, SAMPLES = 7, 2  # of a region at a side; points of a cell at a side
 _POSITIVE = 0.25
 _BETA = 1 / 9
 _LEAST_SIDE = 1.0  # pixels; a region without area has no logarithm to learn
@@ -55,8 +55,8 @@ class Stage(RoIHeads):  # type: ignore[misc]
         predictor.bbox_pred = nn.Linear(size.hidden, 4)
         across, along = grade.sharpness, grade.sharpness / 2
         super().__init__(
-            MultiScaleRoIAlign(list(size.maps), CELLS, SAMPLES),
-            nn.Sequential(TwoMLPHead(size.width * CELLS**2, size.hidden), nn.Dropout(dropout)),
+            MultiScaleRoIAlign(list(size.maps), _CELLS, SAMPLES),
+            nn.Sequential(TwoMLPHead(size.width * _CELLS**2, size.hidden), nn.Dropout(dropout)),
             predictor,
             grade.iou,
             grade.iou,
