@@ -22,6 +22,7 @@ from trunkline.core.images import ImageLimits
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
 from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
+from trunkline.gateway.throttle import RUN
 from trunkline.heads.engine import HeadEngine
 from trunkline.heads.stock import Choice
 from trunkline.serving import wire
@@ -75,6 +76,25 @@ async def test_a_call_that_cannot_be_answered_in_time_is_refused_at_once(form, p
     assert (caught.value.code, caught.value.reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
     assert caught.value.retry_after_s == pytest.approx(20 * 60 + 30, rel=0.05)  # and half of the one that runs
     assert answer.result.labels
+
+
+async def test_what_a_full_backbone_refused_the_gateway_refuses_for_a_moment(pools, photos):
+    async with serve_split() as host, AsyncClient(host.address) as client:
+        await client.wait_ready(timeout_s=30)
+        errors: list[ServiceError] = []
+        async with busy(pools[0], pieces=20, seconds=60.0, priority=Priority.BACKBONE):
+            for _ in range(60):
+                with pytest.raises(ServiceError) as caught:
+                    await client.classify(photos[0], timeout_s=30)
+                errors.append(caught.value)
+            longer = client.classify(photos[0], timeout_s=1700)  # time enough, so it waits
+            answer = asyncio.create_task(longer)
+            await waiting(pools[0], 21)
+        assert (await answer).result.labels
+        assert (await client.classify(photos[0], timeout_s=60)).result.labels
+    assert {(each.code, each.reason) for each in errors} == {("RESOURCE_EXHAUSTED", "QUEUE_FULL")}
+    assert all(each.retry_after_s == pytest.approx(20 * 60 + 30, rel=0.05) for each in errors)
+    assert RUN <= pools[0].stats.refused["late"] < len(errors)
 
 
 @pytest.mark.parametrize("form", [serve, serve_split], ids=["all-in-one", "split"])

@@ -11,7 +11,7 @@ from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import BackboneServiceStub
 from trunkline.api.inference.v1.head_service_pb2_grpc import HeadServiceStub
 from trunkline.api.vision.v1 import vision_service_pb2
-from trunkline.core.errors import FeaturesGoneError, ServiceUnavailableError
+from trunkline.core.errors import FeaturesGoneError, QueueFullError, ServiceUnavailableError
 from trunkline.core.exchange import (
     BackboneInfo,
     FeatureRequest,
@@ -23,6 +23,7 @@ from trunkline.core.exchange import (
 )
 from trunkline.core.pace import Pace
 from trunkline.gateway.blocks import Blocks
+from trunkline.gateway.throttle import Throttle
 from trunkline.gateway.together import Answer, Together, is_small
 from trunkline.serving import wire, wire_results
 from trunkline.serving.status import from_head_error, from_rpc_error
@@ -38,6 +39,7 @@ class RemoteBackbone:
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
         self._stub = BackboneServiceStub(channel)
         self._blocks = Blocks()
+        self._throttles = {required: Throttle() for required in (False, True)}
         self._name = f"the backbone service at {address}"
 
     async def describe(self) -> BackboneInfo:
@@ -50,6 +52,18 @@ class RemoteBackbone:
         return wire.backbone_from_pb(info)
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
+        throttle = self._throttles[request.required]
+        ticket = throttle.admit(timeout_s)
+        try:
+            found = await self._extract(request, timeout_s)
+        except QueueFullError as error:
+            throttle.refused(ticket, timeout_s, error)
+            raise
+        if found.cached:
+            throttle.kept()
+        return found
+
+    async def _extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         message = backbone_service_pb2.ExtractFeaturesRequest(
             image=request.image,
             preprocess=wire.spec_to_pb(request.spec),
