@@ -25,6 +25,9 @@ def headlines(points: Sequence[Point]) -> list[str]:
         (f"one task, JPEG, {most} callers: hand-written of bare B", "", _share(select(JPEG, HANDWRITTEN), FULL)),
         (f"one task, JPEG, {most} callers: all in one of bare B", "115 %", _share(select(JPEG, ALL_IN_ONE), FULL)),
         (f"one task, pixels, {most} callers: all in one of A", "97 %", _share(select(TENSOR, ALL_IN_ONE), SHARED)),
+        ("the most that a client on the same cores leaves", "", _left(select(JPEG, ALL_IN_ONE), SHARED)),
+        ("with the client elsewhere, by CPU: all in one of bare A", "", _by_cpu(select(JPEG, ALL_IN_ONE), SHARED)),
+        ("with the client elsewhere, by CPU: hand-written of bare B", "", _by_cpu(select(JPEG, HANDWRITTEN), FULL)),
         *((f"CPU of the serving layer, ms a call: {server}", aim, _layer(select(EMPTY, server, "closed 4")))
           for server, aim in ((ALL_IN_ONE, "0.5"), (SPLIT, ""), (HANDWRITTEN, ""), (MLSERVER, ""))),
         ("p50 of one caller, JPEG, all in one, ms", "17", _percentile(select(JPEG, ALL_IN_ONE, "closed 1"), 50)),
@@ -42,6 +45,18 @@ def headlines(points: Sequence[Point]) -> list[str]:
 
 def _share(same: Sequence[Point], bare: str) -> str:
     return spread([100 * share for point in same if (share := point.share_of(bare)) is not None], 1, " %")
+
+
+def _left(same: Sequence[Point], bare: str) -> str:
+    """What a server that costs nothing would reach beside this client."""
+    pairs = [(point.bare_cpu_ms[bare], point.client_cpu_ms) for point in same if bare in point.bare_cpu_ms]
+    return spread([100 * own / (own + client) for own, client in pairs], 1, " %")
+
+
+def _by_cpu(same: Sequence[Point], bare: str) -> str:
+    """CPU of an answer in the bare loop, of that in the server."""
+    pairs = [(point.bare_cpu_ms[bare], point.server_cpu_ms) for point in same if bare in point.bare_cpu_ms]
+    return spread([100 * own / server for own, server in pairs], 1, " %")
 
 
 def _layer(same: Sequence[Point]) -> str:

@@ -15,11 +15,13 @@ from trunkline.core.train_request import TrainRequest
 from trunkline.heads.detection.learn import Learner
 from trunkline.heads.detection.learn.anchors import fit_anchors, shape_iou, spread_over_levels
 from trunkline.heads.detection.learn.metric import AveragePrecision
+from trunkline.heads.detection.learn.outlines import Outlines, cells_for
 from trunkline.heads.detection.learn.parity import largest_difference
 from trunkline.heads.detection.learn.proposals import covered
 from trunkline.heads.detection.learn.rcnn import Rcnn, RcnnPlan
 from trunkline.heads.detection.learn.sizes import SIZES
 from trunkline.heads.detection.learn.spec import spec_for
+from trunkline.heads.detection.learn.stages import Sampled
 from trunkline.heads.detection.learn.truth import annotation_in, target
 from trunkline.serving.session import OnnxSession
 from trunkline.training.augment import moved_with, view_with
@@ -57,19 +59,24 @@ def net(*, masks=False, focal=False, size="light"):
     torch.manual_seed(0)
     shape = SIZES[size]
     anchors = spread_over_levels(fit_anchors(np.array([[20.0, 20], [40, 60]]), 3 * len(shape.maps)), len(shape.maps))
+    cells = (20, 10) if masks else None
+    names = names_of(size, masks=masks)
     return Rcnn(
-        {name: CHANNELS[name] for name in shape.maps},
-        RcnnPlan(2, shape, (SIDE, SIDE), anchors, masks=masks, focal=focal),
+        {name: CHANNELS[name] for name in names}, RcnnPlan(2, shape, (SIDE, SIDE), anchors, cells=cells, focal=focal)
     )
 
 
-def maps(count, size="light"):
+def names_of(size, *, masks):
+    return ("c2", *SIZES[size].maps) if masks and size == "light" else SIZES[size].maps
+
+
+def maps(count, size="light", *, masks=False):
     rng = np.random.default_rng(1)
     return {
         name: rng.standard_normal((count, CHANNELS[name], SIDE // STRIDES[name], SIDE // STRIDES[name])).astype(
             np.float32
         )
-        for name in SIZES[size].maps
+        for name in names_of(size, masks=masks)
     }
 
 
@@ -169,7 +176,7 @@ def test_anchors_in_a_crowd_are_no_background():
 def test_losses_fall_with_learning(focal):
     found = net(masks=True, focal=focal)
     optimiser = torch.optim.AdamW(found.parameters(), 1e-3)
-    inputs, seen = [torch.from_numpy(value) for value in maps(2).values()], []
+    inputs, seen = [torch.from_numpy(value) for value in maps(2, masks=True).values()], []
     for _ in range(8):
         losses = found.losses(inputs, targets(2))
         seen.append(float(torch.stack(list(losses.values())).sum().detach()))
@@ -183,7 +190,7 @@ def test_losses_fall_with_learning(focal):
 
 @pytest.mark.parametrize(("size", "masks"), [("light", True), ("medium", False)])
 def test_the_exported_file_gives_what_torch_gives(size, masks):
-    found, features = net(masks=masks, size=size), maps(2, size)
+    found, features = net(masks=masks, size=size), maps(2, size, masks=masks)
     session = OnnxSession(export_rows(found, features), "test")
     assert session.outputs == found.outputs
     assert check_rows(found, session, features) < 1e-4
@@ -193,12 +200,56 @@ def test_the_exported_file_gives_what_torch_gives(size, masks):
     assert outputs["scores"].shape == (1, count, 2)
     assert 0 < count <= (SIZES[size].outlined if masks else SIZES[size].proposals)
     if masks:
-        assert outputs["masks"].shape == (1, count, 28, 28)
+        assert outputs["masks"].shape == (1, count, 40, 20)
     assert all(len(value) == 1 for value in inputs.values())
     other = net(masks=masks, size=size)
     torch.nn.init.normal_(other.regions.stages[0].box_predictor.cls_score.weight)
     with pytest.raises(ModelInvalidError, match="differ"):
         check_rows(other, session, features)
+
+
+@pytest.mark.parametrize(
+    ("sides", "cells"),
+    [
+        ([[50, 50]], (14, 14)),
+        ([[50, 72], [10, 14], [9, 9]], (17, 12)),
+        ([[40, 200]], (20, 10)),
+        ([[200, 40]], (10, 20)),
+    ],
+)
+def test_cells_of_an_outline_have_the_shape_of_the_objects(sides, cells):
+    assert cells_for(np.array(sides, float)) == cells
+    assert cells_for(np.zeros((0, 2))) == (14, 14)
+
+
+def test_an_outline_is_learned_from_the_fine_map():
+    """The object ends where the fine map says so, which the pyramid does not know."""
+    torch.manual_seed(0)
+    outlines = Outlines(CHANNELS["c2"], SIZES["light"], (SIDE, SIDE), (20, 10))
+    levels = {name: torch.zeros(1, 96, SIDE // STRIDES[name], SIDE // STRIDES[name]) for name in SIZES["light"].maps}
+    mask = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
+    mask[:, 16:, 8:40] = 1
+    fine = mask[:, None, ::4, ::4].float().expand(1, CHANNELS["c2"], -1, -1)
+    box = torch.tensor([[8.0, 8, 56, 56]])
+    sampled = Sampled([box], [torch.tensor([0])], [torch.tensor([1])])
+    optimiser = torch.optim.AdamW(outlines.parameters(), 3e-3)
+    for _ in range(60):
+        loss = outlines.loss(levels, fine, sampled, [mask])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    found = outlines(levels, fine, [box])[0] > 0  # (40, 20)
+    wanted = torch.zeros(40, 20, dtype=torch.bool)
+    wanted[7:, :13] = True  # 8 of 48 pixels are above the object, 16 beside it
+    assert (found == wanted).float().mean() > 0.95
+
+
+def test_a_step_without_objects_has_no_outlines_to_learn():
+    outlines = Outlines(CHANNELS["c2"], SIZES["light"], (SIDE, SIDE))
+    levels = {name: torch.zeros(1, 96, SIDE // STRIDES[name], SIDE // STRIDES[name]) for name in SIZES["light"].maps}
+    sampled = Sampled([torch.tensor([[0.0, 0, 9, 9]])], [torch.tensor([0])], [torch.tensor([0])])
+    nothing = torch.zeros(0, SIDE, SIDE, dtype=torch.uint8)
+    assert outlines.loss(levels, torch.zeros(1, CHANNELS["c2"], SIDE // 4, SIDE // 4), sampled, [nothing]) == 0
 
 
 def test_rows_that_change_places_are_no_difference():

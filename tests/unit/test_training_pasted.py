@@ -26,15 +26,24 @@ def pictures(tmp_path_factory, samples):
     return [sample for sample in read_dataset(folder).samples if sample.split == "train"]
 
 
-def test_there_are_three_new_ones_for_each_and_the_same_for_the_same_seed(pictures):
+def test_there_are_nine_new_ones_for_each_of_few_and_the_same_for_the_same_seed(pictures):
     made = pasted(pictures, 0)
-    assert len(made) == 3 * len(pictures)
+    assert len(made) == 9 * len(pictures)
     assert len({each.name for each in made}) == len(made)
     assert len({each.read() for each in made}) == len(made)
     again = pasted(pictures, 0)
     assert made == again
     assert [each.read() for each in made] == [each.read() for each in again]
     assert [each.read() for each in pasted(pictures, 1)] != [each.read() for each in made]
+
+
+def test_objects_come_from_another_picture_that_has_some():
+    rng = np.random.default_rng(0)
+    assert {module._another([1, 4, 6], 4, rng) for _ in range(50)} == {1, 6}
+    assert {module._another([1, 4, 6], 5, rng) for _ in range(50)} == {1, 4, 6}
+    assert {module._another([1, 4, 6], 0, rng) for _ in range(50)} == {1, 4, 6}
+    assert module._another([4], 4, rng) == 4
+    assert module._another([], 4, rng) == 4
 
 
 def test_an_object_is_where_its_outline_says_and_what_covers_it_is_not(pictures):

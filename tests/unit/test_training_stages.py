@@ -72,7 +72,7 @@ def test_regions_in_a_crowd_teach_no_stage():
 
 def test_boxes_are_the_last_stages_and_scores_the_mean_of_all():
     torch.manual_seed(0)
-    regions = Regions(2, SIZE, (SIDE, SIDE), 0.0, masks=False)
+    regions = Regions(2, SIZE, (SIDE, SIDE), 0.0)
     pictures = levels(2)
     with torch.no_grad():
         for number, each in enumerate(regions.stages):

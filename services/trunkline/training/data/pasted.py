@@ -4,6 +4,7 @@ Source: Ghiasi et al., Simple Copy-Paste is a Strong Data Augmentation Method fo
 section 3.
 """
 
+import bisect
 import functools
 import io
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from trunkline.training.data.dataset import Sample
 from trunkline.training.data.objects import ObjectTruth
 from trunkline.training.data.outlines import RunLengths, extent
 
-_NEW = 3  # pictures for each of the data
+_MADE, _MOST_OF_ONE = 1000, 9  # pictures in all, about, as they are held in memory; and with the same background
 _MOST = 3  # objects laid over one
 _SCALES = (0.5, 1.5)
 _BEYOND = 0.25  # share of an object that may lie outside of the picture
@@ -40,20 +41,23 @@ class _Scene:
 
 
 def pasted(samples: Sequence[Sample], seed: int, progress: Callable[[int, int], None]) -> list[Sample]:
-    """Three new pictures for each of the samples, JPEG in memory, the same for the same seed; samples done, of all.
+    """New pictures, JPEG in memory, the same for the same seed: up to nine for each sample, about a thousand in all.
 
-    Of an object that is covered, what can be seen is its truth; where that is little, it is to be ignored. Raises
-    InvalidRequestError for data without outlines or of one picture, DataInvalidError for a picture that is broken.
+    progress: samples done, of all. Of an object that is covered, what can be seen is its truth; where that is
+    little, it is to be ignored. Raises InvalidRequestError for data without outlines or of one picture,
+    DataInvalidError for a picture that is broken.
     """
     if len(samples) < 2 or any(_has_no_outline(sample) for sample in samples):
         raise InvalidRequestError(
             "augmentation 'pasted' lays objects over other pictures: it needs the outline of every object, and two "
             "pictures; without them: boxes, overhead"
         )
+    donors = [index for index, sample in enumerate(samples) if any(not each.crowd for each in sample.objects or ())]
+    each_gets = max(1, min(_MOST_OF_ONE, _MADE // len(samples)))
     scene = functools.lru_cache(maxsize=64)(lambda index: _scene_of(samples[index]))
     made: list[Sample] = []
     for index in range(len(samples)):
-        made += [_composed(samples, scene, index, number, seed) for number in range(_NEW)]
+        made += [_composed(samples, scene, donors, index, number, seed) for number in range(each_gets)]
         progress(index + 1, len(samples))
     return made
 
@@ -82,15 +86,20 @@ def _filled(box: Box, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _composed(
-    samples: Sequence[Sample], scene: Callable[[int], _Scene], index: int, number: int, seed: int
+    samples: Sequence[Sample],
+    scene: Callable[[int], _Scene],
+    donors: Sequence[int],
+    index: int,
+    number: int,
+    seed: int,
 ) -> Sample:
     rng = np.random.default_rng([seed, index, number])
-    other = (index + 1 + int(rng.integers(len(samples) - 1))) % len(samples)
+    other = _another(donors, index, rng)
     ground, donor = scene(index), scene(other)
     pixels, objects, masks = ground.pixels.astype(np.float32), list(ground.objects), list(ground.masks)
     areas = [mask.sum() for mask in masks]
-    able = [place for place, each in enumerate(donor.objects) if not each.crowd and donor.masks[place].any()]
-    chosen = rng.permutation(able)[: int(rng.integers(1, _MOST + 1))]
+    whole = [place for place, each in enumerate(donor.objects) if not each.crowd and donor.masks[place].any()]
+    chosen = rng.permutation(whole)[: int(rng.integers(1, _MOST + 1))]
     for place in chosen:
         alpha, colours = _moved(donor.pixels, donor.masks[place], pixels.shape[:2], rng)  # (H, W), (H, W, 3)
         pixels += alpha[..., None] * (colours - pixels)
@@ -109,6 +118,13 @@ def _composed(
         objects=tuple(each for each in truths if each is not None),
         size=(pixels.shape[1], pixels.shape[0]),
     )
+
+
+def _another(donors: Sequence[int], index: int, rng: np.random.Generator) -> int:
+    """One of the donors, which are in order; this picture itself only where there is no other."""
+    after = bisect.bisect_right(donors, index)
+    others = len(donors) - (after > 0 and donors[after - 1] == index)
+    return donors[(after + int(rng.integers(others))) % len(donors)] if others else index
 
 
 def _moved(

@@ -15,10 +15,11 @@ from trunkline.core.train_choices import Augmentation
 from trunkline.heads.detection.learn.anchors import fit_anchors, spread_over_levels
 from trunkline.heads.detection.learn.metric import AveragePrecision
 from trunkline.heads.detection.learn.other_nets import RCNN, checked_kind, maps_of, other_net, other_settings
+from trunkline.heads.detection.learn.outlines import cells_for
 from trunkline.heads.detection.learn.proposals import ANCHORS
 from trunkline.heads.detection.learn.rcnn import OUTLINED_NMS_IOU, Rcnn, RcnnPlan
 from trunkline.heads.detection.learn.regions import class_weights
-from trunkline.heads.detection.learn.sizes import SIZES
+from trunkline.heads.detection.learn.sizes import FINE, SIZES
 from trunkline.heads.detection.learn.spec import spec_for
 from trunkline.heads.detection.learn.truth import Annotation, annotation_in, sides_in, target
 from trunkline.heads.detection.matches import SHOWN
@@ -56,7 +57,9 @@ class Learner:
 
     @property
     def maps(self) -> tuple[str, ...]:
-        return self._size.maps if self._kind == RCNN else maps_of(self._kind)
+        if self._kind != RCNN:
+            return maps_of(self._kind)
+        return (FINE, *self._size.maps) if self._masks and FINE not in self._size.maps else self._size.maps
 
     def prepare(self, samples: Sequence[Any]) -> None:
         """Preprocessing, anchors and whether there are outlines. Raises InvalidRequestError without any object."""
@@ -65,6 +68,7 @@ class Learner:
         objects = [each for sample in samples for each in sample.objects if not each.crowd]
         if not objects:
             raise InvalidRequestError("the data has no object in the pictures to train on")
+        self._masks = self._kind == RCNN and all(each.mask is not None for each in objects)
         if self._request.features not in (None, self.maps):
             raise InvalidRequestError(
                 f"size {self._request.size!r} of a detector takes {', '.join(self.maps)}: leave --feature out"
@@ -72,14 +76,13 @@ class Learner:
         sizes = [_size_of(sample) for sample in samples]
         self.spec = self._request.spec or spec_for(sizes)
         self._counts = Counter(each.label for each in objects)
-        self._masks = self._kind == RCNN and all(each.mask is not None for each in objects)
         sides = [
             sides_in(sample.objects, frame_of(*size, self.spec)) for sample, size in zip(samples, sizes, strict=True)
         ]
         self._sides = np.concatenate(sides)
         if self._kind == RCNN:
-            shapes = fit_anchors(self._sides, ANCHORS * len(self.maps))
-            self._anchors = spread_over_levels(shapes, len(self.maps))
+            levels = len(self._size.maps)
+            self._anchors = spread_over_levels(fit_anchors(self._sides, ANCHORS * levels), levels)
 
     def truth(self, samples: Sequence[Any]) -> np.ndarray:
         """int64 (N,): the truth of a view is made with the view, see `annotation`."""
@@ -105,7 +108,7 @@ class Learner:
             size=self._size,
             input_size=(self.spec.height, self.spec.width),
             anchors=self._anchors,
-            masks=self._masks,
+            cells=cells_for(self._sides) if self._masks else None,
             focal=self._request.loss == "focal",
             dropout=dropout,
             smoothing=options.label_smoothing or 0.0,

@@ -50,7 +50,7 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]
         """levels: anchors (width, height) of each. input_size: (height, width) of the model input."""
         generator = FittedAnchors(levels)
         top = {"training": 2 * size.candidates, "testing": size.candidates}
-        left = {"training": 2 * size.proposals, "testing": size.proposals}
+        left = {"training": size.learned, "testing": size.proposals}
         head = RPNHead(size.width, len(levels[0]))
         super().__init__(generator, head, _FOREGROUND, _BACKGROUND, _SAMPLED, _POSITIVE, top, left, _NMS_IOU)
         self._input_size, self._focal = input_size, focal

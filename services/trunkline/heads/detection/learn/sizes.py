@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
+FINE = "c2"  # the map that outlines take their edges from; in the pyramid or not
+
 
 @dataclass(frozen=True)
 class RcnnSize:
     """maps: features of the backbone that become levels of the pyramid, all of `width` channels.
 
     hidden: units of each box head. candidates: anchors of a level that are looked at, proposals: regions that are
-    left of all. sampled: regions of a picture in a training step. mask_layers: convolutions of the mask head;
-    outlined: regions of a picture that get an outline.
+    left of all; learned: those of a training step, of which `sampled` are learned from. mask_layers: convolutions of
+    the mask head; outlined: regions of a picture that get an outline.
     """
 
     maps: tuple[str, ...]
@@ -17,13 +19,14 @@ class RcnnSize:
     hidden: int
     candidates: int
     proposals: int
+    learned: int
     sampled: int
     mask_layers: int
     outlined: int
 
 
 SIZES = {
-    "light": RcnnSize(("c3", "c4", "c5"), 96, 256, 1000, 200, 128, 2, 30),
-    "medium": RcnnSize(("c2", "c3", "c4", "c5"), 128, 512, 1000, 300, 128, 3, 50),
-    "large": RcnnSize(("c2", "c3", "c4", "c5"), 256, 1024, 1000, 300, 128, 4, 100),
+    "light": RcnnSize(("c3", "c4", "c5"), 96, 256, 1000, 100, 400, 128, 4, 30),
+    "medium": RcnnSize(("c2", "c3", "c4", "c5"), 128, 512, 1000, 300, 600, 128, 4, 50),
+    "large": RcnnSize(("c2", "c3", "c4", "c5"), 256, 1024, 1000, 300, 600, 128, 4, 100),
 }
