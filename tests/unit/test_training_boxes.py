@@ -252,6 +252,15 @@ def test_a_step_without_objects_has_no_outlines_to_learn():
     assert outlines.loss(levels, torch.zeros(1, CHANNELS["c2"], SIDE // 4, SIDE // 4), sampled, [nothing]) == 0
 
 
+def test_boxes_that_are_hardly_one_get_no_outline_in_the_exported_file_either():
+    found, features = net(masks=True), maps(2, masks=True)
+    for stage in found.regions.stages:
+        torch.nn.init.constant_(stage.box_predictor.cls_score.bias, 0)
+        stage.box_predictor.cls_score.bias.data[0] = 50  # background
+    outputs = OnnxSession(export_rows(found, features), "test").run({k: value[:1] for k, value in features.items()})
+    assert [outputs[name].shape for name in found.outputs] == [(1, 0, 4), (1, 0, 2), (1, 0, 40, 20)]
+
+
 def test_rows_that_change_places_are_no_difference():
     rng = np.random.default_rng(0)
     want = {"boxes": rng.uniform(0, 100, (1, 40, 4)), "scores": rng.uniform(0, 1, (1, 40, 3))}

@@ -20,6 +20,7 @@ from trunkline.heads.detection.learn.sizes import FINE, RcnnSize
 
 # Overlap at which a net with outlines drops boxes in the graph, so that outlines are made of few.
 OUTLINED_NMS_IOU = 0.7
+LEAST_OUTLINED = 0.01  # score; of 30 boxes a dozen have it, and an outline costs as much as all else about a box
 _NMS_IOU, _MOST, _LEAST_SCORE = 0.5, 100, 0.02  # of answers to validation pictures
 
 
@@ -89,7 +90,9 @@ class Rcnn(nn.Module):
         box, score = boxes[0], scores[0]  # (M, 4), (M, K)
         if self.plan.cells is None:
             return box[None], score[None]
-        kept = nms(box, score.amax(dim=1), OUTLINED_NMS_IOU)[: self.plan.size.outlined]
+        best = score.amax(dim=1)
+        kept = nms(box, best, OUTLINED_NMS_IOU)[: self.plan.size.outlined]
+        kept = kept[best[kept] >= LEAST_OUTLINED]
         box, score = box[kept], score[kept]
         return box[None], score[None], self.outlines(levels, self._fine(maps), [box]).sigmoid()[None]
 
