@@ -257,8 +257,26 @@ def test_boxes_that_are_hardly_one_get_no_outline_in_the_exported_file_either():
     for stage in found.regions.stages:
         torch.nn.init.constant_(stage.box_predictor.cls_score.bias, 0)
         stage.box_predictor.cls_score.bias.data[0] = 50  # background
-    outputs = OnnxSession(export_rows(found, features), "test").run({k: value[:1] for k, value in features.items()})
+    session = OnnxSession(export_rows(found, features), "test")
+    outputs = session.run({name: value[:1] for name, value in features.items()})
     assert [outputs[name].shape for name in found.outputs] == [(1, 0, 4), (1, 0, 2), (1, 0, 40, 20)]
+    _, golden = steady_golden(session, features)  # no picture has a row, so one without is taken
+    assert golden["boxes"].shape == (1, 0, 4)
+
+
+def test_golden_outputs_have_rows_where_a_picture_has_some():
+    found, features = net(masks=True), maps(2, masks=True)
+    for value in features.values():
+        value[0] = 0  # a picture with nothing in it
+    for stage in found.regions.stages:
+        stage.box_predictor.cls_score.weight.data *= 20
+        stage.box_predictor.cls_score.bias.data[:] = torch.tensor([12.0, 0, 0])
+    session = OnnxSession(export_rows(found, features), "test")
+    empty, _ = (session.run({name: value[i : i + 1] for name, value in features.items()}) for i in (0, 1))
+    assert empty["boxes"].size == 0
+    inputs, outputs = steady_golden(session, features)
+    assert inputs["c3"].any()
+    assert outputs["boxes"].size > 0
 
 
 def test_rows_that_change_places_are_no_difference():
