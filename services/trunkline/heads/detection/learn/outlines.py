@@ -1,7 +1,7 @@
 """Outlines of objects in boxes: what is there from the pyramid, where exactly it ends from a fine map.
 
-Sources: He et al., Mask R-CNN, 2017, section 3; Zhang et al., RefineMask, 2021, section 3.2, for the fine map that
-joins in at twice the resolution; Milletari et al., V-Net, 2016, section 3, for the Dice loss beside cross-entropy.
+Sources: He et al., Mask R-CNN, 2017, section 3; Zhang et al., RefineMask, 2021, for a fine map that joins in at a
+higher resolution, here once; Milletari et al., V-Net, 2016, section 3, for the Dice loss beside cross-entropy.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from trunkline.heads.detection.learn.sizes import FINE, RcnnSize
 from trunkline.heads.detection.learn.stages import SAMPLES, Levels, Sampled
 
 _CELLS = 14  # of a box at a side, where it is a square
-_LONGEST = 2.0  # ratio of the sides of a box beyond which the cells are longer than wide themselves
+_LONGEST = 2.0  # ratio of the sides up to which there are as many more cells along the longer one
 _FINE_STRIDE = 2 ** int(FINE[1:])
 _FINE_WIDTH = 32  # channels that are left of the fine map
 
