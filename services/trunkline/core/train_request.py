@@ -50,7 +50,7 @@ class TrainRequest(BaseModel):
     target: columns to learn, for regression; all columns of numbers where empty.
     angle: those of the targets that are angles, in degrees. unit: the unit of each target, by name.
     features, spec, views: None takes the default of the mode. views: how many times each picture is seen, the
-    first as it is, the others augmented.
+    first as it is, the others augmented; with `pasted` fewer, as most pictures are new ones then.
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
     net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "conv4" for similarity, "segnet" for

@@ -33,6 +33,7 @@ _PART, _LEAST = 0.7, 192  # of the sides; a smaller part shows too little
 _STEPS = {"features": 2000, "transfer": 3000, "finetune": 3000, "scratch": 8000}
 _SOLVED = "Its weights were solved for, from all pictures at once, so there is no learning curve."
 _VIEWS = {"features": 2, "transfer": 12, "finetune": 12, "scratch": 1000}
+_VIEWS_PASTED = 4  # most of the pictures are new ones already, and every view is kept on the disk
 
 
 def train_mapped(job: Job, learner: MapLearner) -> Fitted:
@@ -106,7 +107,8 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     groups = [{"params": list(decoder.parameters()), "lr": options.rate or rate, "weight_decay": _decay(job)}]
     if tail is not None:
         groups.append({"params": list(tail.parameters()), "lr": _TAIL_RATE, "weight_decay": _decay(job)})
-    views = 1 if recipe.augmentation == "none" else job.request.views or _VIEWS[job.request.mode]
+    usual = _VIEWS_PASTED if recipe.augmentation == "pasted" else _VIEWS[job.request.mode]
+    views = 1 if recipe.augmentation == "none" else job.request.views or usual
     cut = replace(recipe, cut=_cut(recipe))
     train = AnnotatedMaps(job.train, views_stored(job, job.train, cut, views), cut, learner)
     validation = None

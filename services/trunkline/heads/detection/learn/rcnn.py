@@ -20,7 +20,7 @@ from trunkline.heads.detection.learn.sizes import FINE, RcnnSize
 
 # Overlap at which a net with outlines drops boxes in the graph, so that outlines are made of few.
 OUTLINED_NMS_IOU = 0.7
-LEAST_OUTLINED = 0.01  # score; of 30 boxes a dozen have it, and an outline costs as much as all else about a box
+LEAST_OUTLINED = 0.01  # score; of 30 boxes a dozen have it, and 30 outlines cost as much as all the rest
 _NMS_IOU, _MOST, _LEAST_SCORE = 0.5, 100, 0.02  # of answers to validation pictures
 
 
