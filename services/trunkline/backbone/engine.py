@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -102,7 +102,7 @@ class BackboneEngine:
         done, queue_ms = await self._workers.run(
             lambda: self._alone(request, wanted), Priority.BACKBONE, timeout_s, request.required
         )
-        return replace(done, queue_ms=queue_ms)
+        return done.after(queue_ms)
 
     def _check(self, request: FeatureRequest) -> None:
         unknown = [name for name in request.features if name not in self._known]
@@ -147,7 +147,7 @@ class BackboneEngine:
             left_s = None if timeout_s is None else timeout_s - (time.perf_counter() - started_at)
             done = await batcher.run(decoded.pixels, wanted, left_s, required=request.required)
         found = self._features(request, decoded, done.arrays, done.backbone_ms)
-        return replace(found, queue_ms=queue_ms + done.queue_ms)
+        return found.after(queue_ms + done.queue_ms)
 
     def _decode(self, request: FeatureRequest) -> _Decoded:
         started_at = time.perf_counter()

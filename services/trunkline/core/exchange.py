@@ -102,6 +102,19 @@ class Features:
     cached: bool = False
     held: Held | None = None
 
+    def after(self, queue_ms: float) -> "Features":
+        """The same, for whoever waited that long for them."""
+        return Features(
+            self.arrays,
+            self.frame,
+            self.backbone_digest,
+            queue_ms,
+            self.decode_ms,
+            self.backbone_ms,
+            self.cached,
+            self.held,
+        )
+
     def release(self) -> None:
         """Nobody needs these any more. Not left to the garbage alone: an error that is raised keeps much alive."""
         if self.held is not None:

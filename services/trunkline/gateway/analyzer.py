@@ -29,6 +29,7 @@ _CALL_OF_TASK = {
     "segmentation": "Segment",
     "similarity": "Embed",
 }
+_NO_PASS = {IMAGE}  # what there is without one
 Tell = Callable[[Outcome], None]
 
 
@@ -149,17 +150,27 @@ def _tell_nobody(outcome: Outcome) -> None:
 
 
 def _analysis(
-    outcomes: Sequence[Outcome], features: Mapping[PreprocessSpec, Features], started_at: float
+    outcomes: Sequence[Outcome], features: Sequence[tuple[PreprocessSpec, Features]], started_at: float
 ) -> Analysis:
-    found = list(features.values())
+    passes = 0
+    queue_ms = decode_ms = backbone_ms = head_ms = 0.0
+    for _, found in features:
+        passes += not found.cached and not found.arrays.keys() <= _NO_PASS
+        queue_ms = max(queue_ms, found.queue_ms)
+        decode_ms = max(decode_ms, found.decode_ms)
+        backbone_ms = max(backbone_ms, found.backbone_ms)
+    for outcome in outcomes:
+        if outcome.answer is not None:
+            head_ms = max(head_ms, outcome.answer.head_ms)
+    frame = features[0][1].frame if features else None
     return Analysis(
         outcomes=tuple(outcomes),
-        image_size=(found[0].frame.image_width, found[0].frame.image_height) if found else None,
-        passes=sum(not each.cached and set(each.arrays) != {IMAGE} for each in found),
-        queue_ms=max([each.queue_ms for each in found], default=0.0),
-        decode_ms=max([each.decode_ms for each in found], default=0.0),
-        backbone_ms=max([each.backbone_ms for each in found], default=0.0),
-        head_ms=max([outcome.answer.head_ms for outcome in outcomes if outcome.answer], default=0.0),
+        image_size=(frame.image_width, frame.image_height) if frame is not None else None,
+        passes=passes,
+        queue_ms=queue_ms,
+        decode_ms=decode_ms,
+        backbone_ms=backbone_ms,
+        head_ms=head_ms,
         total_ms=(time.perf_counter() - started_at) * 1000,
-        each_pass=tuple(pass_of(spec, each) for spec, each in features.items()),
+        each_pass=tuple([pass_of(spec, found) for spec, found in features]),
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from trunkline.core.errors import TrunklineError
 from trunkline.core.exchange import EarlyAnswer, Features, FeatureSource, HeadQuestion, select
@@ -32,14 +32,17 @@ class PictureRun:
         self._deadline = deadline
         self._tell = tell
         # Who marks nothing as required prefers no head to another: then none of them is optional.
-        self._any_required = any(ask.required for ask, _ in questions)
+        any_required = any(ask.required for ask, _ in questions)
+        # No method of this object: the passes would keep it alive, it them, and both the picture.
+        self._needs = _needs_required if any_required else _needs_each
         self._shared: dict[PreprocessSpec, SharedPass] = {}
         for ask, entry in questions:
             if isinstance(entry, HeadEntry):
                 spec = entry.info.spec
-                if spec not in self._shared:
-                    self._shared[spec] = SharedPass(spec, source, image, deadline, self._needs)
-                self._shared[spec].needed_by.append((ask, entry))
+                shared = self._shared.get(spec)
+                if shared is None:
+                    shared = self._shared[spec] = SharedPass(spec, source, image, deadline, self._needs)
+                shared.needed_by.append((ask, entry))
 
     async def outcomes(self) -> list[Outcome]:
         """One for each question, in their order.
@@ -55,7 +58,7 @@ class PictureRun:
                 await next(iter(self._shared.values())).extract_for_all()
             return await self._side_by_side()
         finally:
-            for found in self.features().values():
+            for _, found in self.features():
                 found.release()
 
     async def _side_by_side(self) -> list[Outcome]:
@@ -90,9 +93,9 @@ class PictureRun:
         ask, entry = self._questions[index]
         return isinstance(entry, TrunklineError) or self._shared[entry.info.spec].is_settled(ask)
 
-    def features(self) -> Mapping[PreprocessSpec, Features]:
+    def features(self) -> list[tuple[PreprocessSpec, Features]]:
         """What the passes that succeeded have made, in the order of the questions."""
-        return {spec: shared.found for spec, shared in self._shared.items() if shared.found is not None}
+        return [(spec, shared.found) for spec, shared in self._shared.items() if shared.found is not None]
 
     def _cancel(self, heads: "Iterable[asyncio.Task[Outcome]]") -> None:
         for task in heads:
@@ -146,8 +149,13 @@ class PictureRun:
             early=early,
         )
 
-    def _needs(self, ask: Ask) -> bool:
-        return ask.required or not self._any_required
+
+def _needs_required(ask: Ask) -> bool:
+    return ask.required
+
+
+def _needs_each(ask: Ask) -> bool:
+    return True
 
 
 def _answer_of(ask: Ask) -> str:

@@ -86,6 +86,7 @@ class WorkerPool:
                 timer.cancel()
             if self._remove(piece):
                 self.stats.ended["cancelled"] += 1
+            del piece  # an error that is raised here has this frame, and the piece has the error
 
     def give_way(self) -> None:
         """From within a piece, between two of its steps: run here what goes before it and waits for a thread.
@@ -145,19 +146,16 @@ class WorkerPool:
             raise
 
     def _make_room(self, load: Load, lane: Lane) -> None:
-        held, optional = load.held(lane.priority), self._lanes[Lane(lane.priority, True)]
-        wait_s = self._estimate.wait_s(load.waiting, load.running)
-        if lane.optional and held >= self._max_held // 2:
-            self.stats.refused["pressure"] += 1
-            raise full(held, self._max_held // 2, wait_s)
-        if held < self._max_held:
+        held, limit = load.held(lane.priority), self._max_held // (2 if lane.optional else 1)
+        if held < limit:
             return
+        wait_s, optional = self._estimate.wait_s(load.waiting, load.running), self._lanes[Lane(lane.priority, True)]
         if lane.optional or not optional:
-            self.stats.refused["full"] += 1
-            raise full(held, self._max_held, wait_s)
+            self.stats.refused["pressure" if lane.optional else "full"] += 1
+            raise full(held, limit, wait_s)
         newest, _ = optional.popitem()
         self.stats.refused["evicted"] += 1
-        newest.fail(full(held, self._max_held, wait_s))
+        newest.fail(full(held, limit, wait_s))
 
     def _remove(self, piece: Piece) -> bool:
         """Whether it was still waiting."""
@@ -191,6 +189,7 @@ class WorkerPool:
             piece.finish((result, queue_ms))
         finally:
             self._here.piece = None
+            del piece  # as in `run`
 
     def _take(self) -> Piece | None:
         """The next piece that can still be done in time; None at the end."""

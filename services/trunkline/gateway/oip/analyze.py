@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
@@ -27,6 +27,7 @@ class Vision(Protocol):
 class AnalyzeModel:
     directory: Directory
     vision: Vision
+    fault: ClassVar[str] = ""
 
     @property
     def description(self) -> Description:

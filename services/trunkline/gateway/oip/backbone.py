@@ -1,6 +1,7 @@
 """The backbone as a model: pictures in, features out."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import FeatureRequest
@@ -16,6 +17,7 @@ LIKE = "preprocess_of"  # parameter: the head whose preprocessing is to be used
 @dataclass(frozen=True)
 class BackboneModel:
     directory: Directory
+    fault: ClassVar[str] = ""
 
     @property
     def description(self) -> Description:

@@ -2,7 +2,7 @@
 
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.api.oip.v2 import model_config_pb2
-from trunkline.gateway.oip.model import MAX_BATCH, Description, Port
+from trunkline.gateway.oip.model import MAX_BATCH, Description, Model, Port
 
 PLATFORM = "trunkline"
 _TYPES = {
@@ -42,11 +42,10 @@ def config(found: Description) -> model_config_pb2.ModelConfig:
     return message
 
 
-def index_entry(found: Description) -> pb.RepositoryIndexResponse.ModelIndex:
-    state = "UNAVAILABLE" if found.fault else "READY"
-    return pb.RepositoryIndexResponse.ModelIndex(
-        name=found.name, version=found.version, state=state, reason=found.fault
-    )
+def index_entry(model: Model) -> pb.RepositoryIndexResponse.ModelIndex:
+    found, fault = model.description, model.fault
+    state = "UNAVAILABLE" if fault else "READY"
+    return pb.RepositoryIndexResponse.ModelIndex(name=found.name, version=found.version, state=state, reason=fault)
 
 
 def _tensor(port: Port) -> pb.ModelMetadataResponse.TensorMetadata:

@@ -1,7 +1,7 @@
 """A version of a head as a model: pictures in, or the tensors that it declares."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -21,10 +21,11 @@ PIXELS = "pixels"  # preprocessed pictures, the feature `image`; that name is ta
 
 @dataclass(frozen=True)
 class HeadModel:
-    """One version; `versions` are all that can be asked for."""
+    """One version; `versions` are all that can be asked for. Asked many times, so what follows from these is kept."""
 
     entry: HeadEntry
     versions: tuple[str, ...]
+    backbone: BackboneInfo
     directory: Directory
     analyzer: Analyzer
 
@@ -35,11 +36,20 @@ class HeadModel:
             name=info.name,
             version=info.version,
             versions=self.versions,
-            inputs=(Port(PICTURE, BYTES, (1,)), *_tensor_ports(info, self.directory.backbone)),
+            inputs=(Port(PICTURE, BYTES, (1,)), *_tensor_ports(info, self.backbone)),
             outputs=ports_of(info.task),
-            fault=self._fault(),
             facts={"task": info.task, "digest": info.digest, "backbone": info.backbone, "mode": info.mode},
         )
+
+    @property
+    def fault(self) -> str:
+        info = self.entry.info
+        try:
+            check_usable(info, self.backbone.digest)
+        except TrunklineError as error:
+            return error.message
+        silent = not self.directory.answering().get(info.name, False)
+        return _SILENT if silent and not self.directory.find(info.name).info.fault else ""
 
     async def answer(self, question: Question) -> list[Item]:
         """Raises InvalidRequestError where both or neither of pictures and tensors came, and what the head raises."""
@@ -57,11 +67,15 @@ class HeadModel:
         """A pass on pixels (N, H, W, 3) that were preprocessed before, as a picture of just the size of the input."""
         if len(tensors) > 1 or PICTURE in question.inputs:
             raise InvalidRequestError(f"input {PIXELS!r} and others exclude each other: send one")
-        spec = self.entry.info.spec
-        as_they_are = _as_it_is(spec.width, spec.height)
-        entry = replace(self.entry, info=replace(self.entry.info, spec=as_they_are))
-        pixels = tensors[PIXELS]
+        entry, pixels = self._of_pixels, tensors[PIXELS]
         return await each(len(pixels), lambda place: self._from_picture(pack_pixels(pixels[place]), question, entry))
+
+    @cached_property
+    def _of_pixels(self) -> HeadEntry:
+        """The entry for pictures that have the size of the input already, which are taken as they are."""
+        info = self.entry.info
+        spec = PreprocessSpec(resize="squash", width=info.spec.width, height=info.spec.height)
+        return replace(self.entry, info=replace(info, spec=spec))
 
     async def _from_picture(self, picture: bytes, question: Question, entry: HeadEntry | None = None) -> Item:
         done = await self.analyzer.ask_version(picture, entry or self.entry, question.params, question.timeout_s)
@@ -78,7 +92,7 @@ class HeadModel:
 
     async def _from_tensors(self, tensors: dict[str, np.ndarray], question: Question) -> list[Item]:
         info = self.entry.info
-        check_usable(info, self.directory.backbone.digest)
+        check_usable(info, self.backbone.digest)
         missing = [name for name in map(_input_name, info.features) if name not in tensors]
         if missing:
             raise InvalidRequestError(f"input {missing[0]!r} is missing; send it, or pictures as {PICTURE!r}")
@@ -92,27 +106,14 @@ class HeadModel:
             version=info.version,
             features={name: tensors[_input_name(name)][place : place + 1] for name in info.features},
             frame=_own_frame(info.spec),
-            backbone_digest=self.directory.backbone.digest,
+            backbone_digest=self.backbone.digest,
             params=question.params,
         )
         answer = await self.entry.runner.predict(asked, question.timeout_s)
         return Item(outputs_of(info.name, answer, question.wanted), answer.version, infer_ms=answer.head_ms)
 
-    def _fault(self) -> str:
-        try:
-            check_usable(self.entry.info, self.directory.backbone.digest)
-        except TrunklineError as error:
-            return error.message
-        silent = not self.directory.answering().get(self.entry.info.name, False)
-        return _SILENT if silent and not self.directory.find(self.entry.info.name).info.fault else ""
-
 
 _SILENT = "its head service does not answer"
-
-
-@lru_cache(maxsize=256)
-def _as_it_is(width: int, height: int) -> PreprocessSpec:
-    return PreprocessSpec(resize="squash", width=width, height=height)
 
 
 def _input_name(feature: str) -> str:

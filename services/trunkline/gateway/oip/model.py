@@ -55,10 +55,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Description:
-    """A version of a model. `fault` says why it cannot answer; empty where it can.
-
-    `default_outputs` are those that are answered where none is asked for; all where it is empty.
-    """
+    """A version of a model. `default_outputs` are those that are answered where none is asked for; empty for all."""
 
     name: str
     version: str
@@ -66,7 +63,6 @@ class Description:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     default_outputs: tuple[str, ...] = ()
-    fault: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -75,6 +71,11 @@ class Model(Protocol):
 
     @property
     def description(self) -> Description: ...
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot answer at this moment; empty where it can."""
+        ...
 
     async def answer(self, question: Question) -> list[Item]:
         """One for each row of the inputs. Raises TrunklineError."""

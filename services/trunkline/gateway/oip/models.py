@@ -18,6 +18,7 @@ class Models:
     def __init__(self, directory: Directory, analyzer: Analyzer, vision: Vision) -> None:
         self._directory = directory
         self._analyzer = analyzer
+        self._heads: dict[str, tuple[HeadInfo, dict[str, HeadModel]]] = {}  # by name: default version, versions
         self._analyze = AnalyzeModel(directory, vision)
         self._backbone = BackboneModel(directory)
 
@@ -52,8 +53,18 @@ class Models:
             return other
 
     def _head(self, entry: HeadEntry) -> HeadModel:
-        default = self._directory.find(entry.info.name).info
-        return HeadModel(entry, _versions(default), self._directory, self._analyzer)
+        """The same one for as long as the directory says the same of it."""
+        info, backbone = entry.info, self._directory.backbone
+        default = self._directory.find(info.name).info
+        kept_default, kept = self._heads.get(info.name, (None, {}))
+        if kept_default is not default:
+            kept = {}
+            self._heads[info.name] = default, kept
+        model = kept.get(info.version)
+        if model is None or (model.entry, model.backbone) != (entry, backbone):
+            model = HeadModel(entry, _versions(default), backbone, self._directory, self._analyzer)
+            kept[info.version] = model
+        return model
 
     def _others(self) -> list[Model]:
         try:

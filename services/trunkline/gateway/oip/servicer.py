@@ -41,7 +41,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         try:
-            fault = self._models.find(request.name, request.version).description.fault
+            fault = self._models.find(request.name, request.version).fault
         except NotFoundError:
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=not fault)
@@ -82,7 +82,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
     async def RepositoryIndex(
         self, request: pb.RepositoryIndexRequest, context: Context
     ) -> pb.RepositoryIndexResponse:
-        entries = [describe.index_entry(model.description) for model in self._models.all()]
+        entries = [describe.index_entry(model) for model in self._models.all()]
         return pb.RepositoryIndexResponse(
             models=[entry for entry in entries if entry.state == "READY" or not request.ready]
         )
@@ -93,15 +93,16 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         """Done where the model answers already: services follow the repository by themselves."""
         await self._directory.refresh()
         try:
-            found = self._models.find(request.model_name, "").description
+            model = self._models.find(request.model_name, "")
         except NotFoundError as error:
             raise NotFoundError(
                 f"{error.message}. Services load what is in the repository by themselves, within seconds; "
                 "which version answers is changed by: trunkline models promote NAME VERSION",
                 **error.metadata,
             ) from error
-        if found.fault:
-            raise ModelInvalidError(f"model {found.name!r} cannot answer: {found.fault}", model=found.name)
+        if model.fault:
+            name = model.description.name
+            raise ModelInvalidError(f"model {name!r} cannot answer: {model.fault}", model=name)
         return pb.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(

@@ -49,7 +49,7 @@ def put_output(response: pb.ModelInferResponse, name: str, array: np.ndarray, *,
     if not raw:
         getattr(tensor.contents, _FIELDS[datatype]).extend(flat.tolist())
     elif datatype == BYTES:
-        response.raw_output_contents.append(b"".join(_LENGTH.pack(len(each)) + each for each in flat))
+        response.raw_output_contents.append(b"".join([_LENGTH.pack(len(each)) + each for each in flat.tolist()]))
     else:
         response.raw_output_contents.append(np.ascontiguousarray(flat, "<f4").tobytes())
 
