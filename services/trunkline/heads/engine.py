@@ -113,12 +113,7 @@ class HeadEngine:
             timeout_s=timeout_s,
             required=any(question.required for question in questions),
         )
-        return [
-            replace(each, head_ms=each.head_ms + queue_ms, queue_ms=queue_ms)
-            if isinstance(each, HeadAnswer)
-            else each
-            for each in answers
-        ]
+        return [_after(queue_ms, each) if isinstance(each, HeadAnswer) else each for each in answers]
 
     async def _usable(self, question: HeadQuestion) -> LoadedHead:
         head = self._find(question)

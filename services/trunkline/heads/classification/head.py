@@ -43,7 +43,7 @@ class Head:
         """logits (1, classes) -> the top_k classes, best first. Raises InvalidRequestError for the parameters."""
         top_k = parse_params(ClassifyParams, params).top_k
         scores = softmax(outputs["logits"][0] / self._temperature)  # (classes,)
-        best = largest(scores, top_k)  # (top_k,)
+        best = np.argsort(-scores, kind="stable")[:top_k]  # (top_k,)
         labels = self._labels
         return Classification(
             tuple(
@@ -53,18 +53,6 @@ class Head:
                 ]
             )
         )
-
-
-def largest(scores: np.ndarray, count: int) -> np.ndarray:
-    """float (classes,) -> indices (count,) of the largest, best first, and of equal ones the first.
-
-    All of them where there are no more. Only what may be among them is sorted.
-    """
-    if count >= len(scores):
-        return np.argsort(-scores, kind="stable")
-    least = np.partition(scores, -count)[-count]
-    may_be = np.flatnonzero(~(scores < least))  # (count or more,), in order of the classes
-    return may_be[np.argsort(-scores[may_be], kind="stable")[:count]]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
