@@ -21,6 +21,7 @@ TABLE = [
     (errors.StorageError("x"), "FAILED_PRECONDITION", "STORAGE"),
     (errors.UnsupportedError("x"), "UNIMPLEMENTED", "UNSUPPORTED"),
     (errors.QueueFullError("x", retry_after_s=1.5), "RESOURCE_EXHAUSTED", "QUEUE_FULL"),
+    (errors.MemoryFullError("x", retry_after_s=0.5), "RESOURCE_EXHAUSTED", "MEMORY"),
     (errors.ServiceUnavailableError("x"), "UNAVAILABLE", "UNAVAILABLE"),
     (errors.FeaturesGoneError("x"), "UNAVAILABLE", "FEATURES_GONE"),
     (errors.DeadlineError("x"), "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),

@@ -17,6 +17,7 @@ TrunklineError
 ├── ConfigurationError        settings with which nothing can start
 ├── UnsupportedError          a call of a protocol that has no meaning here
 ├── QueueFullError            too much work is waiting
+│   └── MemoryFullError       requests hold as much memory as they may
 ├── ServiceUnavailableError   a service that is needed does not answer
 │   └── FeaturesGoneError     features in shared memory that cannot be read, or no longer
 └── DeadlineError             the time of the request is over
@@ -129,6 +130,10 @@ class QueueFullError(TrunklineError):
     def __init__(self, message: str, *, retry_after_s: float, **metadata: object) -> None:
         super().__init__(message, **metadata)
         self.retry_after_s = retry_after_s
+
+
+class MemoryFullError(QueueFullError):
+    reason = "MEMORY"
 
 
 class ServiceUnavailableError(TrunklineError):

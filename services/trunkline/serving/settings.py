@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="limit on one gRPC message, on every hop"
     )
+    request_memory_mib: int = Field(
+        128,
+        ge=1,
+        description="limit on the bytes of all requests that a process holds at a time, MiB; it takes about three "
+        "times as much memory while they are received and read",
+    )
     connection_age_s: float = Field(
         0.0,
         ge=0,

@@ -51,6 +51,7 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.GalleryStateError,
     )
 }
+_BUSY = {cls.reason: cls for cls in (errors.QueueFullError, errors.MemoryFullError)}
 
 
 def code_of(error: Exception) -> grpc.StatusCode:
@@ -161,7 +162,8 @@ def code_name(code: int) -> str:
 
 def _rebuild(status: status_pb2.Status, info: error_details_pb2.ErrorInfo) -> Exception:
     metadata = dict(info.metadata)
-    if info.reason == errors.QueueFullError.reason:
-        return errors.QueueFullError(status.message, retry_after_s=retry_delay_s(status) or 0.0, **metadata)
+    busy = _BUSY.get(info.reason)
+    if busy is not None:
+        return busy(status.message, retry_after_s=retry_delay_s(status) or 0.0, **metadata)
     cls = _BY_REASON.get(info.reason)
     return cls(status.message, **metadata) if cls is not None else RuntimeError(status.message)
