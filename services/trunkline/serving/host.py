@@ -10,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from trunkline.core.errors import ConfigurationError
+from trunkline.serving.budget import ByteBudget
 from trunkline.serving.channel import message_limits
 from trunkline.serving.interceptors import ErrorInterceptor
 from trunkline.serving.settings import Settings
@@ -32,6 +33,7 @@ class Host:
         """`role` is for metrics and traces. Raises ConfigurationError where traces are wanted and cannot be had."""
         self._settings = settings
         self.telemetry = Telemetry(settings, role)
+        self.budget = ByteBudget(settings.request_memory_mib * 1024 * 1024)
         self._server = _unregistered_server(
             interceptors=[ObservingInterceptor(self.telemetry), ErrorInterceptor()],
             options=[
