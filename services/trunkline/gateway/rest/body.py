@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from trunkline.core.errors import InvalidRequestError
-from trunkline.gateway.rest.limits import BodyLimit
+from trunkline.gateway.rest.limits import MOST_NAMES, BodyLimit
 from trunkline.serving.budget import Hold
 
 # A value of JSON costs about as much work as so many bytes.
@@ -22,16 +22,22 @@ class MediaTypeError(InvalidRequestError):
 
 @dataclass
 class Body:
-    """What was read: its parts, their bytes, and the values that it has at most if it is JSON."""
+    """What was read: its parts, their bytes, and the values and names that it has at most if it is JSON."""
 
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
     values: int = 0
+    names: int = 0
 
     @property
     def work(self) -> int:
         """The work of reading it, as bytes that are copied."""
         return max(self.size, _BYTES_OF_A_VALUE * self.values)
+
+    def count(self, part: bytes) -> None:
+        """Count what this part of a JSON text begins: each value and name has one of these characters beside it."""
+        self.values += part.count(b",") + part.count(b"[") + part.count(b"{")
+        self.names += part.count(b":")
 
     def take(self) -> bytes:
         """All of it in one piece; the parts are gone then."""
@@ -59,8 +65,8 @@ async def read_body(request: Request, limit: BodyLimit, hold: Hold) -> Body:
         hold.add(limit.cost * len(part))
         body.parts.append(part)
         if limit.values is not None:
-            body.values += values_in(part)
-            check_values(body.values, limit)
+            body.count(part)
+            check_values(body, limit)
     return body
 
 
@@ -69,18 +75,15 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def values_in(part: bytes) -> int:
-    """How many values this part of a JSON text begins, at most: each follows one of these characters."""
-    return part.count(b",") + part.count(b"[") + part.count(b"{")
-
-
-def check_values(values: int, limit: BodyLimit) -> None:
+def check_values(body: Body, limit: BodyLimit) -> None:
     """Raises InvalidRequestError for more values than are read."""
-    if limit.values is not None and values > limit.values:
+    if limit.values is not None and body.values > limit.values:
         raise InvalidRequestError(
             f"the JSON has more than {limit.values} values; larger tensors are sent as binary data of /v2",
             limit_values=limit.values,
         )
+    if body.names > MOST_NAMES:
+        raise InvalidRequestError(f"the JSON has more than {MOST_NAMES} names", limit_names=MOST_NAMES)
 
 
 def too_large(limit: BodyLimit) -> BodyTooLargeError:

@@ -58,14 +58,16 @@ class Connection(H11Protocol):
         self._raw: Any = None
         self._phase, self._since = _Phase.NEW, 0.0
         self._received, self._heard_at = 0, 0.0  # of the body: bytes of the window, and when the last ones came
-        self._read_from, self._read_at = 0, 0.0  # of answers: what was read at the begin of the window, and that
+        # Of answers: bytes that were read, when the last of them were, and both at the begin of the window.
+        self._read, self._read_at = 0, 0.0
+        self._read_before, self._reading_since = 0, 0.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._raw = transport
         self._transport = _Transport(self, transport)
         self.transport = self._transport  # type: ignore[assignment]
-        self._since = self._read_at = self.loop.time()
+        self._since = self._read_at = self._reading_since = self.loop.time()
         if not self._callers.add(self):
             self._refuse(503, grpc.StatusCode.UNAVAILABLE, "all connections are in use: try again in 1 s")
 
@@ -214,17 +216,21 @@ class Connection(H11Protocol):
         """Answers that are not read hold memory."""
         unsent = self._raw.get_write_buffer_size()
         read = self._transport.written - unsent
+        if not unsent or read != self._read:
+            self._read, self._read_at = read, now
         if not unsent:
-            self._read_at, self._read_from = now, read
+            self._read_before, self._reading_since = read, now
             return
-        waited_s = now - self._read_at
-        longest_s = _READING_S_UNDER_PRESSURE if self._callers.under_pressure else _READING_S
         if self._phase is _Phase.WORK:
             self._callers.waits(self)
-        if waited_s > longest_s:
-            if read - self._read_from < _LEAST_READING_RATE * waited_s:
+        longest_s = _READING_S_UNDER_PRESSURE if self._callers.under_pressure else _READING_S
+        waited_s = now - self._reading_since
+        if now - self._read_at > longest_s:
+            self.abort()
+        elif waited_s > longest_s:
+            if read - self._read_before < _LEAST_READING_RATE * waited_s:
                 self.abort()
-            self._read_at, self._read_from = now, read
+            self._read_before, self._reading_since = read, now
 
     def _refuse_slow(self, message: str) -> None:
         self._refuse(408, grpc.StatusCode.DEADLINE_EXCEEDED, message)

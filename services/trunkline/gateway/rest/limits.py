@@ -11,6 +11,7 @@ from trunkline.serving.settings import Settings
 _WITHOUT_PICTURES = 1024 * 1024
 # json makes an object of each value, and the GIL is held while it does: what has more of them is refused unread.
 _MOST_VALUES = 20_000
+MOST_NAMES = 20_000
 _MOST_NUMBERS = 262_144
 # While JSON is read, its bytes, its text and what is decoded from it are there side by side.
 _COST_OF_JSON = 2

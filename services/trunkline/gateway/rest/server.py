@@ -29,6 +29,18 @@ _log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, callers: Callers) -> None:
+        super().__init__(config)
+        self._callers = callers
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who has not read his answer, or sent his body, after a while is waited for no longer."""
+        ending = asyncio.get_running_loop().call_later(_LAST_ANSWERS_S, self._callers.abort)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are for the process, which then ends this server too."""
@@ -47,7 +59,7 @@ async def rest_port(settings: Settings, grpc_address: str, budget: ByteBudget) -
     channel = open_own_channel(grpc_address, settings.max_message_bytes)
     port = Port(settings, channel, budget, Aside("http-reading"), Aside("http-answering"))
     callers = Callers(budget)
-    server = _Server(_config(_application(port), callers))
+    server = _Server(_config(_application(port), callers), callers)
     async with watched(callers):
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not running.done():  # noqa: ASYNC110  there is no other sign
@@ -84,7 +96,7 @@ def _config(application: Starlette, callers: Callers) -> uvicorn.Config:
         server_header=False,
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_LAST_ANSWERS_S,
+        timeout_graceful_shutdown=2 * _LAST_ANSWERS_S,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.core.errors import InvalidRequestError
-from trunkline.gateway.rest.body import check_values, too_large, values_in
+from trunkline.gateway.rest.body import Body, check_values, too_large
 from trunkline.gateway.rest.jsons import load, shown
 from trunkline.gateway.rest.limits import BodyLimit
 
@@ -49,7 +49,9 @@ def read_request(body: bytes, length: int | None, limit: BodyLimit) -> pb.ModelI
         raise InvalidRequestError(f"header Inference-Header-Content-Length is 0 to {len(body)}, not {length}")
     if len(head) > limit.bytes:
         raise too_large(limit)
-    check_values(values_in(head), limit)
+    counted = Body()
+    counted.count(head)
+    check_values(counted, limit)
     binary = memoryview(body)[len(head) :]
     document = load(head)
     try:
