@@ -285,7 +285,7 @@ def _load_heads(
 
 def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyzer:
     analyzer = Analyzer(directory, settings.max_image_bytes)
-    streams = Streams(settings.pictures_in_flight)
+    streams = Streams(settings.pictures_in_flight, host.budget)
     servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
     host.when_ready(streams.start)
@@ -302,7 +302,7 @@ def _add_catalog(host: Host, store: ModelStore) -> None:
 
 
 def _pass_on(host: Host, service: ServiceDescriptor, forward: Forward) -> None:
-    host.add(service.full_name, lambda server: server.add_generic_rpc_handlers((forward.handler,)))
+    host.add(service.full_name, forward.add_to)
     host.before_drain(forward.stop)
 
 

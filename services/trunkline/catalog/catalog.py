@@ -18,6 +18,7 @@ from trunkline.core.errors import (
 from trunkline.core.models import DEFAULT_MARGIN, Canary, HeadCatalog, Model, ModelVersion
 from trunkline.core.repository import Repository
 from trunkline.core.store import ChangeCatalog, FolderStore
+from trunkline.core.text import listed
 
 
 class Catalog:
@@ -137,7 +138,7 @@ class Catalog:
 
         def change(state: HeadCatalog) -> HeadCatalog:
             if alias not in state.aliases:
-                known = ", ".join(sorted(state.aliases)) or "none"
+                known = listed(sorted(state.aliases))
                 raise NotFoundError(f"head {name!r} has no alias {alias!r}; aliases: {known}", name=name, alias=alias)
             aliases = {key: version for key, version in state.aliases.items() if key != alias}
             return state.model_copy(update={"aliases": aliases})

@@ -17,6 +17,7 @@ from trunkline.core.bundle import KIND_FOLDERS
 from trunkline.core.errors import ModelInvalidError, NotFoundError, StorageError
 from trunkline.core.models import HeadCatalog
 from trunkline.core.repository import Repository
+from trunkline.core.text import listed
 
 CATALOG_FILE = "catalog.json"
 LOCK_FILE = ".catalog.lock"
@@ -105,7 +106,7 @@ def _versions(models: Path, name: str) -> list[int]:
     repository = Repository(models)
     versions = repository.versions("head", name)
     if not versions:
-        known = ", ".join(repository.names("head")) or "none"
+        known = listed(repository.names("head"))
         raise NotFoundError(f"there is no head {name!r} in {models}; known: {known}", name=name)
     return versions
 

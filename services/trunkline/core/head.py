@@ -15,6 +15,7 @@ from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Result
+from trunkline.core.text import listed
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -56,7 +57,7 @@ def parse_params(model: type[P], params: Mapping[str, Any]) -> P:
     except ValidationError as error:
         fault = error.errors()[0]
         name = ".".join(str(part) for part in fault["loc"]) or "params"
-        known = ", ".join(model.model_fields) or "none"
+        known = listed(model.model_fields)
         raise InvalidRequestError(
             f"parameter {name!r}: {fault['msg']} (parameters of this head: {known})", parameter=name
         ) from error

@@ -13,6 +13,7 @@ from trunkline.core.bundle import (
     read_bundle,
 )
 from trunkline.core.errors import ConfigurationError, ModelInvalidError, NotFoundError
+from trunkline.core.text import listed
 
 
 class Repository:
@@ -71,7 +72,7 @@ class Repository:
     def _version_folder(self, kind: str, name: str, version: int | None) -> Path:
         versions = self.versions(kind, name)
         if not versions:
-            known = ", ".join(self.names(kind)) or "none"
+            known = listed(self.names(kind))
             raise NotFoundError(f"there is no {kind} {name!r} in {self.root}; known: {known}", name=name)
         if version is not None and version not in versions:
             raise NotFoundError(f"{kind} {name!r} has no version {version}; known: {versions}", name=name)

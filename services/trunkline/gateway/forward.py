@@ -28,11 +28,12 @@ class Forward:
         self._streams: set[Any] = set()
         self._stopping = False
 
-    @property
-    def handler(self) -> Any:
-        """Of all calls of the service, for add_generic_rpc_handlers."""
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve all calls of the service."""
+        name = self._service.full_name
         methods = {method.name: self._handler(method) for method in self._service.methods}
-        return grpc.method_handlers_generic_handler(self._service.full_name, methods)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
+        server.add_registered_method_handlers(name, methods)
 
     def stop(self) -> None:
         """End all streams, so that who watches goes on with another gateway."""

@@ -13,6 +13,7 @@ from trunkline.core.exchange import Features, HeadAnswer, HeadInfo, HeadQuestion
 from trunkline.core.head import Arrays
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
+from trunkline.core.text import listed
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
 from trunkline.heads.stock import Choice, Key, Stock
 from trunkline.serving.workers import Priority, WorkerPool
@@ -44,7 +45,7 @@ class HeadEngine:
         for name in choice.names:
             if name not in known:
                 raise NotFoundError(
-                    f"there is no head {name!r} in {repository.root}; known: {', '.join(known) or 'none'}", name=name
+                    f"there is no head {name!r} in {repository.root}; known: {listed(known)}", name=name
                 )
         stock = Stock(repository, choice, grace_s)
         stock.refresh()
