@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from trunkline.core.errors import TrunklineError
+from trunkline.serving.limits import check_message
 from trunkline.serving.status import abort
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 def _guarded(method: _Method, name: str) -> _Method:
     async def call(request: Any, context: Any) -> Any:
         try:
+            _check(request)
             return await method(request, context)
         except grpc.aio.AbortError:
             raise
@@ -67,6 +70,7 @@ def _guarded(method: _Method, name: str) -> _Method:
 def _guarded_stream(method: _Stream, name: str) -> _Stream:
     async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
         try:
+            _check(request)
             async for message in method(request, context):
                 yield message
         except grpc.aio.AbortError:
@@ -75,6 +79,12 @@ def _guarded_stream(method: _Stream, name: str) -> _Stream:
             await _end(context, error, name)
 
     return stream
+
+
+def _check(request: Any) -> None:
+    """Not of a stream of requests, which answers each by itself, nor of bytes that are passed on."""
+    if isinstance(request, Message):
+        check_message(request)
 
 
 async def _end(context: Any, error: Exception, name: str) -> None:
