@@ -7,8 +7,12 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
-from trunkline.core.errors import ServiceUnavailableError
+from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
 from trunkline.serving.status import from_rpc_error
+
+# Requests that are passed on hold names and short texts. The service behind checks each of them; all of their limits
+# together are below this.
+_MOST_BYTES = 2 * 1024 * 1024
 
 
 class Forward:
@@ -48,6 +52,7 @@ class Forward:
 
     def _call(self, behind: Any) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def call(request: bytes, context: Any) -> bytes:
+            _check(request)
             left_s = context.time_remaining()
             try:
                 answer: bytes = await behind(request, timeout=self._default_timeout_s if left_s is None else left_s)
@@ -61,6 +66,7 @@ class Forward:
         async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
             if self._stopping:
                 raise self._stops()
+            _check(request)
             call = behind(request, timeout=context.time_remaining())
             self._streams.add(call)
             try:
@@ -80,3 +86,9 @@ class Forward:
 
     def _stops(self) -> ServiceUnavailableError:
         return ServiceUnavailableError(f"the gateway before {self._name} stops: ask again", service=self._name)
+
+
+def _check(request: bytes) -> None:
+    """Raises InvalidRequestError."""
+    if len(request) > _MOST_BYTES:
+        raise InvalidRequestError(f"the request has {len(request):,} bytes; at most {_MOST_BYTES:,} are allowed here")

@@ -1,7 +1,7 @@
 """The one check of how much a request holds: counts of lists, lengths of texts, numbers that are finite.
 
-The limits stand on the fields (limit_table.py). From them a check is made for each class of message, once. It looks at
-counts before contents and ends at the first fault, so a request that is refused costs no more than one that is not.
+The limits stand on the fields (limit_table.py). From them a check is made for each class of message, once. It looks
+at counts before contents and ends at the first fault, so what is refused costs no more than what is not.
 """
 
 import math
