@@ -17,6 +17,7 @@ TABLE = [
     (errors.ModelInvalidError("x"), "FAILED_PRECONDITION", "MODEL_INVALID"),
     (errors.AlreadyExistsError("x"), "ALREADY_EXISTS", "ALREADY_EXISTS"),
     (errors.GalleryStateError("x"), "FAILED_PRECONDITION", "GALLERY_STATE"),
+    (errors.JobStateError("x"), "FAILED_PRECONDITION", "JOB_STATE"),
     (errors.GateFailedError("x"), "FAILED_PRECONDITION", "GATE_FAILED"),
     (errors.StorageError("x"), "FAILED_PRECONDITION", "STORAGE"),
     (errors.UnsupportedError("x"), "UNIMPLEMENTED", "UNSUPPORTED"),

@@ -94,7 +94,8 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
         module=TORCHRUN_MODULE if settings.training_processes > 1 else WORKER_MODULE,
     )
     evaluator = Evaluator(store.where, cpus_for(settings.training_cores), _environment(settings, store))
-    servicer = TrainingServicer(JobStore(database), evaluator, store, scheduler.wake)
+    jobs = JobStore(database, settings.training_queue)
+    servicer = TrainingServicer(jobs, evaluator, store, settings.training_work, scheduler.wake)
     host.add(SERVICE_NAME, lambda server: add_TrainingServiceServicer_to_server(servicer, server))
     # Streams end at once and workers end beside the drain, not after it.
     host.before_drain(servicer.stop)

@@ -12,6 +12,7 @@ TrunklineError
 ├── ModelInvalidError         a bundle on disk is broken or fails its golden check
 ├── AlreadyExistsError        something else has this name
 ├── GalleryStateError         a gallery cannot do that as it is now
+├── JobStateError             a job cannot do that as it is now
 ├── GateFailedError           a version is not good enough to become the default
 ├── StorageError              the model folder cannot be written
 ├── ConfigurationError        settings with which nothing can start
@@ -154,3 +155,7 @@ class AlreadyExistsError(TrunklineError):
 
 class GalleryStateError(TrunklineError):
     reason = "GALLERY_STATE"
+
+
+class JobStateError(TrunklineError):
+    reason = "JOB_STATE"

@@ -14,6 +14,7 @@ from trunkline.galleries.opening import Opening
 from trunkline.galleries.service import Galleries
 from trunkline.serving import wire_galleries as convert
 from trunkline.serving import wire_results
+from trunkline.serving.limits import check_message, short_id
 from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
@@ -68,8 +69,6 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
             yield response
 
     async def DeleteImages(self, request: pb.DeleteImagesRequest, context: Context) -> pb.DeleteImagesResponse:
-        if len(request.ids) > _MOST:
-            raise InvalidRequestError(f"{len(request.ids)} ids are too many: name at most {_MOST} at a time")
         deleted, missing = await (await self._galleries()).remove(_named(request.gallery), request.ids)
         return pb.DeleteImagesResponse(deleted=deleted, missing=missing)
 
@@ -106,8 +105,9 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
 
     async def _add(self, question: _Numbered, send: Callable[[pb.AddImagesResponse], None]) -> None:
         index, request = question
-        answer = pb.AddImagesResponse(id=request.id, index=index)
+        answer = pb.AddImagesResponse(id=short_id(request.id), index=index)
         try:
+            check_message(request)
             answer.id, status = await self._added(request)
             answer.status = convert.status_to_pb(status)
         except Exception as error:  # one bad image costs its own answer, never the stream

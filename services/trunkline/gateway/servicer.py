@@ -19,6 +19,7 @@ from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
 from trunkline.serving import wire, wire_results
 from trunkline.serving.aside import aside
+from trunkline.serving.limits import check_message, short_id
 from trunkline.serving.pages import page
 from trunkline.serving.status import to_head_error
 
@@ -83,18 +84,21 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
     async def _answer_picture(
         self, request: pb.AnalyzeStreamRequest, send: Callable[[pb.AnalyzeStreamResponse], None]
     ) -> None:
+        key = short_id(request.id)
+
         def tell(outcome: Outcome) -> None:
-            send(pb.AnalyzeStreamResponse(id=request.id, outcome=_outcome_to_pb(outcome)))
+            send(pb.AnalyzeStreamResponse(id=key, outcome=_outcome_to_pb(outcome)))
 
         try:
+            check_message(request)
             asks, timeout_s = _asks_from_pb(request.heads), self._picture_timeout_s(request)
             done = await self._analyzer.analyze(request.image.data, asks, timeout_s, tell)
         except Exception as error:  # one bad picture costs its own answer, never the stream
             if not isinstance(error, TrunklineError):
                 _log.error("bug in a picture of a stream", exc_info=error)
-            send(pb.AnalyzeStreamResponse(id=request.id, error=to_head_error(error)))
+            send(pb.AnalyzeStreamResponse(id=key, error=to_head_error(error)))
         else:
-            send(pb.AnalyzeStreamResponse(id=request.id, done=_done_to_pb(done)))
+            send(pb.AnalyzeStreamResponse(id=key, done=_done_to_pb(done)))
 
     async def ListHeads(self, request: pb.ListHeadsRequest, context: Context) -> pb.ListHeadsResponse:
         heads = [head for head in self._directory.heads() if request.task in ("", head.task)]

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -17,23 +19,27 @@ from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
 from trunkline.jobs.rows import no_such_job
 from trunkline.jobs.store import JobStore
+from trunkline.jobs.sweep import clear
 from trunkline.serving.wire_training import event_to_pb, job_to_pb, request_from_pb, state_from_pb
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["TrainingService"].full_name
-_LONGEST_ID = 128
 _POLL_S = 0.25
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class TrainingServicer(pb_grpc.TrainingServiceServicer):
-    """models: what jobs publish into. changed: called when there is something for the scheduler to do."""
+    """models: what jobs publish into. work: folder of their checkpoints.
+
+    changed: called when there is something for the scheduler to do.
+    """
 
     def __init__(
-        self, store: JobStore, evaluator: Evaluator, models: ModelStore, changed: Callable[[], None]
+        self, store: JobStore, evaluator: Evaluator, models: ModelStore, work: Path, changed: Callable[[], None]
     ) -> None:
         self._store = store
         self._evaluator = evaluator
         self._models = models
+        self._work = work
         self._changed = changed
         self._stopping = asyncio.Event()
 
@@ -44,8 +50,8 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
     async def CreateTrainingJob(
         self, request: pb.CreateTrainingJobRequest, context: Context
     ) -> pb.CreateTrainingJobResponse:
-        if len(request.request_id) > _LONGEST_ID or not request.request_id.isprintable():
-            raise InvalidRequestError(f"request_id must be at most {_LONGEST_ID} characters that can be printed")
+        if not request.request_id.isprintable():
+            raise InvalidRequestError("request_id must be characters that can be printed")
         wanted = placed(request_from_pb(request.request))
         job = await asyncio.to_thread(self._create, request.request_id, wanted)
         self._changed()
@@ -68,6 +74,12 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         job = await asyncio.to_thread(self._store.cancel, _named(request.job))
         self._changed()
         return pb.CancelTrainingJobResponse(job=job_to_pb(job))
+
+    async def DeleteTrainingJob(
+        self, request: pb.DeleteTrainingJobRequest, context: Context
+    ) -> pb.DeleteTrainingJobResponse:
+        await asyncio.to_thread(self._store.delete, _named(request.job), partial(clear, self._work))
+        return pb.DeleteTrainingJobResponse()
 
     async def WatchTrainingJob(
         self, request: pb.WatchTrainingJobRequest, context: Context

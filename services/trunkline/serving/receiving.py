@@ -19,7 +19,6 @@ from trunkline.serving.wire_scan import MOST_STRUCTURE_BYTES, check_structure
 Parse = Callable[[bytes], Any] | None
 _PICTURE = "trunkline.api.vision.v1.Image"
 _TENSORS = ("trunkline.api.inference.", "inference.")  # services whose messages hold tensors
-_INTERNAL = "trunkline.api.inference."
 _INLINE_BYTES = 1024 * 1024  # copying so much takes less than handing it to a thread and back
 _TINY_BYTES = 4096  # so that health checks are answered whatever the budget says
 
@@ -34,7 +33,6 @@ class Rules:
     limit_bytes: int
     of: Descriptor | None = None
     max_image_bytes: int | None = None
-    is_internal: bool = False
 
 
 def rules_of(method: str, max_image_bytes: int, max_message_bytes: int) -> Rules:
@@ -45,7 +43,7 @@ def rules_of(method: str, max_image_bytes: int, max_message_bytes: int) -> Rules
     except KeyError:
         return Rules(MOST_STRUCTURE_BYTES)
     if name.startswith(_TENSORS):
-        return Rules(max_message_bytes, of, is_internal=name.startswith(_INTERNAL))
+        return Rules(max_message_bytes, of)
     pictures = sum(field.message_type is not None and field.message_type.full_name == _PICTURE for field in of.fields)
     limit_bytes = min(pictures * max_image_bytes + MOST_STRUCTURE_BYTES, max_message_bytes)
     return Rules(limit_bytes, of, max_image_bytes if pictures else None)
@@ -69,16 +67,22 @@ class Receiver:
         if len(data) > _TINY_BYTES:
             _check_size(data, rules)
             held.add(len(data))
-        return await self._parsed(data, parse, rules)
+        message = await self._parsed(data, parse, rules)
+        if isinstance(message, Message):
+            check_message(message)
+        return message
 
     async def each(self, context: Any, parse: Parse, rules: Rules) -> AsyncIterator[Any]:
-        """The messages of a stream, read only while there is room for more. Raises InvalidRequestError."""
+        """The messages of a stream, read only while there is room for more.
+
+        What else a message may be is for who answers it, as it costs its own answer and not the stream. Raises
+        InvalidRequestError for bytes that are no such message.
+        """
         while True:
             await self.budget.room()
             data = await self._read(context, timed=False)
             if data is None:
                 return
-            _check_size(data, rules)
             yield await self._parsed(data, parse, rules)
 
     async def close(self) -> None:
@@ -98,12 +102,9 @@ class Receiver:
         if parse is None:
             return data
         try:
-            message = parse(data) if len(data) <= _INLINE_BYTES else await aside(parse, data)
+            return parse(data) if len(data) <= _INLINE_BYTES else await aside(parse, data)
         except (DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequestError("the bytes of the request are no message of this method") from error
-        if isinstance(message, Message) and not rules.is_internal:
-            check_message(message)
-        return message
 
 
 def _check_size(data: bytes, rules: Rules) -> None:

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     training_jobs: int = Field(
         1, ge=0, description="jobs that run at once; 0 leaves training out of all in one and of the gateway"
     )
+    training_queue: int = Field(
+        100, ge=1, description="training jobs that wait at most; further ones are refused until some have begun"
+    )
     training_cores: int = Field(0, ge=0, description="cores that a job may use; 0 takes all but one")
     training_processes: int = Field(
         1, ge=1, description="processes that share a job, started by torchrun where it is more than one"

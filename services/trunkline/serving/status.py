@@ -33,6 +33,7 @@ _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (errors.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
     (errors.GalleryStateError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.JobStateError, grpc.StatusCode.FAILED_PRECONDITION),
 )
 _BY_REASON: dict[str, type[errors.TrunklineError]] = {
     cls.reason: cls
@@ -54,6 +55,7 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.DeadlineError,
         errors.AlreadyExistsError,
         errors.GalleryStateError,
+        errors.JobStateError,
     )
 }
 _BUSY = {cls.reason: cls for cls in (errors.QueueFullError, errors.MemoryFullError)}

@@ -1,6 +1,7 @@
 """The only place, with the other wire modules beside it, where messages become domain values and back."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -55,11 +56,14 @@ def tensor_from_pb(tensor: tensor_pb2.Tensor, reader: ArenaReader | None = None)
     dtype, shape = _DTYPES.get(tensor.dtype), tuple(tensor.shape)
     if dtype is None or any(length < 0 for length in shape):
         raise InvalidRequestError(f"a tensor has dtype {tensor.dtype} and shape {shape}, which is not valid")
-    want = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    want = dtype.itemsize * math.prod(shape)
     data = _shared_data(region_of(tensor), reader) if tensor.HasField("shared") else tensor.data
     if len(data) != want:
         raise InvalidRequestError(f"a tensor of shape {shape} needs {want} bytes, not {len(data)}")
-    return np.frombuffer(data, dtype).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:  # an axis of 0 beside one that no array has
+        raise InvalidRequestError(f"a tensor has shape {shape}, which is not valid") from error
 
 
 def region_of(tensor: tensor_pb2.Tensor) -> Region:
