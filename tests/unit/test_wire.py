@@ -77,6 +77,10 @@ def test_a_dtype_that_the_wire_does_not_know_is_a_type_error():
         tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[2], data=b"1234"),
         tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[-1], data=b"1234"),
         tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[1 << 40, 1 << 40], data=b"1234"),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_INT64, shape=[1 << 32, 1 << 32], data=b""),  # 2^64 is 0 in int64
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_UINT8, shape=[(1 << 62) + 1, 4], data=b"1234"),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[0, 1 << 62, 1 << 62], data=b""),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[1] * 65, data=b"1234"),
     ],
 )
 def test_a_tensor_that_does_not_fit_its_shape_is_refused(tensor):
@@ -92,6 +96,13 @@ def test_a_spec_and_its_fingerprint_survive():
 def test_an_illegal_spec_is_refused_by_name():
     with pytest.raises(InvalidRequestError, match=r"preprocess\.width"):
         wire.spec_from_pb(preprocess_pb2.PreprocessSpec(resize="squash", width=100, height=224, crop_share=1))
+
+
+@pytest.mark.parametrize("size", [(2048, 2048), (4096, 544), (100_000, 100_000), (-32, 32)])
+def test_a_spec_whose_pass_would_take_too_much_is_refused(size):
+    width, height = size
+    with pytest.raises(InvalidRequestError, match="preprocess"):
+        wire.spec_from_pb(preprocess_pb2.PreprocessSpec(resize="pad", width=width, height=height, crop_share=1))
 
 
 def test_frames_and_descriptions_survive():

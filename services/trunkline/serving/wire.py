@@ -1,6 +1,7 @@
 """The only place, with the other wire modules beside it, where messages become domain values and back."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ _DTYPES: Mapping[int, np.dtype[Any]] = {
     tensor_pb2.DATA_TYPE_INT64: np.dtype("<i8"),
 }
 _LONGEST_S = 1e9
+_MOST_AXES = 8
 _FRAME_FIELDS = tuple(field.name for field in backbone_service_pb2.Frame.DESCRIPTOR.fields)
 _DTYPE_IDS = {dtype: number for number, dtype in _DTYPES.items()}
 
@@ -52,14 +54,19 @@ def tensor_from_pb(tensor: tensor_pb2.Tensor, reader: ArenaReader | None = None)
 
     Raises InvalidRequestError where they do not fit the shape, FeaturesGoneError where they cannot be read.
     """
+    if len(tensor.shape) > _MOST_AXES:
+        raise InvalidRequestError(f"a tensor has {len(tensor.shape)} axes; {_MOST_AXES} are the most")
     dtype, shape = _DTYPES.get(tensor.dtype), tuple(tensor.shape)
     if dtype is None or any(length < 0 for length in shape):
         raise InvalidRequestError(f"a tensor has dtype {tensor.dtype} and shape {shape}, which is not valid")
-    want = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    want = dtype.itemsize * math.prod(shape)  # as Python counts: a product of int64 can overflow
     data = _shared_data(region_of(tensor), reader) if tensor.HasField("shared") else tensor.data
     if len(data) != want:
         raise InvalidRequestError(f"a tensor of shape {shape} needs {want} bytes, not {len(data)}")
-    return np.frombuffer(data, dtype).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:  # empty, and yet with axes that are longer than numpy counts
+        raise InvalidRequestError(f"a tensor has shape {shape}, which is not valid") from error
 
 
 def region_of(tensor: tensor_pb2.Tensor) -> Region:

@@ -14,6 +14,7 @@ from trunkline.gateway.oip.tensors import BYTES
 
 NAME = "analyze"
 VERSION = "1"
+_MOST_HEADS = 64
 HEADS = "heads"  # parameter: names of heads, separated by commas
 
 
@@ -55,7 +56,9 @@ class AnalyzeModel:
 
 
 def _names(value: object) -> list[str]:
-    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else []
+    names = [name.strip() for name in value.split(",", _MOST_HEADS)] if isinstance(value, str) else []
+    if len(names) > _MOST_HEADS:
+        raise InvalidRequestError(f"parameter {HEADS!r} names {_MOST_HEADS} heads at most")
     if not names or not all(names):
         raise InvalidRequestError(f"parameter {HEADS!r} names the heads to ask, separated by commas")
     return names
