@@ -46,7 +46,7 @@ BAD = {
 
 @pytest.mark.parametrize("fault", BAD.values(), ids=BAD)
 def test_a_frame_that_no_picture_has_is_refused(fault):
-    with pytest.raises(InvalidRequestError, match="frame|input"):
+    with pytest.raises(InvalidRequestError, match=r"frame|input"):
         checked_frame(Frame(**{**vars(GOOD), **fault}), PIXELS)
 
 

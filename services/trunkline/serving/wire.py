@@ -4,11 +4,13 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from google.protobuf import duration_pb2, json_format, struct_pb2
+from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
+from pydantic import ValidationError
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2, preprocess_pb2, tensor_pb2
 from trunkline.api.vision.v1 import vision_service_pb2
@@ -188,7 +190,11 @@ def backbone_to_pb(info: BackboneInfo) -> backbone_service_pb2.DescribeBackboneR
 
 
 def backbone_from_pb(info: backbone_service_pb2.DescribeBackboneResponse) -> BackboneInfo:
-    features = [FeatureSpec(name=f.name, channels=f.channels, stride=f.stride) for f in info.features]
+    """Raises InvalidRequestError for a feature that none can be."""
+    try:
+        features = [FeatureSpec(name=f.name, channels=f.channels, stride=f.stride) for f in info.features]
+    except ValidationError as error:
+        raise InvalidRequestError(f"a backbone is described with a feature that is not valid: {error}") from error
     return BackboneInfo(info.name, info.version, info.digest, tuple(features))
 
 
@@ -270,6 +276,14 @@ def params_from_pb(params: struct_pb2.Struct) -> dict[str, Any]:
         return json_format.MessageToDict(params) if params.fields else {}
     except (json_format.Error, ValueError) as error:
         raise InvalidRequestError("parameters are JSON values, so their numbers are finite") from error
+
+
+def time_from_pb(stamp: timestamp_pb2.Timestamp) -> datetime:
+    """In UTC. Raises InvalidRequestError for what is no time."""
+    try:
+        return stamp.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequestError(f"{stamp.seconds} s and {stamp.nanos} ns are no time") from error
 
 
 def seconds_from_pb(duration: duration_pb2.Duration) -> float:
