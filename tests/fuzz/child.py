@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.fuzz.busy import scale
@@ -31,8 +32,9 @@ _LENGTH = struct.Struct("<I")
 class Child:
     """The process, started when it is first needed and again after each end."""
 
-    def __init__(self, function: str) -> None:
-        self._function = function
+    def __init__(self, function: str, most_s: float = MOST_S) -> None:
+        """most_s: of the CPU that an input may take, and without any of it, on a machine of one's own."""
+        self._function, self._most_s = function, most_s
         self._process: subprocess.Popen[bytes] | None = None
 
     def check(self, data: bytes) -> Fault | None:
@@ -63,17 +65,25 @@ class Child:
         before, began_at = _cpu_s(process.pid), time.monotonic()
         while not select.select([process.stdout], [], [], _LOOK_S)[0]:
             used, waited = _cpu_s(process.pid) - before, time.monotonic() - began_at
-            if used > MOST_S:
-                return Fault("slow", f"took more than {MOST_S:g} s of CPU")
-            if waited > MOST_S * scale() and used < waited / 20:
+            if used > self._most_s:
+                return Fault("slow", f"took more than {self._most_s:g} s of CPU")
+            if waited > self._most_s * scale() and used < waited / 20:
                 return Fault("hangs", f"no answer within {waited:.0f} s, and it used {used:.1f} s of CPU")
         return None
 
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.communicate()
-            self._process = None
+            self._process.wait()
+            self._drop()
+
+    def _drop(self) -> None:
+        assert self._process is not None
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(BrokenPipeError):  # what it was not able to read
+                if pipe is not None:
+                    pipe.close()
+        self._process = None
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -86,7 +96,7 @@ class Child:
     def _ended(self, when: str) -> Fault:
         assert self._process is not None
         code = self._process.wait()
-        self._process = None
+        self._drop()
         name = signal.Signals(-code).name if code < 0 else f"status {code}"
         return Fault(f"ended with {name}", f"the process ended with {name} {when}".strip())
 
