@@ -1,4 +1,4 @@
-"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed|gallery|loadtest|hostile]: a module each."""
+"""python -m benchmarks NAME, one module each; without a name, serving."""
 
 import signal
 import sys

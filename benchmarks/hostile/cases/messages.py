@@ -67,7 +67,7 @@ def _large_legal(where: Where) -> Codes:
         (f"{TRAINING}GetTrainingJob", lambda: field(1, text)),
         (f"{CATALOG}SetAlias", lambda: field(1, b"imagenet") + field(2, text) + b"\x18\x01"),
         (f"{INFERENCE}ModelInfer", lambda: field(1, b"imagenet") + field(5, field(1, b"image")) * 3_000_000),
-        (f"{INFERENCE}ModelInfer", lambda: field(1, b"pets") + field(4, field(1, b"k") + field(2, b"\x08\x01")) * 10**6),
+        (f"{INFERENCE}ModelInfer", lambda: field(1, b"pets") + field(4, field(1, b"k") + field(2, b"")) * 10**6),
         (f"{INFERENCE}ModelInfer", lambda: field(1, b"imagenet") + field(5, field(1, b"pooled") + field(2, b"FP32")
          + field(3, varint(1) + varint(9_000_000)) + field(5, field(6, floats)))),
     ]  # fmt: skip

@@ -22,11 +22,6 @@ def _odd(where: Where) -> Codes:
     with closing(channel(where.address)) as opened:
         for _ in range(20):
             for shape, data in _SHAPES:
-                ([1 << 32, 1 << 32], b""),
-                ([0, 1 << 62], b""),
-                ([1] * 3000, b"four"),
-                ([2, 1280], b""),
-            ):
                 tensor = tensor_pb2.Tensor(dtype=_FLOAT, shape=shape, data=data)
                 found[_ask(opened, repository, "imagenet", {"pooled": tensor}, {})] += 1
         good = repository.head("camvid", 1).read_golden()[0]
