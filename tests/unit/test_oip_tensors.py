@@ -75,6 +75,11 @@ BAD = [
     (request("pooled", "FP32", [1, 3], b"\x00" * 8), "has 2 values; its shape says 3"),
     (request("pooled", "FP32", [1, 3], np.array([1, np.inf, 2], np.float32).tobytes()), "not finite"),
     (request("pixels", "UINT8", [1, 2, 2], uint_contents=[1, 2, 3, 256]), "0 to 255"),
+    (request("image", "BYTES", [1], bytes(4) * 1_000_000), "has 2 values; its shape says 1"),
+    (request("image", "BYTES", [1] * 1000, b""), "1000 axes; 8 are the most"),
+    (request("pooled", "x" * 9000, [1, 3]), r"not x{64} \[1, 3\]$"),
+    (request("y" * 9000, "FP32", [1, 3]), r"no input 'y{64}'; inputs"),
+    (pb.ModelInferRequest(inputs=[pb.ModelInferRequest.InferInputTensor(name="image")] * 65), "65 inputs came"),
     (pb.ModelInferRequest(raw_input_contents=[b"x"]), "0 inputs came with 1 raw contents"),
 ]
 

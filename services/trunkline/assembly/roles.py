@@ -116,7 +116,7 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
         engine = _load_heads(settings, store, workers, task=task)
         host = Host(settings, "head")
         observe_workers(host, workers)
-        servicer = head_servicer.HeadServicer(engine, arena_reader(settings))
+        servicer = head_servicer.HeadServicer(engine, arena_reader(settings), settings.max_image_pixels)
         host.add(head_servicer.SERVICE_NAME, lambda server: add_HeadServiceServicer_to_server(servicer, server))
         await host.start()
         await host.ready(*_health_names(engine))

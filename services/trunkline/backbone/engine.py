@@ -22,6 +22,8 @@ from trunkline.serving.settings import Batching
 from trunkline.serving.width import Width
 from trunkline.serving.workers import Priority, WorkerPool
 
+_SHOWN = 200  # characters of a name that is not known
+
 
 @dataclass(frozen=True)
 class _Decoded:
@@ -107,8 +109,9 @@ class BackboneEngine:
     def _check(self, request: FeatureRequest) -> None:
         unknown = [name for name in request.features if name not in self._known]
         if unknown or not request.features:
+            wanted = repr(unknown[0][:_SHOWN]) if unknown else "of no name"
             raise InvalidRequestError(
-                f"backbone {self._info.name} has no feature {unknown or 'of no name'}; it has {sorted(self._known)}"
+                f"backbone {self._info.name} has no feature {wanted}; it has {sorted(self._known)}"
             )
         if request.spec.colour != "RGB" and set(request.features) != {IMAGE}:
             raise InvalidRequestError(

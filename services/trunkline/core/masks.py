@@ -10,6 +10,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.results import RunLengthMask
 
 _BITS, _CONTINUES, _SIGN, _FIRST = 5, 0x20, 0x10, 48
+_MOST_PIXELS = 1 << 28  # of a mask; far more than a picture has
 _MOST_GROUPS = 13  # of an int64
 
 
@@ -48,10 +49,12 @@ def encode_part(part: np.ndarray, left: int, top: int, width: int, height: int) 
 
 
 def decode_mask(mask: RunLengthMask) -> np.ndarray:
-    """Run lengths -> bool (H, W). Raises InvalidRequestError where they do not fill the mask."""
+    """Run lengths -> bool (H, W). Raises InvalidRequestError where they do not fill the mask, or it is too large."""
     runs = _from_text(mask.counts)
     size = mask.width * mask.height
-    if (runs < 0).any() or runs.sum() != size:
+    if min(mask.width, mask.height) < 1 or size > _MOST_PIXELS:
+        raise InvalidRequestError(f"a mask of {mask.width}x{mask.height}; {_MOST_PIXELS} pixels are the most")
+    if (runs < 0).any() or (runs > size).any() or runs.sum() != size:  # a sum of larger ones can overflow
         raise InvalidRequestError(f"the run lengths do not fill a mask of {mask.width}x{mask.height}")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape((mask.height, mask.width), order="F")

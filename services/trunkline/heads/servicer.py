@@ -12,6 +12,8 @@ from trunkline.api.inference.v1 import head_service_pb2_grpc as pb_grpc
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion
+from trunkline.core.images import ImageLimits
+from trunkline.heads.checks import checked_features, checked_frame
 from trunkline.heads.engine import HeadEngine
 from trunkline.serving import wire, wire_results
 from trunkline.serving.aside import aside
@@ -25,16 +27,19 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class HeadServicer(pb_grpc.HeadServiceServicer):
-    def __init__(self, heads: HeadEngine, reader: ArenaReader | None = None) -> None:
-        """reader: of features that a backbone service of this machine shares."""
+    def __init__(
+        self, heads: HeadEngine, reader: ArenaReader | None = None, max_pixels: int = ImageLimits.max_pixels
+    ) -> None:
+        """reader: of features that a backbone service of this machine shares. max_pixels: of a caller's picture."""
         self._heads = heads
         self._reader = reader
+        self._max_pixels = max_pixels
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         question = HeadQuestion(
             head=request.head,
-            features=wire.tensors_from_pb(request.features, self._reader),
-            frame=wire.frame_from_pb(request.frame),
+            features=checked_features(wire.tensors_from_pb(request.features, self._reader)),
+            frame=checked_frame(wire.frame_from_pb(request.frame), self._max_pixels),
             backbone_digest=request.backbone_digest,
             params=wire.params_from_pb(request.params),
             version=request.version,
@@ -47,8 +52,8 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
     async def PredictAll(self, request: pb.PredictAllRequest, context: Context) -> pb.PredictAllResponse:
         if not request.questions:
             raise InvalidRequestError("PredictAll without a question: name one head or more")
-        features = wire.tensors_from_pb(request.features, self._reader)
-        frame = wire.frame_from_pb(request.frame)
+        features = checked_features(wire.tensors_from_pb(request.features, self._reader))
+        frame = checked_frame(wire.frame_from_pb(request.frame), self._max_pixels)
         questions = [
             HeadQuestion(
                 head=each.head,

@@ -15,6 +15,7 @@ from trunkline.serving.execution import CPU, Execution, device_of, preload_libra
 from trunkline.serving.memory import give_back_freed
 
 _GOLDEN_TOLERANCE = 1e-3  # relative to the largest golden value, at least to 1
+_SHOWN = 200  # characters of what ONNX Runtime says
 _sharing, _shared = threading.Lock(), threading.Event()
 _log = logging.getLogger(__name__)
 
@@ -44,14 +45,21 @@ class OnnxSession:
     ) -> dict[str, np.ndarray]:
         """Outputs by name; all of them where none are named. `wide` uses the threads of `widen`, if there are any.
 
-        Raises InvalidRequestError where the inputs do not fit the model in name, dtype or shape.
+        Raises InvalidRequestError where the inputs do not fit the model in name, dtype or shape, ModelInvalidError
+        where it cannot compute with them.
         """
         names = list(outputs) if outputs is not None else list(self.outputs)
         if self.device or isinstance(inputs, DeviceArrays):
             return dict(zip(names, self._bound(inputs, names, "cpu").copy_outputs_to_cpu(), strict=True))
         self._check(inputs)
         session = self._wide if wide and self._wide is not None else self._session
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        try:
+            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        except Exception as error:  # ONNX Runtime's own classes share no public base
+            _log.warning("%s could not compute: %s", self.name, str(error)[:_SHOWN])
+            raise ModelInvalidError(
+                f"{self.name} cannot compute with these inputs: their sizes do not go together, or it is damaged"
+            ) from error
 
     def run_in_place(
         self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], *, wide: bool = False

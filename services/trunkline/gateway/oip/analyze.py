@@ -15,6 +15,7 @@ from trunkline.serving.limits import check_message
 
 NAME = "analyze"
 VERSION = "1"
+_MOST_HEADS = 64
 HEADS = "heads"  # parameter: names of heads, separated by commas
 
 
@@ -58,7 +59,9 @@ def _request(picture: bytes, heads: list[str]) -> pb.AnalyzeRequest:
 
 
 def _names(value: object) -> list[str]:
-    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else []
+    names = [name.strip() for name in value.split(",", _MOST_HEADS)] if isinstance(value, str) else []
+    if len(names) > _MOST_HEADS:
+        raise InvalidRequestError(f"parameter {HEADS!r} names {_MOST_HEADS} heads at most")
     if not names or not all(names):
         raise InvalidRequestError(f"parameter {HEADS!r} names the heads to ask, separated by commas")
     return names

@@ -14,6 +14,8 @@ from trunkline.gateway.oip.outputs import stacked
 from trunkline.gateway.oip.statistics import Statistics
 from trunkline.gateway.oip.tensors import put_output, read_inputs
 
+_SHOWN = 64  # characters of a name that came
+
 
 class Inference:
     """Answers requests with whatever the models are."""
@@ -29,6 +31,7 @@ class Inference:
         found = model.description
         started_ns = time.perf_counter_ns()
         try:
+            params.check_outputs(request)
             wanted = _wanted(request, found)
             items = await self._ask(model, found, wanted, request, context)
         except Exception:
@@ -49,7 +52,6 @@ class Inference:
     async def _ask(
         self, model: Model, found: Description, wanted: tuple[str, ...], request: pb.ModelInferRequest, context: Any
     ) -> list[Item]:
-        params.check_outputs(request)
         timeout_s = self._timeout_s(request, context)
         question = Question(
             inputs=read_inputs(request, found.inputs),
@@ -77,7 +79,7 @@ def _wanted(request: pb.ModelInferRequest, found: Description) -> tuple[str, ...
     for output in request.outputs:
         if output.name not in known:
             raise InvalidRequestError(
-                f"there is no output {output.name!r}; outputs of this model: {', '.join(known)}"
+                f"there is no output {output.name[:_SHOWN]!r}; outputs of this model: {', '.join(known)}"
             )
     return tuple(dict.fromkeys(output.name for output in request.outputs)) or found.default_outputs or known
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from trunkline.core.bundle import Bundle, HeadManifest
-from trunkline.core.errors import ModelInvalidError
+from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.head import Arrays, parse_params
 from trunkline.core.masks import encode_mask
 from trunkline.core.preprocess import Frame
@@ -47,9 +47,11 @@ class Head:
     def decode(self, outputs: Arrays, frame: Frame, params: Mapping[str, Any]) -> Segmentation:
         """logits (1, classes, h, w) -> label map and classes in the frame of the caller's picture.
 
-        Raises InvalidRequestError for a parameter, ModelInvalidError where a score is no number.
+        Raises InvalidRequestError for a parameter or the frame, ModelInvalidError where a score is no number.
         """
         asked = parse_params(SegmentParams, params)
+        if not frame.shows_all:
+            raise InvalidRequestError("a segmentation needs a frame in which the whole picture lies")
         logits = outputs[OUTPUT]
         self._check_classes(logits.shape)
         if not np.isfinite(logits).all():
