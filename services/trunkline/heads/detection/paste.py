@@ -65,10 +65,11 @@ def _column_edges(values: np.ndarray, columns: np.ndarray, box: np.ndarray, heig
         """Row of the picture, its centre 0 at y 0.5, at which the line between two rows of the mask passes 0.5."""
         low, high = padded[column, outer + 1], values[column, inner]
         at = inner + (outer - inner) * (high - _INSIDE) / (high - low)
-        return (at + 0.5) * per_y + y_min - 0.5
+        return np.asarray((at + 0.5) * per_y + y_min - 0.5)
 
     top, bottom = max(0, int(np.ceil(y_min - 0.5))), min(height, int(np.ceil(y_max - 0.5)))
     begins = np.where(first == 0, top, np.ceil(passed(first - 1, first))).clip(top, bottom).astype(np.int64)
     ends = np.where(last == rows - 1, bottom, np.floor(passed(last + 1, last)) + 1).clip(top, bottom).astype(np.int64)
     some = ends > begins
-    return (np.stack([begins, ends], axis=1) + (columns[column] * height)[:, None])[some].ravel()
+    edges = np.stack([begins, ends], axis=1) + (columns[column] * height)[:, None]  # (runs, 2)
+    return np.asarray(edges[some].ravel())

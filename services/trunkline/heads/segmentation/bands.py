@@ -95,7 +95,7 @@ def _fill(strip: Strip, wide: np.ndarray, rivals: np.ndarray, weights: np.ndarra
 def _mixed(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """float32 (taps, w), float64 (rows, taps) -> float32 (rows, w)."""
     rows = rows.astype(np.float64)
-    total = weights[:, :1] * rows[0]
+    total: np.ndarray = weights[:, :1] * rows[0]
     for tap in range(1, len(rows)):
         total += weights[:, tap : tap + 1] * rows[tap]
-    return total.astype(np.float32)
+    return np.asarray(total, np.float32)

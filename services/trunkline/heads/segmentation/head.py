@@ -69,7 +69,7 @@ class Head:
             confidence_map_png=_png(Image.fromarray(gray(found.confidence))) if asked.confidence_map else b"",
         )
 
-    def weight(self, frame: Frame) -> int:
+    def answer_pixels(self, frame: Frame) -> int:
         """Pixels that an answer has, which is what a large one costs."""
         return frame.image_width * frame.image_height
 

@@ -12,7 +12,7 @@ class Tally:
 
     def __init__(self, classes: int) -> None:
         self._counts = np.zeros(classes, np.int64)
-        self._sums = np.zeros(classes)
+        self._sums: np.ndarray = np.zeros(classes)
 
     def add(self, strip: Strip) -> None:
         labels, confidence = strip.labels.ravel(), strip.confidence.ravel()
