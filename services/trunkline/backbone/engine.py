@@ -15,6 +15,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE, BackboneInfo, FeatureRequest, Features
 from trunkline.core.images import EncodedImage, ImageLimits
 from trunkline.core.preprocess import Frame, Pixels, PreprocessSpec, preprocess
+from trunkline.core.weight import decode_weight
 from trunkline.serving.device import DeviceArrays
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session, widen_session
@@ -102,7 +103,11 @@ class BackboneEngine:
         if self.batcher is not None and wanted:
             return await self._in_batch(self.batcher, request, wanted, timeout_s)
         done, queue_ms = await self._workers.run(
-            lambda: self._alone(request, wanted), Priority.BACKBONE, timeout_s, request.required
+            lambda: self._alone(request, wanted),
+            Priority.BACKBONE,
+            timeout_s,
+            request.required,
+            decode_weight(request.image),
         )
         return done.after(queue_ms)
 
@@ -145,7 +150,11 @@ class BackboneEngine:
         started_at = time.perf_counter()
         with batcher.place():
             decoded, queue_ms = await self._workers.run(
-                lambda: self._decode(request), Priority.BACKBONE, timeout_s, request.required
+                lambda: self._decode(request),
+                Priority.BACKBONE,
+                timeout_s,
+                request.required,
+                decode_weight(request.image),
             )
             left_s = None if timeout_s is None else timeout_s - (time.perf_counter() - started_at)
             done = await batcher.run(decoded.pixels, wanted, left_s, required=request.required)

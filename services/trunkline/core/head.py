@@ -27,6 +27,7 @@ class Params(BaseModel):
 
 
 P = TypeVar("P", bound=Params)
+_PIXEL_BYTES = 4  # as which a pixel of an answer counts, like one of a picture that is decoded
 
 
 class TaskHead(Protocol):
@@ -45,9 +46,18 @@ class TaskHead(Protocol):
     def decode(self, outputs: Arrays, frame: Frame, params: Mapping[str, Any]) -> Result:
         """Outputs of one picture, each with a batch axis of 1, to its result.
 
+        What takes long calls `core.steps.between_steps` now and then. A head whose work grows with the pixels of the
+        caller's picture has a method `answer_pixels(frame) -> int`: large answers wait for a turn of their own.
+
         Raises InvalidRequestError for parameters that the task does not know or allow.
         """
         ...
+
+
+def answer_weight(head: TaskHead, frame: Frame) -> int:
+    """Bytes as which an answer about a picture counts; 0 where it does not grow with the picture."""
+    pixels = getattr(head, "answer_pixels", None)
+    return 0 if pixels is None else _PIXEL_BYTES * int(pixels(frame))
 
 
 def parse_params(model: type[P], params: Mapping[str, Any]) -> P:
