@@ -48,6 +48,7 @@ from trunkline.serving.workers import WorkerPool
 
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 TRAINING = training_service_pb2.DESCRIPTOR.services_by_name["TrainingService"]
+_LAST_WORK_S = 1.0  # for work whose callers are gone by the end of the drain
 _log = logging.getLogger(__name__)
 
 
@@ -234,7 +235,7 @@ def _workers(settings: Settings) -> Iterator[WorkerPool]:
     try:
         yield workers
     finally:
-        workers.close()
+        workers.close(_LAST_WORK_S)
 
 
 @contextlib.asynccontextmanager

@@ -75,8 +75,8 @@ class BackboneEngine:
         info = BackboneInfo(manifest.name, str(manifest.version), manifest.digest, manifest.features)
         session = load_session(bundle, execution)
         if execution.wide_threads > 1:
-            # Beside the rest of the start. No daemon: a process that ends waits for the native code.
-            threading.Thread(target=widen_session, args=(session, bundle), name="widen").start()
+            # Beside the rest of the start. No daemon: one in native code at an interpreter's end aborts it.
+            threading.Thread(target=widen_session, args=(session, bundle), name="widen", daemon=False).start()
         batcher = _batcher(session, manifest.preprocess, workers, batching) if batching else None
         return cls(info, session, workers, limits, cache_bytes=cache_bytes, batcher=batcher)
 

@@ -237,6 +237,11 @@ class Settings(BaseSettings):
         return Execution(self.providers, self.allow_fallback, wide_threads)
 
     @property
+    def end_s(self) -> float:
+        """Seconds from SIGTERM after which a process is gone, whatever hangs: its drain, and a few for the rest."""
+        return self.drain_pause_s + self.drain_s + 6
+
+    @property
     def image_limits(self) -> ImageLimits:
         return ImageLimits(self.max_image_bytes, self.max_image_pixels)
 

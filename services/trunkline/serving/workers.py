@@ -135,8 +135,9 @@ class WorkerPool:
         with self._changed:
             self._lent -= 1
 
-    def close(self) -> None:
-        """Let running work end and stop the threads; work that still waits is cancelled."""
+    def close(self, within_s: float | None = None) -> None:
+        """Let running work end, within `within_s` seconds, and stop the threads; work that waits is cancelled."""
+        ends_at = None if within_s is None else time.monotonic() + within_s
         with self._changed:
             self._closed = True
             waiting = [*(piece for lane in self._lanes.values() for piece in lane), *self._large]
@@ -147,7 +148,7 @@ class WorkerPool:
         for piece in waiting:
             piece.post(piece.done.cancel)
         for thread in self._threads:
-            thread.join()
+            thread.join(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
 
     # Into the queue and out of it --------------------------------------------------------------------------
 

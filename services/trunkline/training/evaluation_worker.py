@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.core.errors import TrunklineError
+from trunkline.serving.ends import end_with
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import read_settings
 from trunkline.serving.status import to_status
@@ -38,4 +39,4 @@ def _evaluate(models: str, head: str, data: Path, split: str | None) -> dict[str
 
 
 if __name__ == "__main__":
-    main()
+    end_with(main)

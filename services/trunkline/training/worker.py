@@ -22,6 +22,7 @@ from trunkline.jobs.database import Database
 from trunkline.jobs.launcher import OWNER
 from trunkline.jobs.leases import Claim, LeaseLostError, Leases, Work
 from trunkline.jobs.sweep import job_folder
+from trunkline.serving.ends import end_with
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import Settings, read_settings
 from trunkline.serving.status import error_info, to_status
@@ -156,4 +157,4 @@ def _tell(write: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)
