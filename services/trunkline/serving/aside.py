@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+LARGE_BYTES = 64 * 1024  # what handles more is no work for the event loop
 T = TypeVar("T")
 # Few: it is short work that mostly holds the interpreter, and the cores are for models.
 _THREADS = ThreadPoolExecutor(2, "aside")

@@ -8,8 +8,8 @@ counted first, by the encoding that protobuf documents (tag, then a varint, 4, 8
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.serving.aside import LARGE_BYTES
 
-LARGE_BYTES = 64 * 1024  # messages up to this size are parsed as they are, longer fields are contents
 MOST_STRUCTURE_BYTES = 1024 * 1024
 _MOST_FIELDS = 20_000
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5

@@ -11,6 +11,7 @@ from trunkline.gateway.directory import Directory
 from trunkline.gateway.oip.model import PICTURE, RESULT, Description, Item, Port, Question, each, no_params
 from trunkline.gateway.oip.outputs import JSON_PORT, document
 from trunkline.gateway.oip.tensors import BYTES
+from trunkline.serving.aside import aside
 from trunkline.serving.limits import check_message
 
 NAME = "analyze"
@@ -46,7 +47,7 @@ class AnalyzeModel:
     async def _one(self, picture: bytes, heads: list[str], question: Question) -> Item:
         done = await self.vision.Analyze(_request(picture, heads), question.context)
         return Item(
-            outputs={RESULT: document(done)} if RESULT in question.wanted else {},
+            outputs={RESULT: await aside(document, done)} if RESULT in question.wanted else {},
             version=VERSION,
             queue_ms=done.timings.queue_ms,
             decode_ms=done.timings.decode_ms,

@@ -4,7 +4,6 @@ import itertools
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -99,12 +98,13 @@ def _array(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, por
     shape = tuple(tensor.shape)
     count = math.prod(shape)
     if port.datatype == BYTES:
-        if raw is None:
-            return as_bytes(_counted(tensor.contents.bytes_contents, count, tensor.name))
-        # One more than there may be is looked at, however many came.
-        return as_bytes(_counted(list(islice(_elements(raw, tensor.name), count + 1)), count, tensor.name))
+        texts = tensor.contents.bytes_contents if raw is None else _elements(raw, count, tensor.name)
+        return as_bytes(_counted(texts, count, tensor.name))
     numbers = _typed(tensor, port.datatype, count) if raw is None else _raw(raw, port.datatype, tensor.name)
-    array = np.asarray(_counted(numbers, count, tensor.name)).reshape(shape)
+    try:
+        array = np.asarray(_counted(numbers, count, tensor.name)).reshape(shape)
+    except ValueError as error:  # an axis of 0 beside one that no array has
+        raise InvalidRequestError(f"input {tensor.name!r} has a shape that is not valid") from error
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InvalidRequestError(f"input {tensor.name!r} has values that are not finite")
     return array
