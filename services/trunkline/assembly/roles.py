@@ -39,6 +39,7 @@ from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
 from trunkline.heads.stock import Choice
+from trunkline.serving.addresses import over_network
 from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
@@ -166,7 +167,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
         if settings.training_jobs:
             # No deadline of our own: an evaluation may take an hour.
             training_name = f"the training service at {settings.training_address}"
-            _pass_on(host, TRAINING, Forward(TRAINING, to_training, training_name, None))
+            metadata = over_network(settings.address, settings.http_address)
+            _pass_on(host, TRAINING, Forward(TRAINING, to_training, training_name, None, metadata))
         await stack.enter_async_context(galleries_if_installed(host, settings, directory, analyzer))
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))

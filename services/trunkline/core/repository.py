@@ -46,7 +46,14 @@ class Repository:
         folder = self.root / KIND_FOLDERS[kind]
         if not folder.is_dir():
             return []
-        return sorted(path.name for path in folder.iterdir() if self.versions(kind, path.name))
+        return sorted(path.name for path in folder.iterdir() if self._has_versions(kind, path.name))
+
+    def _has_versions(self, kind: str, name: str) -> bool:
+        """A folder that cannot be looked into hides no other: whoever asks for this model hears of it."""
+        try:
+            return bool(self.versions(kind, name))
+        except OSError:
+            return True
 
     def versions(self, kind: str, name: str) -> list[int]:
         """Versions of a model, in order; empty where there is none."""

@@ -1,14 +1,25 @@
-"""Texts of errors that hold what a caller sent, or names that may be many: both are cut."""
+"""What others wrote, made fit for one line of a message."""
 
 from collections.abc import Iterable
+from typing import Final
 
-LONGEST_ECHO = 200
-_MOST_NAMES = 20
+LONGEST_ECHO: Final = 200  # characters
+_LONGEST_NAME, _MOST_NAMES = 64, 20
 
 
-def shortened(text: str, longest: int = LONGEST_ECHO) -> str:
-    """The text, cut to `longest` characters with "…" as the last of them."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def shown(text: object, most: int = LONGEST_ECHO) -> str:
+    """At most this many characters, without line breaks, control characters and what is no Unicode."""
+    raw = str(text)
+    kept = raw if len(raw) <= most else raw[: most - 1] + "…"
+    if kept.isprintable():
+        return kept
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in kept)[: 2 * most]
+
+
+def shown_path(path: object, most: int = 2 * LONGEST_ECHO) -> str:
+    """The same for a path, of which the end says most."""
+    raw = str(path)
+    return shown(raw if len(raw) <= most else "…" + raw[1 - most :], most)
 
 
 def listed(names: Iterable[str], *, nothing: str = "none") -> str:
@@ -16,6 +27,10 @@ def listed(names: Iterable[str], *, nothing: str = "none") -> str:
     known = list(names)
     if not known:
         return nothing
-    shown = ", ".join(shortened(name, 64) for name in known[:_MOST_NAMES])
+    first = ", ".join(shown(name, _LONGEST_NAME) for name in known[:_MOST_NAMES])
     more = len(known) - _MOST_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{first} and {more} more" if more > 0 else first
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trunkline.core.errors import NotFoundError, ServiceUnavailableError, TrunklineError
 from trunkline.core.exchange import BackboneInfo, FeatureSource, HeadInfo, HeadRunner
-from trunkline.core.text import listed, shortened
+from trunkline.core.text import listed, shown
 
 _log = logging.getLogger(__name__)
 
@@ -110,11 +110,11 @@ class Directory:
         if mark == "@":
             known = listed(sorted(info.routes.aliases))
             raise NotFoundError(
-                f"head {name!r} has no alias {shortened(rest)!r}; aliases: {known}", head=name, alias=rest
+                f"head {name!r} has no alias {shown(rest)!r}; aliases: {known}", head=name, alias=rest
             )
         known = listed(sorted((each.version for each in (info, *info.routes.others)), key=int))
         raise NotFoundError(
-            f"head {name!r} serves no version {shortened(rest)!r}; served: {known}", head=name, version=rest
+            f"head {name!r} serves no version {shown(rest)!r}; served: {known}", head=name, version=rest
         )
 
     def _named(self, name: str) -> HeadEntry:
@@ -123,10 +123,10 @@ class Directory:
             return entry
         if not self.complete:
             raise ServiceUnavailableError(
-                f"head {shortened(name)!r} is not known yet, as not every head service has answered"
+                f"head {shown(name)!r} is not known yet, as not every head service has answered"
             )
         known = listed(sorted(self._entries))
-        raise NotFoundError(f"there is no head {shortened(name)!r}; heads served: {known}", head=name)
+        raise NotFoundError(f"there is no head {shown(name)!r}; heads served: {known}", head=name)
 
     def default_head_of(self, task: str) -> HeadEntry:
         """The one head of a task, or of several the one among the default heads. Raises NotFoundError."""

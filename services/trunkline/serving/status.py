@@ -20,6 +20,7 @@ _DETAILS_KEY = "grpc-status-details-bin"
 _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.DataInvalidError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.DataForbiddenError, grpc.StatusCode.PERMISSION_DENIED),
     (errors.WrongTaskError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
     (errors.BackboneMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
@@ -42,6 +43,7 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.InvalidImageError,
         errors.ImageTooLargeError,
         errors.DataInvalidError,
+        errors.DataForbiddenError,
         errors.WrongTaskError,
         errors.NotFoundError,
         errors.BackboneMismatchError,
