@@ -18,7 +18,7 @@ from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
 from trunkline.serving import wire, wire_results
 from trunkline.serving.limits import check_message, short_id
-from trunkline.serving.pages import page
+from trunkline.serving.pages import message_page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
@@ -100,8 +100,10 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
 
     async def ListHeads(self, request: pb.ListHeadsRequest, context: Context) -> pb.ListHeadsResponse:
         heads = [head for head in self._directory.heads() if request.task in ("", head.task)]
-        part, token = page(heads, lambda head: head.name, request.page_size, request.page_token)
-        return pb.ListHeadsResponse(heads=map(wire.head_to_pb, part), next_page_token=token)
+        part, token = message_page(
+            heads, lambda head: head.name, wire.head_to_pb, request.page_size, request.page_token
+        )
+        return pb.ListHeadsResponse(heads=part, next_page_token=token)
 
     async def GetHead(self, request: pb.GetHeadRequest, context: Context) -> pb.GetHeadResponse:
         if not request.head:
