@@ -10,6 +10,7 @@ TABLE = [
     (errors.ImageTooLargeError("x", limit_bytes=5), "INVALID_ARGUMENT", "IMAGE_TOO_LARGE"),
     (errors.InvalidRequestError("x"), "INVALID_ARGUMENT", "INVALID_REQUEST"),
     (errors.DataInvalidError.at("labels.csv", "x", 3), "INVALID_ARGUMENT", "DATA_INVALID"),
+    (errors.DataForbiddenError("x"), "PERMISSION_DENIED", "DATA_FORBIDDEN"),
     (errors.WrongTaskError("x"), "INVALID_ARGUMENT", "WRONG_TASK"),
     (errors.NotFoundError("x"), "NOT_FOUND", "NOT_FOUND"),
     (errors.BackboneMismatchError("x"), "FAILED_PRECONDITION", "BACKBONE_MISMATCH"),

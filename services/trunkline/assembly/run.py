@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 import time
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from trunkline.assembly import roles
 from trunkline.assembly.training import training
 from trunkline.core.errors import ConfigurationError
+from trunkline.serving.ends import EndSignals
 from trunkline.serving.host import Host
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import Settings
@@ -25,8 +25,7 @@ async def run_role(role: str | None, settings: Settings, *, task: str | None = N
     set_up_logs(settings.log_level, role or "trunkline", settings.log_format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    EndSignals(lambda: loop.call_soon_threadsafe(stop.set), settings.end_s)
     started_at = time.perf_counter()
     async with _role(role, settings, task) as host:
         took_s = time.perf_counter() - started_at

@@ -5,6 +5,7 @@ TrunklineError
 │   ├── InvalidImageError     bytes that are no picture we read
 │   └── ImageTooLargeError    over the limit on bytes or pixels
 ├── DataInvalidError          a data set that nothing can be trained on
+├── DataForbiddenError        data that may not be read
 ├── NotFoundError             no such head, version or job
 ├── WrongTaskError            the head does something else
 ├── BackboneMismatchError     the head was trained on another backbone
@@ -28,6 +29,8 @@ The core knows no transport: serving maps these to gRPC codes in one table.
 
 from collections.abc import Mapping
 from typing import ClassVar, Self
+
+from trunkline.core.text import shown_path
 
 
 class TrunklineError(Exception):
@@ -62,9 +65,14 @@ class DataInvalidError(TrunklineError):
     @classmethod
     def at(cls, file: object, reason: str, line: int | None = None) -> Self:
         """The error for `reason` in a file or folder of the data set, on the line counted from 1."""
+        name = shown_path(file)
         if line is None:
-            return cls(f"{file}: {reason}", file=file)
-        return cls(f"{file}, line {line}: {reason}", file=file, line=line)
+            return cls(f"{name}: {reason}", file=name)
+        return cls(f"{name}, line {line}: {reason}", file=name, line=line)
+
+
+class DataForbiddenError(TrunklineError):
+    reason = "DATA_FORBIDDEN"
 
 
 class NotFoundError(TrunklineError):

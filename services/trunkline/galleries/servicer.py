@@ -32,6 +32,7 @@ class Streams(Protocol):
         self,
         questions: AsyncIterable[_Numbered],
         work: Callable[[_Numbered, Callable[[pb.AddImagesResponse], None]], Awaitable[None]],
+        size_of: Callable[[_Numbered], int],
     ) -> AsyncIterator[pb.AddImagesResponse]: ...
 
 
@@ -66,7 +67,7 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
     async def AddImages(
         self, request_iterator: AsyncIterable[pb.AddImagesRequest], context: Context
     ) -> AsyncIterator[pb.AddImagesResponse]:
-        async for response in self._streams.answer(_numbered(request_iterator), self._add):
+        async for response in self._streams.answer(_numbered(request_iterator), self._add, _size_of):
             yield response
 
     async def DeleteImages(self, request: pb.DeleteImagesRequest, context: Context) -> pb.DeleteImagesResponse:
@@ -132,6 +133,10 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
     def _timeout_s(self, context: Context) -> float:
         left_s = context.time_remaining()
         return self._default_timeout_s if left_s is None else left_s
+
+
+def _size_of(question: _Numbered) -> int:
+    return question[1].ByteSize()
 
 
 async def _numbered(requests: AsyncIterable[pb.AddImagesRequest]) -> AsyncIterator[_Numbered]:

@@ -17,6 +17,7 @@ from trunkline.gateway.compare import compare_with
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
 from trunkline.serving import wire, wire_results
+from trunkline.serving.aside import aside
 from trunkline.serving.limits import check_message, short_id
 from trunkline.serving.pages import message_page
 from trunkline.serving.status import to_head_error
@@ -76,7 +77,7 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
     async def AnalyzeStream(
         self, request_iterator: AsyncIterable[pb.AnalyzeStreamRequest], context: Context
     ) -> AsyncIterator[pb.AnalyzeStreamResponse]:
-        async for response in self._streams.answer(request_iterator, self._answer_picture):
+        async for response in self._streams.answer(request_iterator, self._answer_picture, _size_of):
             yield response
 
     async def _answer_picture(
@@ -100,8 +101,8 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
 
     async def ListHeads(self, request: pb.ListHeadsRequest, context: Context) -> pb.ListHeadsResponse:
         heads = [head for head in self._directory.heads() if request.task in ("", head.task)]
-        part, token = message_page(
-            heads, lambda head: head.name, wire.head_to_pb, request.page_size, request.page_token
+        part, token = await aside(
+            message_page, heads, lambda head: head.name, wire.head_to_pb, request.page_size, request.page_token
         )
         return pb.ListHeadsResponse(heads=part, next_page_token=token)
 
@@ -132,6 +133,10 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         if not budget_s > 0:
             raise InvalidRequestError(f"the budget of the picture is {budget_s:g} s: give one above 0")
         return budget_s
+
+
+def _size_of(request: pb.AnalyzeStreamRequest) -> int:
+    return request.ByteSize()
 
 
 def _detect_params(request: pb.DetectRequest) -> dict[str, Any]:
