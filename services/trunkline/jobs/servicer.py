@@ -17,11 +17,13 @@ from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
 from trunkline.jobs.rows import no_such_job
 from trunkline.jobs.store import JobStore
+from trunkline.serving.aside import Places
 from trunkline.serving.wire_training import event_to_pb, job_to_pb, request_from_pb, state_from_pb
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["TrainingService"].full_name
 _LONGEST_ID = 128
 _POLL_S = 0.25
+_AT_ONCE = 8  # requests that are checked against models and data
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -35,6 +37,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         self._evaluator = evaluator
         self._models = models
         self._changed = changed
+        self._files = Places("the model folder", _AT_ONCE)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -47,7 +50,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         if len(request.request_id) > _LONGEST_ID or not request.request_id.isprintable():
             raise InvalidRequestError(f"request_id must be at most {_LONGEST_ID} characters that can be printed")
         wanted = placed(request_from_pb(request.request))
-        job = await asyncio.to_thread(self._create, request.request_id, wanted)
+        job = await self._files.ask(lambda: self._create(request.request_id, wanted))
         self._changed()
         return pb.CreateTrainingJobResponse(job=job_to_pb(job))
 

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from trunkline.core.errors import ConfigurationError
 from trunkline.serving.channel import message_limits
 from trunkline.serving.interceptors import ErrorInterceptor
+from trunkline.serving.parent import port_is_kept
 from trunkline.serving.settings import Settings
 from trunkline.serving.telemetry.interceptor import ObservingInterceptor
 from trunkline.serving.telemetry.telemetry import Telemetry
@@ -36,8 +37,9 @@ class Host:
             interceptors=[ObservingInterceptor(self.telemetry), ErrorInterceptor()],
             options=[
                 *message_limits(settings.max_message_bytes),
-                # Otherwise a second server could take the same port unseen, and half of the calls.
-                ("grpc.so_reuseport", 0),
+                # Otherwise a second server could take the same port unseen, and half of the calls. Where the port is
+                # kept by who started this process, nobody else gets it.
+                ("grpc.so_reuseport", int(port_is_kept())),
                 # Clients ask every 10 s whether a quiet stream still stands; by default that is taken for abuse.
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 *_connection_age(settings.connection_age_s),
