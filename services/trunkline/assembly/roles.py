@@ -39,9 +39,9 @@ from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
 from trunkline.heads.stock import Choice
-from trunkline.serving.aside import in_thread
 from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
+from trunkline.serving.reads import in_thread
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
 from trunkline.serving.telemetry.ports import observed_runner, observed_source, traced_source

@@ -20,10 +20,10 @@ from trunkline.assembly.training import missing_packages
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.repository import Repository
 from trunkline.heads.discovery import add_folders
-from trunkline.serving.aside import Reads, in_thread
 from trunkline.serving.ends import EndSignals, fate_of
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.parent import told
+from trunkline.serving.reads import Reads, in_thread
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import open_store
 

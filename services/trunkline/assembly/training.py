@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.store import ModelStore
-from trunkline.serving.aside import in_thread
 from trunkline.serving.host import Host
+from trunkline.serving.reads import in_thread
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
 

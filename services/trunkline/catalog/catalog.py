@@ -19,7 +19,7 @@ from trunkline.core.errors import (
 from trunkline.core.models import DEFAULT_MARGIN, Canary, HeadCatalog, Model, ModelVersion
 from trunkline.core.repository import Repository
 from trunkline.core.store import ChangeCatalog, FolderStore
-from trunkline.serving.aside import Reads
+from trunkline.serving.reads import Reads
 
 _PATIENCE_S = 2.0  # for each head of a list
 

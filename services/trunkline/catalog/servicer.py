@@ -9,8 +9,8 @@ from trunkline.api.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
 from trunkline.catalog.catalog import Catalog
 from trunkline.core.errors import InvalidRequestError
 from trunkline.serving import catalog_wire as wire
-from trunkline.serving.aside import Places
 from trunkline.serving.pages import page
+from trunkline.serving.reads import Places
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _AT_ONCE = 16  # calls that read files; each that hangs holds a thread

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from trunkline.galleries.graph import Graph
-from trunkline.serving.aside import Reads
+from trunkline.serving.reads import Reads
 
 T = TypeVar("T")
 _FORMAT = 1

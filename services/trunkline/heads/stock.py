@@ -16,8 +16,8 @@ from trunkline.core.models import HeadCatalog
 from trunkline.core.repository import Repository
 from trunkline.heads.loading import FaultyHead, LoadedHead, load_head
 from trunkline.heads.routing import route, versions_of
-from trunkline.serving.aside import Reads
 from trunkline.serving.execution import CPU, Execution
+from trunkline.serving.reads import Reads
 
 # A head whose files do not answer is left to its thread for this long before the next one is looked at, and for so
 # long before the look is over without it. Loading takes its time too.

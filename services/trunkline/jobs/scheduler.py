@@ -11,7 +11,7 @@ from trunkline.core.errors import TrunklineError
 from trunkline.jobs.launcher import OWNER, WORKER_MODULE, Launch, Launcher, Look
 from trunkline.jobs.leases import Claim, LeaseLostError, Leases
 from trunkline.jobs.sweep import sweep
-from trunkline.serving.aside import in_thread
+from trunkline.serving.reads import in_thread
 
 _log = logging.getLogger(__name__)
 

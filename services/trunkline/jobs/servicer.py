@@ -17,7 +17,7 @@ from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
 from trunkline.jobs.rows import no_such_job
 from trunkline.jobs.store import JobStore
-from trunkline.serving.aside import Places
+from trunkline.serving.reads import Places
 from trunkline.serving.wire_training import event_to_pb, job_to_pb, request_from_pb, state_from_pb
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["TrainingService"].full_name
