@@ -20,7 +20,7 @@ BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--ignorefile deploy/
   --file deploy/images/Containerfile --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
   --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) --build-arg SOURCE=$(SOURCE) $(IMAGE_FLAGS)
 
-.PHONY: demo serve bench lint type test proto format manifests clean
+.PHONY: demo serve bench lint type test fuzz proto format manifests clean
 .PHONY: images image image-models image-gpu image-training test-containers
 
 # Serving needs no torch: these targets install the `cpu` extra alone.
@@ -56,6 +56,13 @@ type: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# Of all fuzzers together; in `make test` too, where both can be set as well.
+FUZZ_SECONDS ?= 120
+FUZZ_SEED ?= 1
+export FUZZ_SECONDS FUZZ_SEED
+fuzz: $(VENV)/.dev  ## fuzz all that reads what others send: tests/fuzz/README.md
+	$(BIN)/python -m tests.fuzz
 
 proto: $(VENV)/.dev  ## generate services/trunkline/api from protos/
 	$(BIN)/python -m grpc_tools.protoc -I protos $(PROTOS) \

@@ -1,4 +1,4 @@
-"""python -m benchmarks [serving|growth|overload|burst|soak|start|heads|mixed|gallery|loadtest]: one module each."""
+"""python -m benchmarks NAME, one module each; without a name, serving."""
 
 import signal
 import sys
@@ -108,6 +108,35 @@ def loadtest(seconds: float = 10.0, repeats: int = 3, output: Folder = RESULTS) 
     from benchmarks.loadtest import run
 
     run(_output(output), seconds=seconds, repeats=repeats)
+
+
+@app.command()
+def hostile(
+    seconds: Annotated[float, typer.Option(help="Of each case, at least.")] = 8.0,
+    services: Annotated[
+        Path, typer.Option(metavar="CHECKOUT", help="Whose code the service runs; the callers are those of this one.")
+    ] = MODELS.parent,
+    case: Annotated[list[str] | None, typer.Option(help="Part of a name; repeatable. All without.")] = None,
+    form: Annotated[list[str] | None, typer.Option(help="all in one, split, head alone; repeatable.")] = None,
+    mixed: Annotated[float, typer.Option(metavar="MINUTES", help="All cases mixed, for so long.")] = 0.0,
+    out: Annotated[Path | None, typer.Option(help="The report, or its folder.")] = None,
+) -> None:
+    """What hostile callers, files and broken parts cost: memory, health checks, good calls."""
+    from benchmarks.hostile.run import FORMS, run, run_mixed
+
+    folder, name = _report(out)
+    forms = [each for each in FORMS if each in (form or FORMS)]
+    if mixed:
+        run_mixed(_output(folder), name=name, services=services.resolve(), minutes=mixed, form=forms[0])
+    else:
+        run(_output(folder), name=name, services=services.resolve(), seconds=seconds, only=case or [], forms=forms)
+
+
+def _report(out: Path | None) -> tuple[Path, str]:
+    """Folder and name, of DIR or DIR/NAME.md."""
+    if out is None:
+        return RESULTS, ""
+    return (out.parent, out.stem) if out.suffix == ".md" else (out, "")
 
 
 if __name__ == "__main__":

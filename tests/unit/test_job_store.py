@@ -33,7 +33,7 @@ def database(database_url):
 
 @pytest.fixture
 def store(database):
-    return JobStore(database)
+    return JobStore(database, queue=100)
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_processes_that_start_at_once_make_the_tables_once(database_url):
     started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(6)]
     assert [process.wait(timeout=60) for process in started] == [0] * 6
     database = Database(database_url)
-    assert JobStore(database).page([], 0, "") == ([], "")
+    assert JobStore(database, queue=100).page([], 0, "") == ([], "")
     database.close()
 
 

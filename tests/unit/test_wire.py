@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from trunkline.api.inference.v1 import preprocess_pb2, tensor_pb2
-from trunkline.api.vision.v1 import vision_service_pb2
+from trunkline.api.catalog.v1 import catalog_service_pb2
+from trunkline.api.inference.v1 import backbone_service_pb2, preprocess_pb2, tensor_pb2
+from trunkline.api.vision.v1 import gallery_service_pb2, vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import BackboneInfo, HeadInfo
@@ -26,7 +27,7 @@ from trunkline.core.results import (
     Segmentation,
     SegmentClass,
 )
-from trunkline.serving import wire, wire_results
+from trunkline.serving import catalog_wire, wire, wire_galleries, wire_results
 
 CAT = ScoredLabel(1, "cat", 0.75)
 MASK = RunLengthMask(4, 3, "52203")
@@ -40,6 +41,9 @@ RESULTS = [
     Embedding("pets/2", (0.5, -0.25), Calibration(0.8, -7.5, 6.0)),
     Custom({"level": 3.0, "names": ["a", "b"], "deep": {"yes": True}}),
 ]
+
+
+INFINITE = {"number_value": math.inf}
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
@@ -77,6 +81,10 @@ def test_a_dtype_that_the_wire_does_not_know_is_a_type_error():
         tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[2], data=b"1234"),
         tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[-1], data=b"1234"),
         tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[1 << 40, 1 << 40], data=b"1234"),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_INT64, shape=[1 << 32, 1 << 32], data=b""),  # 2^64 is 0 in int64
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_UINT8, shape=[(1 << 62) + 1, 4], data=b"1234"),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[0, 1 << 62, 1 << 62], data=b""),
+        tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[1] * 65, data=b"1234"),
     ],
 )
 def test_a_tensor_that_does_not_fit_its_shape_is_refused(tensor):
@@ -92,6 +100,13 @@ def test_a_spec_and_its_fingerprint_survive():
 def test_an_illegal_spec_is_refused_by_name():
     with pytest.raises(InvalidRequestError, match=r"preprocess\.width"):
         wire.spec_from_pb(preprocess_pb2.PreprocessSpec(resize="squash", width=100, height=224, crop_share=1))
+
+
+@pytest.mark.parametrize("size", [(2048, 2048), (4096, 544), (100_000, 100_000), (-32, 32)])
+def test_a_spec_whose_pass_would_take_too_much_is_refused(size):
+    width, height = size
+    with pytest.raises(InvalidRequestError, match="preprocess"):
+        wire.spec_from_pb(preprocess_pb2.PreprocessSpec(resize="pad", width=width, height=height, crop_share=1))
 
 
 def test_frames_and_descriptions_survive():
@@ -112,3 +127,28 @@ def test_parameters_are_json_values():
     for number in (math.nan, math.inf):
         with pytest.raises(InvalidRequestError, match="finite"):
             wire.params_from_pb(wire.params_to_pb({"bad": number}))
+
+
+def _gallery(**fields) -> gallery_service_pb2.Gallery:
+    return gallery_service_pb2.Gallery(name="things", **fields)
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (wire_galleries.gallery_from_pb, _gallery(create_time={"seconds": 2**62})),
+        (wire_galleries.gallery_from_pb, _gallery(create_time={"nanos": -5})),
+        (wire_galleries.gallery_from_pb, _gallery(reembedding={"state": 77})),  # as a newer service may send
+        (wire_galleries.status_from_pb, 77),
+        (catalog_wire.model_from_pb, catalog_service_pb2.Model(name="a", default_version=1, history=[-3])),
+        (catalog_wire.version_from_pb, catalog_service_pb2.ModelVersion(evaluation={"digest": "x"})),
+        (wire.backbone_from_pb, backbone_service_pb2.DescribeBackboneResponse(features=[{"name": "../c2"}])),
+        (
+            wire_results.get_result,
+            vision_service_pb2.HeadOutcome(custom={"fields": {"a": {"number_value": math.inf}}}),
+        ),
+    ],
+)
+def test_what_another_process_sent_is_a_value_or_refused(read, message):
+    with pytest.raises(InvalidRequestError):
+        read(message)

@@ -40,7 +40,7 @@ async def galleries_if_installed(
     from trunkline.galleries.servicer import SERVICE_NAME, GalleryServicer
 
     opening = Opening(settings.gallery_database, lambda: _open(settings, directory, analyzer))
-    streams: Streams = Streams(_IN_FLIGHT)
+    streams: Streams = Streams(_IN_FLIGHT, host.budget)
     servicer = GalleryServicer(opening, streams, settings.request_timeout_s)
     host.add(SERVICE_NAME, lambda server: add_GalleryServiceServicer_to_server(servicer, server))
     host.when_ready(streams.start)

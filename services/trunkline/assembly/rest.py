@@ -28,6 +28,6 @@ async def rest_beside(host: Host, settings: Settings) -> AsyncIterator[None]:
         return
     from trunkline.gateway.rest.server import rest_port
 
-    async with rest_port(settings, host.address) as address:
+    async with rest_port(settings, host.address, host.budget) as address:
         host.http_address = address
         yield

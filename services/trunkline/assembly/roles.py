@@ -39,6 +39,7 @@ from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
 from trunkline.heads.stock import Choice
+from trunkline.serving.addresses import over_network
 from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
 from trunkline.serving.reads import in_thread
@@ -118,7 +119,7 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
         engine = await in_thread(lambda: _load_heads(settings, store, workers, task=task))
         host = Host(settings, "head")
         observe_workers(host, workers)
-        servicer = head_servicer.HeadServicer(engine, arena_reader(settings))
+        servicer = head_servicer.HeadServicer(engine, arena_reader(settings), settings.max_image_pixels)
         host.add(head_servicer.SERVICE_NAME, lambda server: add_HeadServiceServicer_to_server(servicer, server))
         await host.start()
         await host.ready(*_health_names(engine))
@@ -167,7 +168,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
         if settings.training_jobs:
             # No deadline of our own: an evaluation may take an hour.
             training_name = f"the training service at {settings.training_address}"
-            _pass_on(host, TRAINING, Forward(TRAINING, to_training, training_name, None))
+            metadata = over_network(settings.address, settings.http_address)
+            _pass_on(host, TRAINING, Forward(TRAINING, to_training, training_name, None, metadata))
         await stack.enter_async_context(galleries_if_installed(host, settings, directory, analyzer))
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
@@ -232,7 +234,7 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 
 @contextlib.contextmanager
 def _workers(settings: Settings) -> Iterator[WorkerPool]:
-    workers = WorkerPool(settings.worker_threads, settings.max_queue)
+    workers = WorkerPool(settings.worker_threads, settings.max_queue, settings.image_limits.decode_bytes)
     try:
         yield workers
     finally:
@@ -287,7 +289,7 @@ def _load_heads(
 
 def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyzer:
     analyzer = Analyzer(directory, settings.max_image_bytes)
-    streams = Streams(settings.pictures_in_flight)
+    streams = Streams(settings.pictures_in_flight, host.budget)
     servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
     host.when_ready(streams.start)
@@ -304,7 +306,7 @@ async def _add_catalog(host: Host, store: ModelStore) -> None:
 
 
 def _pass_on(host: Host, service: ServiceDescriptor, forward: Forward) -> None:
-    host.add(service.full_name, lambda server: server.add_generic_rpc_handlers((forward.handler,)))
+    host.add(service.full_name, forward.add_to)
     host.before_drain(forward.stop)
 
 

@@ -73,6 +73,7 @@ async def training_if_installed(host: Host, settings: Settings, store: ModelStor
 async def training_within(host: Host, settings: Settings, store: ModelStore) -> AsyncIterator[None]:
     """Add the training service to a host that has not started yet; its workers end before this is left."""
     from trunkline.api.training.v1.training_service_pb2_grpc import add_TrainingServiceServicer_to_server
+    from trunkline.jobs.access import DataAccess
     from trunkline.jobs.database import Database
     from trunkline.jobs.evaluation import Evaluator
     from trunkline.jobs.launcher import TORCHRUN_MODULE, WORKER_MODULE
@@ -95,7 +96,8 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
         module=TORCHRUN_MODULE if settings.training_processes > 1 else WORKER_MODULE,
     )
     evaluator = Evaluator(store.where, cpus_for(settings.training_cores), _environment(settings, store))
-    servicer = TrainingServicer(JobStore(database), evaluator, store, scheduler.wake)
+    jobs, access = JobStore(database, settings.training_queue), DataAccess.of(settings)
+    servicer = TrainingServicer(jobs, evaluator, store, settings.training_work, scheduler.wake, access)
     host.add(SERVICE_NAME, lambda server: add_TrainingServiceServicer_to_server(servicer, server))
     # Streams end at once and workers end beside the drain, not after it.
     host.before_drain(servicer.stop)
@@ -126,6 +128,8 @@ def _launcher(settings: Settings) -> "tuple[Launcher, Pace]":
 
 
 def _environment(settings: Settings, store: ModelStore) -> dict[str, str]:
+    from trunkline.jobs.access import workers_roots
+
     return {
         "TRUNKLINE_MODELS": store.where,
         "TRUNKLINE_TRAINING_DATABASE": settings.training_database,
@@ -133,6 +137,8 @@ def _environment(settings: Settings, store: ModelStore) -> dict[str, str]:
         "TRUNKLINE_TRAINING_WORK": str(settings.training_work.absolute()),
         "TRUNKLINE_TRAINING_CACHE": str(settings.training_cache.absolute()),
         "TRUNKLINE_TRAINING_PROCESSES": str(settings.training_processes),
+        "TRUNKLINE_TRAINING_DATA_ROOTS": ",".join(workers_roots(settings)),
+        "TRUNKLINE_TRAINING_ANNOTATIONS_MIB": str(settings.training_annotations_mib),
         "TRUNKLINE_LOG_LEVEL": settings.log_level,
         "TRUNKLINE_LOG_FORMAT": settings.log_format,
     }

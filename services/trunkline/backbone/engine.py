@@ -15,12 +15,15 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE, BackboneInfo, FeatureRequest, Features
 from trunkline.core.images import EncodedImage, ImageLimits
 from trunkline.core.preprocess import Frame, Pixels, PreprocessSpec, preprocess
+from trunkline.core.weight import decode_weight
 from trunkline.serving.device import DeviceArrays
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session, widen_session
 from trunkline.serving.settings import Batching
 from trunkline.serving.width import Width
 from trunkline.serving.workers import Priority, WorkerPool
+
+_SHOWN = 200  # characters of a name that is not known
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,20 @@ class BackboneEngine:
         if self.batcher is not None and wanted:
             return await self._in_batch(self.batcher, request, wanted, timeout_s)
         done, queue_ms = await self._workers.run(
-            lambda: self._alone(request, wanted), Priority.BACKBONE, timeout_s, request.required
+            lambda: self._alone(request, wanted),
+            Priority.BACKBONE,
+            timeout_s,
+            request.required,
+            decode_weight(request.image),
         )
         return done.after(queue_ms)
 
     def _check(self, request: FeatureRequest) -> None:
         unknown = [name for name in request.features if name not in self._known]
         if unknown or not request.features:
+            wanted = repr(unknown[0][:_SHOWN]) if unknown else "of no name"
             raise InvalidRequestError(
-                f"backbone {self._info.name} has no feature {unknown or 'of no name'}; it has {sorted(self._known)}"
+                f"backbone {self._info.name} has no feature {wanted}; it has {sorted(self._known)}"
             )
         if request.spec.colour != "RGB" and set(request.features) != {IMAGE}:
             raise InvalidRequestError(
@@ -142,7 +150,11 @@ class BackboneEngine:
         started_at = time.perf_counter()
         with batcher.place():
             decoded, queue_ms = await self._workers.run(
-                lambda: self._decode(request), Priority.BACKBONE, timeout_s, request.required
+                lambda: self._decode(request),
+                Priority.BACKBONE,
+                timeout_s,
+                request.required,
+                decode_weight(request.image),
             )
             left_s = None if timeout_s is None else timeout_s - (time.perf_counter() - started_at)
             done = await batcher.run(decoded.pixels, wanted, left_s, required=request.required)

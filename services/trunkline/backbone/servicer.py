@@ -30,7 +30,10 @@ class BackboneServicer(pb_grpc.BackboneServiceServicer):
     ) -> pb.ExtractFeaturesResponse:
         self._release(request.released)
         question = FeatureRequest(
-            request.image, wire.spec_from_pb(request.preprocess), tuple(request.features), not request.optional
+            request.image,
+            wire.spec_from_pb(request.preprocess),
+            tuple(dict.fromkeys(request.features)),
+            not request.optional,
         )
         found = await self._backbone.extract(question, context.time_remaining())
         return pb.ExtractFeaturesResponse(

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from trunkline.catalog.gate import check_gate, check_margin
-from trunkline.core.bundle import CARD_FILE, NAME_PATTERN, Bundle, HeadManifest
+from trunkline.core.bundle import NAME_PATTERN, Bundle, HeadManifest
 from trunkline.core.catalog import current_catalog
 from trunkline.core.errors import (
     GateFailedError,
@@ -19,6 +19,7 @@ from trunkline.core.errors import (
 from trunkline.core.models import DEFAULT_MARGIN, Canary, HeadCatalog, Model, ModelVersion
 from trunkline.core.repository import Repository
 from trunkline.core.store import ChangeCatalog, FolderStore
+from trunkline.core.text import listed
 from trunkline.serving.reads import Reads
 
 _PATIENCE_S = 2.0  # for each head of a list
@@ -61,11 +62,7 @@ class Catalog:
         """A version, the default one where none is named, and its card ("" for none). Raises ModelInvalidError."""
         number = current_catalog(self._repository.root, name).default if version is None else version
         bundle = self._repository.head(name, number)
-        try:
-            card = (bundle.path / CARD_FILE).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            card = ""
-        return _facts(bundle), card
+        return _facts(bundle), bundle.card
 
     def promote(self, name: str, version: int, *, margin: float | None = None, force: bool = False) -> Model:
         """Make a version the default, DEFAULT_MARGIN where none is given.
@@ -143,7 +140,7 @@ class Catalog:
 
         def change(state: HeadCatalog) -> HeadCatalog:
             if alias not in state.aliases:
-                known = ", ".join(sorted(state.aliases)) or "none"
+                known = listed(sorted(state.aliases))
                 raise NotFoundError(f"head {name!r} has no alias {alias!r}; aliases: {known}", name=name, alias=alias)
             aliases = {key: version for key, version in state.aliases.items() if key != alias}
             return state.model_copy(update={"aliases": aliases})

@@ -111,9 +111,10 @@ def serve(
 
         asyncio.run(run_split(settings))
     else:
-        from trunkline.serving.loop import run_loop, set_up_forks
+        from trunkline.serving.loop import quieten_core, run_loop, set_up_forks
 
         set_up_forks()
+        quieten_core()
         from trunkline.assembly.run import run_role
 
         run_loop(run_role(role, settings, task=task))

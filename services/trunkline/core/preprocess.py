@@ -24,6 +24,8 @@ from trunkline.core.resize import IS_SIMD, resize
 STRIDE = 32  # the largest stride of a backbone: sizes are multiples of it, so that every feature fits exactly
 # What pixels depend on beside the picture and the spec, for keys of what is stored: it changes no head's spec.
 PIXELS_VERSION = "2-simd" if IS_SIMD else "1"
+# A pass takes up to 180 bytes for each pixel, so a size is bounded by what it costs, not by its sides alone.
+MOST_PIXELS = 2048 * 1024
 _PAD_VALUE = 127
 # A JPEG is decoded at a reduced scale of at least this many times the size it is then resized to: the resize
 # filter keeps its antialiasing, and top-1 answers stay what they are with a full decode.
@@ -55,6 +57,12 @@ class PreprocessSpec(BaseModel):
             raise ValueError(f"crop_share is for resize 'crop'; with {self.resize!r} leave it at 1.0")
         return self
 
+    @model_validator(mode="after")
+    def _size_is_bounded(self) -> Self:
+        if self.width * self.height > MOST_PIXELS:
+            raise ValueError(f"{self.width}x{self.height} is too large: {MOST_PIXELS} pixels are the most")
+        return self
+
     @property
     def fingerprint(self) -> str:
         """16 hex digits of the SHA-256 of the spec: equal specs, equal fingerprints."""
@@ -68,7 +76,8 @@ def parse_spec(fields: Mapping[str, object]) -> PreprocessSpec:
         return PreprocessSpec.model_validate(dict(fields))
     except ValidationError as error:
         fault = error.errors()[0]
-        raise InvalidRequestError(f"preprocess.{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+        where = ".".join(map(str, ("preprocess", *fault["loc"])))
+        raise InvalidRequestError(f"{where}: {fault['msg']}") from error
 
 
 @functools.lru_cache(maxsize=256)
@@ -93,6 +102,15 @@ class Frame:
     y_offset: float
     input_width: int
     input_height: int
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether the whole picture lies in the input of the model; a cell of the finest map may be missing."""
+        left, top = -self.x_offset / self.x_scale, -self.y_offset / self.y_scale
+        right, bottom = left + self.image_width / self.x_scale, top + self.image_height / self.y_scale
+        slack = 1.0
+        inside = left > -slack and top > -slack
+        return inside and right < self.input_width + slack and bottom < self.input_height + slack
 
 
 def preprocess(image: EncodedImage, spec: PreprocessSpec) -> tuple[Pixels, Frame]:

@@ -13,6 +13,7 @@ from trunkline.core.bundle import (
     read_bundle,
 )
 from trunkline.core.errors import ConfigurationError, ModelInvalidError, NotFoundError
+from trunkline.core.text import listed
 
 
 class Repository:
@@ -45,7 +46,14 @@ class Repository:
         folder = self.root / KIND_FOLDERS[kind]
         if not folder.is_dir():
             return []
-        return sorted(path.name for path in folder.iterdir() if self.versions(kind, path.name))
+        return sorted(path.name for path in folder.iterdir() if self._has_versions(kind, path.name))
+
+    def _has_versions(self, kind: str, name: str) -> bool:
+        """A folder that cannot be looked into hides no other: whoever asks for this model hears of it."""
+        try:
+            return bool(self.versions(kind, name))
+        except OSError:
+            return True
 
     def folders(self, kind: str) -> list[str]:
         """Names of the folders of a kind, in order, whatever is in them: one listing, and no look into any."""
@@ -78,7 +86,7 @@ class Repository:
     def _version_folder(self, kind: str, name: str, version: int | None) -> Path:
         versions = self.versions(kind, name)
         if not versions:
-            known = ", ".join(self.names(kind)) or "none"
+            known = listed(self.names(kind))
             raise NotFoundError(f"there is no {kind} {name!r} in {self.root}; known: {known}", name=name)
         if version is not None and version not in versions:
             raise NotFoundError(f"{kind} {name!r} has no version {version}; known: {versions}", name=name)

@@ -10,7 +10,6 @@ import grpc
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import BackboneServiceStub
-from trunkline.api.inference.v1.head_service_pb2_grpc import HeadServiceStub
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.errors import FeaturesGoneError, QueueFullError, ServiceUnavailableError
 from trunkline.core.exchange import (
@@ -27,6 +26,7 @@ from trunkline.gateway.blocks import Blocks
 from trunkline.gateway.throttle import Throttle
 from trunkline.gateway.together import Answer, Together, is_small
 from trunkline.serving import wire, wire_results
+from trunkline.serving.aside import aside
 from trunkline.serving.status import from_head_error, from_rpc_error
 
 _DESCRIBE_TIMEOUT_S = 2.0
@@ -35,6 +35,7 @@ _DESCRIBE_TIMEOUT_S = 2.0
 _SILENT_S, _SILENT_TIMEOUT_S = 3.0, 1.0
 _HEAD_SERVICE = head_service_pb2.DESCRIPTOR.services_by_name["HeadService"].full_name
 _PREDICT, _PREDICT_ALL = f"/{_HEAD_SERVICE}/Predict", f"/{_HEAD_SERVICE}/PredictAll"
+_DESCRIBE = f"/{_HEAD_SERVICE}/DescribeHeads"
 
 
 class RemoteBackbone:
@@ -100,7 +101,8 @@ class RemoteHeads:
     """The HeadRunner at an address."""
 
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
-        self._stub = HeadServiceStub(channel)
+        self._describe: Any = channel.unary_unary(_DESCRIBE)
+        self._described: tuple[bytes, list[HeadInfo]] = b"", []
         # Its requests are put together as bytes, so that features pass through unread.
         self._predict: Any = channel.unary_unary(
             _PREDICT, response_deserializer=head_service_pb2.PredictResponse.FromString
@@ -122,15 +124,15 @@ class RemoteHeads:
 
     async def describe(self) -> list[HeadInfo]:
         try:
-            served = await self._stub.DescribeHeads(
-                head_service_pb2.DescribeHeadsRequest(), timeout=_DESCRIBE_TIMEOUT_S
-            )
+            answer = await self._describe(b"", timeout=_DESCRIBE_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             self._silent_since = self._silent_since or time.monotonic()
             raise from_rpc_error(error, self._name) from error
         self._silent_since = None
-        self._arenas = frozenset(served.arenas)
-        return list(map(wire.served_head_from_pb, served.heads))
+        if answer != self._described[0]:  # it is asked every moment, and says the same nearly always
+            self._arenas, heads = await aside(_described, answer)
+            self._described = answer, heads
+        return self._described[1]
 
     def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
         """None: the features are not made here."""
@@ -201,3 +203,8 @@ class RemoteHeads:
         if isinstance(error, FeaturesGoneError) and "arena" in error.metadata:
             self._unreadable.add(error.metadata["arena"])
         return error
+
+
+def _described(answer: bytes) -> tuple[frozenset[str], list[HeadInfo]]:
+    served = head_service_pb2.DescribeHeadsResponse.FromString(answer)
+    return frozenset(served.arenas), list(map(wire.served_head_from_pb, served.heads))

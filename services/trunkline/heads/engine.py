@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from trunkline.core.errors import NotFoundError
 from trunkline.core.exchange import Features, HeadAnswer, HeadInfo, HeadQuestion, Shortcut, local_arrays
-from trunkline.core.head import Arrays
+from trunkline.core.head import Arrays, answer_weight
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
+from trunkline.core.text import listed
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
 from trunkline.heads.stock import Choice, Key, Stock
 from trunkline.serving.workers import Priority, WorkerPool
@@ -47,7 +48,7 @@ class HeadEngine:
             _log.error("head %s is left out: its files have not answered for %.0f s", name, late_s)
         for name in choice.names:
             if name not in stock.heads and name not in stock.late() and not repository.versions("head", name):
-                known = ", ".join(repository.folders("head")) or "none"
+                known = listed(repository.folders("head"))
                 raise NotFoundError(f"there is no head {name!r} in {repository.root}; known: {known}", name=name)
         return cls(stock, workers)
 
@@ -96,6 +97,7 @@ class HeadEngine:
             Priority.HEAD,
             timeout_s=timeout_s,
             required=question.required,
+            weight=answer_weight(head.decoder, question.frame),
         )
         return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000, queue_ms)
 
@@ -116,6 +118,7 @@ class HeadEngine:
             Priority.HEAD,
             timeout_s=timeout_s,
             required=any(question.required for question in questions),
+            weight=max((_weight(*each) for each in zip(heads, questions, strict=True)), default=0),
         )
         return [_after(queue_ms, each) if isinstance(each, HeadAnswer) else each for each in answers]
 
@@ -163,6 +166,10 @@ def _timed(head: LoadedHead, features: Arrays, frame: Frame, params: Mapping[str
 
 def _after(queue_ms: float, answer: HeadAnswer) -> HeadAnswer:
     return replace(answer, head_ms=answer.head_ms + queue_ms, queue_ms=queue_ms)
+
+
+def _weight(head: LoadedHead | Exception, question: HeadQuestion) -> int:
+    return 0 if isinstance(head, Exception) else answer_weight(head.decoder, question.frame)
 
 
 def _raised(error: BaseException) -> Exception:

@@ -1,5 +1,6 @@
 """The versions that a process holds: loads what the catalog names, drops what nobody can ask for any more."""
 
+import errno
 import logging
 import threading
 import time
@@ -27,6 +28,7 @@ _TOLD_AT_S = (10, 60, 600, 3600, 24 * 3600)  # the warning changes at these, and
 _ALL = ""  # the key of listing the folder; no head has it as its name
 _log = logging.getLogger(__name__)
 Key = tuple[str, int]  # name and version of a head
+_BROKEN_NAMES = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _Signature = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -252,8 +254,10 @@ def _signature(folder: Path) -> _Signature:
     for name in (MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE, LABELS_FILE):
         try:
             stat = (folder / name).stat()
-        except FileNotFoundError:
-            found.append(None)
+        except OSError as error:
+            if error.errno not in _BROKEN_NAMES:
+                raise
+            found.append(None)  # whoever reads it says what is wrong
         else:
             found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
     return tuple(found)

@@ -1,9 +1,13 @@
 """Messages of the catalog to domain values, and back."""
 
+from pydantic import ValidationError
+
 from trunkline.api.catalog.v1 import catalog_service_pb2 as pb
+from trunkline.core.errors import InvalidRequestError
 from trunkline.core.evaluation import Evaluation
 from trunkline.core.models import Canary, HeadCatalog, Model, ModelVersion
 
+_SHOWN = 64  # characters of a name that came
 _PLAIN = ("name", "version", "task", "mode", "digest", "backbone", "backbone_digest", "label_count")
 _ORIGIN = ("source", "licence", "data", "fault")
 
@@ -22,7 +26,13 @@ def model_to_pb(model: Model) -> pb.Model:
 
 
 def model_from_pb(message: pb.Model) -> Model:
-    return Model(message.name, message.task, tuple(message.versions), _state_from_pb(message), message.fault)
+    """Raises InvalidRequestError for a state that no head can have."""
+    try:
+        return Model(message.name, message.task, tuple(message.versions), _state_from_pb(message), message.fault)
+    except ValidationError as error:
+        raise InvalidRequestError(
+            f"model {message.name[:_SHOWN]!r} has a state that is not valid: {error}"
+        ) from error
 
 
 def _state_from_pb(message: pb.Model) -> HeadCatalog | None:
@@ -50,12 +60,17 @@ def version_to_pb(version: ModelVersion) -> pb.ModelVersion:
 
 
 def version_from_pb(message: pb.ModelVersion) -> ModelVersion:
-    found = message.evaluation if message.HasField("evaluation") else None
+    """Raises InvalidRequestError for an evaluation that is none."""
     return ModelVersion(
         **{name: getattr(message, name) for name in (*_PLAIN, *_ORIGIN)},
         features=tuple(message.features),
         metrics=dict(message.metrics),
-        evaluation=None
-        if found is None
-        else Evaluation(data=found.data, split=found.split, count=found.count, digest=found.digest),
+        evaluation=_evaluation_from_pb(message.evaluation) if message.HasField("evaluation") else None,
     )
+
+
+def _evaluation_from_pb(found: pb.Evaluation) -> Evaluation:
+    try:
+        return Evaluation(data=found.data, split=found.split, count=found.count, digest=found.digest)
+    except ValidationError as error:
+        raise InvalidRequestError(f"an evaluation is not valid: {error}") from error

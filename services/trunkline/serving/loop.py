@@ -40,6 +40,11 @@ def set_up_forks() -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
+def quieten_core() -> None:
+    """Before gRPC is imported: its core writes a line of its own for what callers do wrong, such as compress."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from trunkline.core.cpu import available_cores
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.images import ImageLimits
+from trunkline.serving.addresses import is_loopback
 from trunkline.serving.execution import PROVIDERS, Execution
 
 _MOST_WIDE_THREADS = 8  # a layer of a small backbone takes well under a millisecond and divides no further
@@ -65,6 +66,20 @@ class Settings(BaseSettings):
     training_cache: Path = Field(Path("out/features"), description="folder of stored features")
     training_jobs: int = Field(
         1, ge=0, description="jobs that run at once; 0 leaves training out of all in one and of the gateway"
+    )
+    training_queue: int = Field(
+        100, ge=1, description="training jobs that wait at most; further ones are refused until some have begun"
+    )
+    training_data_roots: CommaList = Field(
+        (),
+        description="folders below which jobs and evaluations may read data and weights; where empty they may read "
+        "any, but are refused unless the service, and the gateway before it, listen on loopback alone",
+    )
+    training_annotations_mib: int = Field(
+        256,
+        ge=1,
+        description="limit on one file of annotations of a data set, MiB; reading it takes up to ten times as much "
+        "memory",
     )
     training_cores: int = Field(0, ge=0, description="cores that a job may use; 0 takes all but one")
     training_processes: int = Field(
@@ -167,7 +182,9 @@ class Settings(BaseSettings):
         description="OTLP receiver of traces (gRPC), such as http://127.0.0.1:4317; off where empty",
     )
 
-    @field_validator("heads", "default_heads", "heads_path", "head_addresses", "providers", mode="before")
+    @field_validator(
+        "heads", "default_heads", "heads_path", "head_addresses", "providers", "training_data_roots", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -212,6 +229,11 @@ class Settings(BaseSettings):
         if value and not all(value.partition("/")):
             raise ValueError(f"{value!r} is not NAME/KEY")
         return value
+
+    @property
+    def reached_from_here_alone(self) -> bool:
+        """Whether this process listens on loopback alone, for gRPC and for HTTP."""
+        return all(is_loopback(address) for address in (self.address, self.http_address) if address)
 
     @property
     def worker_threads(self) -> int:

@@ -1,13 +1,16 @@
 """The only place, with the other wire modules beside it, where messages become domain values and back."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from google.protobuf import duration_pb2, json_format, struct_pb2
+from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
+from pydantic import ValidationError
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2, preprocess_pb2, tensor_pb2
 from trunkline.api.vision.v1 import vision_service_pb2
@@ -25,6 +28,7 @@ _DTYPES: Mapping[int, np.dtype[Any]] = {
     tensor_pb2.DATA_TYPE_INT64: np.dtype("<i8"),
 }
 _LONGEST_S = 1e9
+_MOST_AXES = 8
 _FRAME_FIELDS = tuple(field.name for field in backbone_service_pb2.Frame.DESCRIPTOR.fields)
 _DTYPE_IDS = {dtype: number for number, dtype in _DTYPES.items()}
 
@@ -52,14 +56,19 @@ def tensor_from_pb(tensor: tensor_pb2.Tensor, reader: ArenaReader | None = None)
 
     Raises InvalidRequestError where they do not fit the shape, FeaturesGoneError where they cannot be read.
     """
+    if len(tensor.shape) > _MOST_AXES:
+        raise InvalidRequestError(f"a tensor has {len(tensor.shape)} axes; {_MOST_AXES} are the most")
     dtype, shape = _DTYPES.get(tensor.dtype), tuple(tensor.shape)
     if dtype is None or any(length < 0 for length in shape):
         raise InvalidRequestError(f"a tensor has dtype {tensor.dtype} and shape {shape}, which is not valid")
-    want = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    want = dtype.itemsize * math.prod(shape)  # as Python counts: a product of int64 can overflow
     data = _shared_data(region_of(tensor), reader) if tensor.HasField("shared") else tensor.data
     if len(data) != want:
         raise InvalidRequestError(f"a tensor of shape {shape} needs {want} bytes, not {len(data)}")
-    return np.frombuffer(data, dtype).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:  # empty, and yet with axes that are longer than numpy counts
+        raise InvalidRequestError(f"a tensor has shape {shape}, which is not valid") from error
 
 
 def region_of(tensor: tensor_pb2.Tensor) -> Region:
@@ -181,7 +190,11 @@ def backbone_to_pb(info: BackboneInfo) -> backbone_service_pb2.DescribeBackboneR
 
 
 def backbone_from_pb(info: backbone_service_pb2.DescribeBackboneResponse) -> BackboneInfo:
-    features = [FeatureSpec(name=f.name, channels=f.channels, stride=f.stride) for f in info.features]
+    """Raises InvalidRequestError for a feature that none can be."""
+    try:
+        features = [FeatureSpec(name=f.name, channels=f.channels, stride=f.stride) for f in info.features]
+    except ValidationError as error:
+        raise InvalidRequestError(f"a backbone is described with a feature that is not valid: {error}") from error
     return BackboneInfo(info.name, info.version, info.digest, tuple(features))
 
 
@@ -263,6 +276,14 @@ def params_from_pb(params: struct_pb2.Struct) -> dict[str, Any]:
         return json_format.MessageToDict(params) if params.fields else {}
     except (json_format.Error, ValueError) as error:
         raise InvalidRequestError("parameters are JSON values, so their numbers are finite") from error
+
+
+def time_from_pb(stamp: timestamp_pb2.Timestamp) -> datetime:
+    """In UTC. Raises InvalidRequestError for what is no time."""
+    try:
+        return stamp.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequestError(f"{stamp.seconds} s and {stamp.nanos} ns are no time") from error
 
 
 def seconds_from_pb(duration: duration_pb2.Duration) -> float:

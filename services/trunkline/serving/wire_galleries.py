@@ -1,7 +1,5 @@
 """Galleries as messages, and back."""
 
-from datetime import UTC
-
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trunkline.api.vision.v1 import gallery_service_pb2 as pb
@@ -16,6 +14,7 @@ from trunkline.core.galleries import (
     SearchBy,
     SearchResult,
 )
+from trunkline.serving.wire import time_from_pb
 
 _STATUS, _STATE, _BY = "ADD_STATUS_", "REEMBEDDING_STATE_", "SEARCH_BY_"
 
@@ -41,6 +40,7 @@ def gallery_to_pb(gallery: Gallery) -> pb.Gallery:
 
 
 def gallery_from_pb(message: pb.Gallery) -> Gallery:
+    """Raises InvalidRequestError for a time or a state that is none."""
     index = message.index
     recall = index.recall_at_10 if index.HasField("recall_at_10") else None
     return Gallery(
@@ -53,7 +53,7 @@ def gallery_from_pb(message: pb.Gallery) -> Gallery:
         keep_images=message.keep_images,
         images=message.images,
         classes=message.classes,
-        created_at=message.create_time.ToDatetime(UTC),
+        created_at=time_from_pb(message.create_time),
         head_space=message.head_space,
         index=IndexState(index.loaded, index.exact, index.images, recall, index.bytes),
         reembedding=_reembedding_from_pb(message.reembedding) if message.HasField("reembedding") else None,
@@ -100,7 +100,11 @@ def status_to_pb(status: AddStatus) -> "pb.AddStatus.ValueType":
 
 
 def status_from_pb(value: "pb.AddStatus.ValueType") -> AddStatus:
-    return AddStatus(pb.AddStatus.Name(value).removeprefix(_STATUS))
+    """Raises InvalidRequestError for a number that is none."""
+    try:
+        return AddStatus(pb.AddStatus.Name(value).removeprefix(_STATUS))
+    except ValueError as error:
+        raise InvalidRequestError(f"{value} is no AddStatus") from error
 
 
 def _match_to_pb(found: GalleryMatch) -> pb.GalleryMatch:
@@ -132,5 +136,8 @@ def _reembedding_to_pb(found: Reembedding | None) -> pb.Reembedding | None:
 
 
 def _reembedding_from_pb(message: pb.Reembedding) -> Reembedding:
-    state = ReembeddingState(pb.ReembeddingState.Name(message.state).removeprefix(_STATE))
+    try:
+        state = ReembeddingState(pb.ReembeddingState.Name(message.state).removeprefix(_STATE))
+    except ValueError as error:
+        raise InvalidRequestError(f"{message.state} is no ReembeddingState") from error
     return Reembedding(state, message.head, message.space, message.done, message.total, message.error)

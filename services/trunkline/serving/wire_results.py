@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import struct_pb2
 from google.protobuf.message import Message
 
 from trunkline.api.vision.v1 import results_pb2, vision_service_pb2
@@ -24,7 +24,7 @@ from trunkline.core.results import (
     Segmentation,
     SegmentClass,
 )
-from trunkline.serving.wire import params_to_pb
+from trunkline.serving.wire import params_from_pb, params_to_pb
 
 
 def put_result(outcome: vision_service_pb2.HeadOutcome, result: Result) -> None:
@@ -37,7 +37,7 @@ def put_result(outcome: vision_service_pb2.HeadOutcome, result: Result) -> None:
 
 
 def get_result(outcome: vision_service_pb2.HeadOutcome) -> Result | None:
-    """The result of an outcome; None where it holds an error instead."""
+    """The result of an outcome; None where it holds an error instead. Raises InvalidRequestError."""
     name = outcome.WhichOneof("result")
     if name is None or name == "error":
         return None
@@ -168,7 +168,7 @@ def _custom_to_pb(result: Custom) -> struct_pb2.Struct:
 
 
 def _custom_from_pb(result: struct_pb2.Struct) -> Custom:
-    return Custom(json_format.MessageToDict(result))
+    return Custom(params_from_pb(result))
 
 
 _Converters = tuple[str, Callable[[Any], Message], Callable[[Any], Result]]

@@ -1,6 +1,6 @@
 """Training jobs as messages, and the other way round."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,6 +11,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.jobs import Job, JobError, JobEvent, JobProgress, JobState, StateChange
 from trunkline.core.progress import Epoch
 from trunkline.core.train_request import TrainRequest, parse_request
+from trunkline.serving.wire import time_from_pb
 
 _PREFIX = "TRAINING_JOB_STATE_"
 
@@ -69,9 +70,9 @@ def job_from_pb(job: pb.TrainingJob) -> Job:
         metrics=dict(job.metrics),
         model_version=job.model_version,
         error=_error_from_pb(job.error) if job.HasField("error") else None,
-        created_at=_time_from_pb(job.create_time),
-        started_at=_time_from_pb(job.start_time) if job.HasField("start_time") else None,
-        ended_at=_time_from_pb(job.end_time) if job.HasField("end_time") else None,
+        created_at=time_from_pb(job.create_time),
+        started_at=time_from_pb(job.start_time) if job.HasField("start_time") else None,
+        ended_at=time_from_pb(job.end_time) if job.HasField("end_time") else None,
         cancel_requested=job.cancel_requested,
         last_sequence=job.last_sequence,
     )
@@ -136,7 +137,7 @@ def event_from_pb(message: pb.WatchTrainingJobResponse) -> JobEvent | None:
             what = epoch_from_pb(message.epoch)
         case _:
             return None
-    return JobEvent(message.sequence, _time_from_pb(message.time), what)
+    return JobEvent(message.sequence, time_from_pb(message.time), what)
 
 
 def _error_from_pb(error: pb.TrainingError) -> JobError:
@@ -149,7 +150,3 @@ def _time_to_pb(time: datetime | None) -> Timestamp | None:
     stamp = Timestamp()
     stamp.FromDatetime(time)
     return stamp
-
-
-def _time_from_pb(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(UTC)

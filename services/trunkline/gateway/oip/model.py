@@ -12,6 +12,7 @@ from trunkline.core.errors import InvalidRequestError, TrunklineError
 PICTURE = "image"  # input with encoded pictures, BYTES
 RESULT = "result"  # output with the whole answer as JSON, BYTES
 MAX_BATCH = 64
+_SHOWN = 64  # characters of a name that came
 # Of one request, so that a large one leaves room in the queue for those of others.
 _IN_FLIGHT = 16
 
@@ -118,4 +119,5 @@ def no_params(params: Mapping[str, Any], known: Sequence[str]) -> None:
     unknown = [name for name in params if name not in known]
     if unknown:
         listed = ", ".join(known) or "none"
-        raise InvalidRequestError(f"parameter {unknown[0]!r} is not known; parameters of this model: {listed}")
+        name = unknown[0][:_SHOWN]
+        raise InvalidRequestError(f"parameter {name!r} is not known; parameters of this model: {listed}")

@@ -4,7 +4,10 @@ from typing import Any
 
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.core.errors import InvalidRequestError
+from trunkline.gateway.oip.tensors import MOST_TENSORS
 
+_MOST = 64
+_SHOWN = 64  # characters of a name that came
 FINAL_WANTED = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
 # `priority` has no meaning here; the others are for transports.
@@ -12,11 +15,13 @@ _OF_THE_PROTOCOL = frozenset({"timeout", "priority", "binary_data_output", FINAL
 
 
 def for_the_model(request: pb.ModelInferRequest) -> dict[str, Any]:
-    """Values by name. Raises InvalidRequestError for sequences, which no model here knows."""
+    """Values by name. Raises InvalidRequestError for too many, and for sequences, which no model here knows."""
+    if len(request.parameters) > _MOST:
+        raise InvalidRequestError(f"{len(request.parameters)} parameters came; {_MOST} are the most")
     values = {name: value_of(param) for name, param in request.parameters.items()}
     sequence = next((name for name in values if name.startswith("sequence_")), None)
     if sequence is not None:
-        raise InvalidRequestError(f"parameter {sequence!r}: no model here keeps a state between requests")
+        raise InvalidRequestError(f"parameter {sequence[:_SHOWN]!r}: no model here keeps a state between requests")
     return {name: value for name, value in values.items() if name not in _OF_THE_PROTOCOL}
 
 
@@ -31,7 +36,9 @@ def timeout_s(request: pb.ModelInferRequest) -> float | None:
 
 
 def check_outputs(request: pb.ModelInferRequest) -> None:
-    """Raises InvalidRequestError for extensions that are not there."""
+    """Raises InvalidRequestError for too many, and for extensions that are not there."""
+    if len(request.outputs) > MOST_TENSORS:
+        raise InvalidRequestError(f"{len(request.outputs)} outputs were asked for; {MOST_TENSORS} are the most")
     for output in request.outputs:
         if "shared_memory_region" in output.parameters:
             raise InvalidRequestError("shared memory is not supported: outputs come with the response")

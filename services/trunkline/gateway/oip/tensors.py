@@ -1,5 +1,6 @@
 """Tensors of the protocol to arrays and back; raw and typed contents both."""
 
+import itertools
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,9 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.gateway.oip.model import MAX_BATCH, Port
 
 BYTES = "BYTES"
+MOST_TENSORS = 64  # inputs or outputs of a request; a model has a few
+_MOST_AXES = 8
+_SHOWN = 64  # characters of what came
 _DTYPES: Mapping[str, np.dtype[Any]] = {"UINT8": np.dtype("u1"), "FP32": np.dtype("<f4")}
 _FIELDS = {"UINT8": "uint_contents", "FP32": "fp32_contents", BYTES: "bytes_contents"}
 _LENGTH = struct.Struct("<I")  # before each element of raw BYTES
@@ -27,6 +31,8 @@ def read_inputs(request: pb.ModelInferRequest, ports: Sequence[Port]) -> dict[st
         raise InvalidRequestError(
             f"{len(request.inputs)} inputs came with {len(raw)} raw contents: send one for each"
         )
+    if len(request.inputs) > MOST_TENSORS:
+        raise InvalidRequestError(f"{len(request.inputs)} inputs came; {MOST_TENSORS} are the most")
     known = {port.name: port for port in ports}
     arrays: dict[str, np.ndarray] = {}
     for place, tensor in enumerate(request.inputs):
@@ -64,14 +70,18 @@ def as_bytes(texts: Sequence[bytes]) -> np.ndarray:
 def _port(tensor: pb.ModelInferRequest.InferInputTensor, known: dict[str, Port]) -> Port:
     port = known.get(tensor.name)
     if port is None:
-        raise InvalidRequestError(f"there is no input {tensor.name!r}; inputs of this model: {', '.join(known)}")
+        name = tensor.name[:_SHOWN]
+        raise InvalidRequestError(f"there is no input {name!r}; inputs of this model: {', '.join(known)}")
     if "shared_memory_region" in tensor.parameters:
         raise InvalidRequestError("shared memory is not supported: send the contents with the request")
+    if len(tensor.shape) > _MOST_AXES:
+        raise InvalidRequestError(f"input {tensor.name!r} has {len(tensor.shape)} axes; {_MOST_AXES} are the most")
     shape = tuple(tensor.shape)
     fits = _fits(shape, port.shape) or (port.datatype == BYTES and _fits(shape, (-1,)))
     if tensor.datatype != port.datatype or not fits:
         raise InvalidRequestError(
-            f"input {tensor.name!r} is {port.datatype} {list(port.shape)}, not {tensor.datatype} {list(shape)}"
+            f"input {tensor.name!r} is {port.datatype} {list(port.shape)}, "
+            f"not {tensor.datatype[:_SHOWN]} {list(shape)}"
         )
     if not 1 <= shape[0] <= MAX_BATCH:
         raise InvalidRequestError(f"a batch has 1 to {MAX_BATCH} items, not {shape[0]}")
@@ -88,17 +98,20 @@ def _array(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, por
     shape = tuple(tensor.shape)
     count = math.prod(shape)
     if port.datatype == BYTES:
-        texts = list(tensor.contents.bytes_contents if raw is None else _elements(raw, tensor.name))
+        texts = tensor.contents.bytes_contents if raw is None else _elements(raw, count, tensor.name)
         return as_bytes(_counted(texts, count, tensor.name))
-    numbers = _typed(tensor, port.datatype) if raw is None else _raw(raw, port.datatype, tensor.name)
-    array = np.asarray(_counted(numbers, count, tensor.name)).reshape(shape)
+    numbers = _typed(tensor, port.datatype, count) if raw is None else _raw(raw, port.datatype, tensor.name)
+    try:
+        array = np.asarray(_counted(numbers, count, tensor.name)).reshape(shape)
+    except ValueError as error:  # an axis of 0 beside one that no array has
+        raise InvalidRequestError(f"input {tensor.name!r} has a shape that is not valid") from error
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InvalidRequestError(f"input {tensor.name!r} has values that are not finite")
     return array
 
 
-def _typed(tensor: pb.ModelInferRequest.InferInputTensor, datatype: str) -> np.ndarray:
-    values: Any = getattr(tensor.contents, _FIELDS[datatype])
+def _typed(tensor: pb.ModelInferRequest.InferInputTensor, datatype: str, count: int) -> np.ndarray:
+    values: Any = _counted(getattr(tensor.contents, _FIELDS[datatype]), count, tensor.name)
     if datatype == "UINT8":
         wide = np.fromiter(values, np.int64, len(values))
         if wide.size and wide.max() > 255:
@@ -114,7 +127,14 @@ def _raw(raw: bytes, datatype: str, name: str) -> np.ndarray:
     return np.frombuffer(raw, dtype)
 
 
-def _elements(raw: bytes, name: str) -> Iterator[bytes]:
+def _elements(raw: bytes, count: int, name: str) -> list[bytes]:
+    found = list(itertools.islice(_each_element(raw, name), count + 1))
+    if len(found) > count:  # how many more is not counted, as a message has room for millions of empty ones
+        raise InvalidRequestError(f"input {name!r} has more values than its shape says, {count}")
+    return found
+
+
+def _each_element(raw: bytes, name: str) -> Iterator[bytes]:
     start = 0
     while start < len(raw):
         if start + _LENGTH.size > len(raw):
