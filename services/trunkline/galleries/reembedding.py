@@ -23,6 +23,9 @@ from trunkline.galleries.vectors import from_bytes, to_bytes
 
 _GRACE_S = 10.0  # how long the old vectors stay for processes that have not heard of the new ones
 _AT_ONCE = 2000
+# Of what is deleted in one transaction, so that others write in between.
+_SWEPT_AT_ONCE = 500
+_SWEPT_BYTES = 32 * 1024 * 1024
 
 
 class ClaimLostError(Exception):
@@ -154,6 +157,7 @@ class ReembeddingStore:
                 return False
             row.sequence += 1
             _sum_classes(session, row, claim.generation)
+            row.kept_bytes += 4 * (row.new_dimension - row.dimension) * row.images
             row.head, row.space, row.dimension = row.new_head, row.new_space, row.new_dimension
             row.calibration, row.generation = row.new_calibration, claim.generation
             row.done = row.total = row.images
@@ -259,15 +263,13 @@ def _sum_classes(session: Session, row: GalleryRow, generation: int) -> None:
 
 def _sweep(session: Session, row: GalleryRow) -> bool:
     """Whether something was deleted."""
-    own = select(ItemRow.number).where(ItemRow.gallery == row.number)
-    stale_classes = delete(ClassRow).where(ClassRow.gallery == row.number)
     if row.name is None:
-        numbers = list(session.scalars(own.limit(_AT_ONCE)))
+        numbers = _some_items(session, row)
         for table in (VectorRow, ImageRow):
             session.execute(delete(table).where(table.item.in_(numbers)))
         session.execute(delete(ItemRow).where(ItemRow.number.in_(numbers)))
-        session.execute(stale_classes)
-        return bool(numbers)
+        return bool(numbers) or _sweep_classes(session, ClassRow.gallery == row.number)
+    own = select(ItemRow.number).where(ItemRow.gallery == row.number)
     stale = (
         select(VectorRow.item, VectorRow.generation)
         .where(VectorRow.item.in_(own), VectorRow.generation != row.generation)
@@ -277,5 +279,39 @@ def _sweep(session: Session, row: GalleryRow) -> bool:
     for generation in {generation for _, generation in found}:
         numbers = [number for number, each in found if each == generation]
         session.execute(delete(VectorRow).where(VectorRow.item.in_(numbers), VectorRow.generation == generation))
-    session.execute(stale_classes.where(ClassRow.generation != row.generation))
-    return bool(found)
+    return bool(found) or _sweep_classes(
+        session, and_(ClassRow.gallery == row.number, ClassRow.generation != row.generation)
+    )
+
+
+def _some_items(session: Session, row: GalleryRow) -> list[int]:
+    """Numbers of images of a gallery, with pictures of so many bytes."""
+    size = func.coalesce(func.length(ImageRow.data), 0)
+    query = (
+        select(ItemRow.number, size)
+        .outerjoin(ImageRow, ImageRow.item == ItemRow.number)
+        .where(ItemRow.gallery == row.number)
+        .limit(_SWEPT_AT_ONCE)
+    )
+    numbers: list[int] = []
+    total = 0
+    for number, count in session.execute(query):
+        total += count
+        if numbers and total > _SWEPT_BYTES:
+            break
+        numbers.append(number)
+    return numbers
+
+
+def _sweep_classes(session: Session, which: ColumnElement[bool]) -> bool:
+    """Whether something was deleted."""
+    query = select(ClassRow.gallery, ClassRow.generation, ClassRow.label).where(which).limit(_AT_ONCE)
+    keys = session.execute(query).all()
+    for gallery, generation in {(gallery, generation) for gallery, generation, _ in keys}:
+        labels = [label for *of, label in keys if tuple(of) == (gallery, generation)]
+        session.execute(
+            delete(ClassRow).where(
+                ClassRow.gallery == gallery, ClassRow.generation == generation, ClassRow.label.in_(labels)
+            )
+        )
+    return bool(keys)

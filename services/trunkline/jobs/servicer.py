@@ -13,6 +13,7 @@ from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
 from trunkline.core.jobs import Job, JobEvent
 from trunkline.core.store import ModelStore
 from trunkline.core.train_request import TrainRequest
+from trunkline.database.threads import Threads
 from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
 from trunkline.jobs.rows import no_such_job
@@ -26,12 +27,21 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class TrainingServicer(pb_grpc.TrainingServiceServicer):
-    """models: what jobs publish into. changed: called when there is something for the scheduler to do."""
+    """models: what jobs publish into. changed: called when there is something for the scheduler to do.
+
+    threads: for what asks the database.
+    """
 
     def __init__(
-        self, store: JobStore, evaluator: Evaluator, models: ModelStore, changed: Callable[[], None]
+        self,
+        store: JobStore,
+        threads: Threads,
+        evaluator: Evaluator,
+        models: ModelStore,
+        changed: Callable[[], None],
     ) -> None:
         self._store = store
+        self._threads = threads
         self._evaluator = evaluator
         self._models = models
         self._changed = changed
@@ -47,25 +57,25 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         if len(request.request_id) > _LONGEST_ID or not request.request_id.isprintable():
             raise InvalidRequestError(f"request_id must be at most {_LONGEST_ID} characters that can be printed")
         wanted = placed(request_from_pb(request.request))
-        job = await asyncio.to_thread(self._create, request.request_id, wanted)
+        job = await self._create(request.request_id, wanted)
         self._changed()
         return pb.CreateTrainingJobResponse(job=job_to_pb(job))
 
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.GetTrainingJobResponse:
-        job = await asyncio.to_thread(self._store.get, _named(request.job))
+        job = await self._threads.run(self._store.get, _named(request.job))
         return pb.GetTrainingJobResponse(job=job_to_pb(job))
 
     async def ListTrainingJobs(
         self, request: pb.ListTrainingJobsRequest, context: Context
     ) -> pb.ListTrainingJobsResponse:
         states = [state_from_pb(state) for state in request.states]
-        jobs, token = await asyncio.to_thread(self._store.page, states, request.page_size, request.page_token)
+        jobs, token = await self._threads.run(self._store.page, states, request.page_size, request.page_token)
         return pb.ListTrainingJobsResponse(jobs=map(job_to_pb, jobs), next_page_token=token)
 
     async def CancelTrainingJob(
         self, request: pb.CancelTrainingJobRequest, context: Context
     ) -> pb.CancelTrainingJobResponse:
-        job = await asyncio.to_thread(self._store.cancel, _named(request.job))
+        job = await self._threads.run(self._store.cancel, _named(request.job))
         self._changed()
         return pb.CancelTrainingJobResponse(job=job_to_pb(job))
 
@@ -86,17 +96,17 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         found = await self._evaluator.evaluate(request.head, request.data, split)
         return pb.EvaluateHeadResponse(**found)
 
-    def _create(self, request_id: str, wanted: TrainRequest) -> Job:
+    async def _create(self, request_id: str, wanted: TrainRequest) -> Job:
         # A call that is repeated gets its job even where the data has gone since.
-        found = self._store.find(request_id, wanted) if request_id else None
+        found = await self._threads.run(self._store.find, request_id, wanted) if request_id else None
         if found is not None:
             return found
-        check_request(wanted, self._models.root)
-        return self._store.create(request_id, wanted, self._models.where)
+        await asyncio.to_thread(check_request, wanted, self._models.root)
+        return await self._threads.run(self._store.create, request_id, wanted, self._models.where)
 
     async def _watch(self, job: str, after: int) -> AsyncIterator[JobEvent]:
         while True:
-            events, ended = await asyncio.to_thread(self._store.events, job, after)
+            events, ended = await self._threads.run(self._store.events, job, after)
             for event in events:
                 yield event
                 after = event.sequence
