@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from trunkline.core.errors import ConfigurationError, NotFoundError, ServiceUnavailableError
+from trunkline.core.errors import ConfigurationError, ServiceUnavailableError
 from trunkline.core.exchange import HeadInfo, HeadRunner
 from trunkline.galleries.service import Galleries
+from trunkline.galleries.store import no_such_gallery
 
 _SQLITE: Final = "sqlite:///"
 
@@ -37,7 +38,7 @@ class Opening:
             return self._galleries.head(name)
         if self._there:
             raise ServiceUnavailableError("the galleries are being opened: try again")
-        raise NotFoundError(f"there is no gallery {name!r}, nor any other", gallery=name)
+        raise no_such_gallery(name)
 
     async def look(self) -> None:
         """Open what is there, and see whether it can be used. Raises ServiceUnavailableError where it cannot."""

@@ -56,7 +56,9 @@ def _looks(data: bytes) -> tuple[int, int, bytes] | None:
 
 def _png(data: bytes) -> bytes:
     buffer = io.BytesIO()
-    _decoded(data).save(buffer, "PNG", compress_level=1)
+    picture = _decoded(data)
+    picture.info = {}  # Pillow would write profiles and texts again
+    picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

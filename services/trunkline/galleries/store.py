@@ -19,6 +19,7 @@ from trunkline.galleries.database import Database
 from trunkline.galleries.limits import Limits, too_many_galleries
 from trunkline.galleries.schema import GalleryRow
 
+_ECHOED = 100  # characters of what may be no name at all
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -109,6 +110,7 @@ def locked(session: Session, number: int) -> GalleryRow:
 
 
 def no_such_gallery(name: str) -> NotFoundError:
+    name = name[:_ECHOED]
     return NotFoundError(f"there is no gallery {name!r}; ListGalleries says which there are", gallery=name)
 
 
@@ -116,7 +118,7 @@ def check_name(name: str) -> None:
     """Raises InvalidRequestError for what is no name of a gallery."""
     if not is_name(name):
         raise InvalidRequestError(
-            f"{name!r} is no name of a gallery: use lower-case letters, digits and hyphens, at most 63"
+            f"{name[:_ECHOED]!r} is no name of a gallery: use lower-case letters, digits and hyphens, at most 63"
         )
 
 
