@@ -67,7 +67,8 @@ class DatabaseFile:
         log = self.path.with_name(self.path.name + "-wal")
         with suppress(OSError):
             if log.stat().st_size and (if_empty or self.path.stat().st_size):
-                shutil.copyfile(log, log.with_name(f"{log.name}-{time.strftime('%Y%m%dT%H%M%S')}"))
+                aside = f"{log.name}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+                shutil.copyfile(log, log.with_name(aside))
                 os.truncate(log, 0)
 
     def close_former(self) -> None:

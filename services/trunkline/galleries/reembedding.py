@@ -5,7 +5,7 @@ its lease; another one goes on where it stopped.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ from trunkline.galleries.vectors import from_bytes, to_bytes
 
 _GRACE_S = 10.0  # how long the old vectors stay for processes that have not heard of the new ones
 _AT_ONCE = 2000
+_TRIES = 3
+Sums = Mapping[str, tuple[int, np.ndarray]]  # count and sum, float64 (D,), by class
 # Of what is deleted in one transaction, so that others write in between.
 _SWEPT_AT_ONCE = 500
 _SWEPT_BYTES = 32 * 1024 * 1024
@@ -148,15 +150,40 @@ class ReembeddingStore:
             row.lease_until = clock(session) + lease_s
 
     def finish(self, claim: Claim) -> bool:
-        """Change to the new vectors, where every image has one; returns whether it did. Raises ClaimLostError."""
+        """Change to the new vectors, where every image has one; returns whether it did. Raises ClaimLostError.
+
+        The sums of the classes are made before, as others cannot write meanwhile.
+        """
+        for _ in range(_TRIES):
+            sequence, sums = self._summed(claim)
+            changed = self._change(claim, sequence, sums)
+            if changed is not None:
+                return changed
+        return bool(self._change(claim, None, {}))  # it changes without end
+
+    def _summed(self, claim: Claim) -> tuple[int, Sums]:
+        """The sums of the new vectors, and the sequence number of the gallery then. Raises ClaimLostError."""
+        with self._database.read() as session:
+            row = session.get(GalleryRow, claim.gallery)
+            if row is None:
+                raise ClaimLostError
+            return row.sequence, _sum_classes(session, claim)
+
+    def _change(self, claim: Claim, sequence: int | None, sums: Sums) -> bool | None:
+        """None where the gallery has changed since the sums were made; they are made anew for a sequence of None."""
         with self._database.write() as session:
             row = _owned(session, claim)
+            if sequence is None:
+                sums = _sum_classes(session, claim)
+            elif row.sequence != sequence:
+                return None
             left = select(ItemRow.number).where(ItemRow.gallery == row.number, *_without(claim.generation)).limit(1)
             if session.scalar(left) is not None:
                 _check_pictures(session, row)
                 return False
             row.sequence += 1
-            _sum_classes(session, row, claim.generation)
+            session.add_all(_class_rows(row, claim.generation, sums))
+            row.classes = len(sums)
             row.kept_bytes += 4 * (row.new_dimension - row.dimension) * row.images
             row.head, row.space, row.dimension = row.new_head, row.new_space, row.new_dimension
             row.calibration, row.generation = row.new_calibration, claim.generation
@@ -237,18 +264,22 @@ def _check_pictures(session: Session, row: GalleryRow) -> None:
         )
 
 
-def _sum_classes(session: Session, row: GalleryRow, generation: int) -> None:
+def _sum_classes(session: Session, claim: Claim) -> Sums:
     query = (
         select(ItemRow.label, VectorRow.vector)
-        .join(VectorRow, and_(VectorRow.item == ItemRow.number, VectorRow.generation == generation))
-        .where(ItemRow.gallery == row.number, ItemRow.key.is_not(None), ItemRow.label != "")
+        .join(VectorRow, and_(VectorRow.item == ItemRow.number, VectorRow.generation == claim.generation))
+        .where(ItemRow.gallery == claim.gallery, ItemRow.key.is_not(None), ItemRow.label != "")
     )
     sums: dict[str, tuple[int, np.ndarray]] = {}
     for label, vector in session.execute(query.execution_options(yield_per=_AT_ONCE)):
-        count, total = sums.get(label, (0, np.zeros(row.new_dimension)))
+        count, total = sums.get(label, (0, np.zeros(claim.dimension)))
         sums[label] = count + 1, total + from_bytes(vector).astype(np.float64)
-    session.add_all(
-        ClassRow(
+    return sums
+
+
+def _class_rows(row: GalleryRow, generation: int, sums: Sums) -> Iterator[ClassRow]:
+    for label, (count, total) in sums.items():
+        yield ClassRow(
             gallery=row.number,
             generation=generation,
             label=label,
@@ -256,9 +287,6 @@ def _sum_classes(session: Session, row: GalleryRow, generation: int) -> None:
             count=count,
             sequence=row.sequence,
         )
-        for label, (count, total) in sums.items()
-    )
-    row.classes = len(sums)
 
 
 def _sweep(session: Session, row: GalleryRow) -> bool:

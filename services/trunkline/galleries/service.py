@@ -87,9 +87,13 @@ class Galleries:
     async def follow(self, every_s: float) -> None:
         """Until it is cancelled: see what other processes changed, and do what is to be done in the background."""
         while True:
-            with suppress(ServiceUnavailableError):  # it is in the log, and will answer again
+            try:
                 await self._shelf.follow()
                 await self._reembedder.look()
+            except ServiceUnavailableError as error:  # it is in the log, and will answer again
+                _log.debug("galleries are not followed: %s", error)
+            except Exception:
+                _log.exception("bug in following galleries")
             await asyncio.sleep(every_s)
 
     async def look(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from trunkline.core.errors import NotFoundError, ServiceUnavailableError, TrunklineError
+from trunkline.core.errors import NotFoundError, QuotaError, ServiceUnavailableError, TrunklineError
 from trunkline.core.galleries import IndexState
 from trunkline.database.threads import Threads
 from trunkline.galleries.changes import ChangeReader
@@ -171,6 +171,9 @@ class Shelf:
             try:
                 await self._load(record, from_file=from_file)
             except NotFoundError:
+                await self._drop(record.number, gone=True)
+            except QuotaError as error:
+                _log.warning("%s", error)
                 await self._drop(record.number, gone=True)
 
     async def _catch_up(self, collection: Collection) -> None:
