@@ -149,10 +149,14 @@ def test_a_file_whose_inside_is_damaged_is_out_until_it_is_restored(path, databa
     other.close()
 
 
-def test_a_file_that_is_moved_away_or_whose_folder_goes_is_made_anew_and_put_back_is_read_again(path, database):
+def test_a_file_that_is_moved_away_or_whose_folder_goes_is_made_anew_and_put_back_is_read_again(
+    path, database, caplog
+):
     create(database, "pets")
+    assert not caplog.records
     shutil.move(path.parent, path.parent.with_name("aside"))
     assert names(database) == []
+    assert caplog.text.count("is another file, or gone: it is opened anew") == 1
     create(database, "new")
     shutil.rmtree(path.parent)
     shutil.move(path.parent.with_name("aside"), path.parent)

@@ -35,7 +35,7 @@ class Place:
 
     def shelf(self, limit_bytes: int) -> Shelf:
         threads = Threads("gallery database", 2, within_s=None)
-        return Shelf(self.store, threads, ChangeReader(self.database), self.snapshots, limit_bytes)
+        return Shelf(self.store, threads, threads, ChangeReader(self.database), self.snapshots, limit_bytes)
 
     def fill(self, name: str, count: int, picture: bytes | None = None, label: str = "thing") -> list[object]:
         record = self.store.create(name, "head", LIKE, None, keep_images=picture is not None)

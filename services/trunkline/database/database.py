@@ -165,8 +165,8 @@ class Database:
                 file.set_aside_log(if_empty=self._open)
             self._leave(file)
             raise
-        if not useful and self._open:
-            _log.warning("the %s at %s was changed by others: it is opened anew", self._what, file.path)
+        if self._open and file.replaced:
+            _log.warning("the %s at %s is another file, or gone: it is opened anew", self._what, file.path)
         if not useful or not self._open:
             self._leave(file)  # connections to what was there before
 

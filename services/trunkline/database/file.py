@@ -30,6 +30,7 @@ class DatabaseFile:
         self._schema = b""
         self._size = -1
         self._seen: tuple[int, ...] | None = None
+        self.replaced = False  # whether the last look found another file than the one before, or none any more
 
     @property
     def same(self) -> bool:
@@ -44,15 +45,18 @@ class DatabaseFile:
     def look(self) -> bool:
         """Whether connections to it are still of use. Raises FaultError for what SQLite should not be shown."""
         before, self._seen = self._seen, None
+        former = self._file
         try:
             found = self.path.stat()
         except FileNotFoundError:
+            self.replaced = former != (0, 0)
             return self._absent()
         except OSError as error:
             raise self._unreadable(error) from error
         if not stat.S_ISREG(found.st_mode):
             raise FaultError(cannot_be_opened(self._what, f"{self.path} is no file"))
         signature = self._signature()
+        self.replaced = former not in ((0, 0), (found.st_dev, found.st_ino))
         good = self._header_is_good(found)
         same = before is not None and good and found.st_size >= self._size
         self._size, self._seen = found.st_size, signature
@@ -114,7 +118,8 @@ class DatabaseFile:
             return False  # an empty file is a database without tables
         if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
             raise FaultError(damaged(self._what, f"{self.path} does not begin as a SQLite file"))
-        before, self._schema = self._schema, header[40:44]  # a number that changes with the tables
+        # A number that changes with the tables: those of another database, or ours once the log is written into it.
+        before, self._schema = self._schema, header[40:44]
         return known and self._schema == before
 
     @property

@@ -76,7 +76,13 @@ class Galleries:
         self._long = Threads(database.what, _LONG_THREADS, within_s=None)
         self._pictures = Threads("keeping of pictures", 1, within_s=None)
         self._shelf = Shelf(
-            self._store, self._long, ChangeReader(database), snapshots, limits.memory_bytes, exact_up_to
+            self._store,
+            self._threads,
+            self._long,
+            ChangeReader(database),
+            snapshots,
+            limits.memory_bytes,
+            exact_up_to,
         )
         self._writer = Writer(self._items, self._threads, self._shelf.changed)
         self._places = asyncio.Semaphore(_EMBEDDED_AT_ONCE)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
+from weakref import WeakValueDictionary
 
 from trunkline.core.errors import NotFoundError, QuotaError, ServiceUnavailableError, TrunklineError
 from trunkline.core.galleries import IndexState
@@ -28,29 +29,31 @@ class Shelf:
         self,
         store: GalleryStore,
         threads: Threads,
+        long: Threads,
         reader: ChangeReader,
         snapshots: Snapshots,
         limit_bytes: int,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
-        """threads: for what may take long.
+        """threads: for what asks the database. long: the same, for what may take long.
 
         limit_bytes: above it, galleries that were not asked for the longest are dropped, also for one that is about
         to be loaded; one that would be larger by itself is not.
         """
         self._store = store
         self._threads = threads
+        self._long = long
         self._reader = reader
         self._snapshots = snapshots
         self._limit_bytes = limit_bytes
         self._exact_up_to = exact_up_to
         self._records: Mapping[str, Record] = {}
         self._loaded: dict[int, Collection] = {}  # in order of their last use
-        self._locks: dict[int, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()  # of those being loaded
         # Graphs are made one after the other, by a thread that leaves the cores to whoever answers.
         self._tender = Threads("gallery index", 1, within_s=None, begin=_step_back)
         self._tending: set[asyncio.Task[None]] = set()
-        self._coming: dict[int, int] = {}  # bytes of those that are being loaded
+        self._coming = 0  # bytes of those that are being loaded
         self._came = asyncio.Event()
         self.looked = False  # whether the database has said which galleries there are
 
@@ -128,7 +131,7 @@ class Shelf:
             before = self._loaded.pop(record.number, None)
             self._loaded[record.number] = made
             if before is not None:
-                await self._threads.run(before.close, save=False)
+                await self._long.run(before.close, save=False)
             self._tend(made)
             await self._make_room(record.number)
             return made
@@ -141,12 +144,12 @@ class Shelf:
         if needed > self._limit_bytes:
             raise too_much_memory(record.name, needed, self._limit_bytes)
         await self._make_room_for(record.number, needed)
-        self._coming[record.number] = needed
+        self._coming += needed
         try:
             made = Collection(record, self._reader, self._snapshots, self._exact_up_to)
-            await self._threads.run(made.load, from_file=from_file)
+            await self._long.run(made.load, from_file=from_file)
         finally:
-            del self._coming[record.number]
+            self._coming -= needed
             self._came.set()
         return made
 
@@ -163,7 +166,7 @@ class Shelf:
 
     @property
     def _bytes(self) -> int:
-        return sum(self._coming.values()) + sum(each.state.bytes for each in self._loaded.values())
+        return self._coming + sum(each.state.bytes for each in self._loaded.values())
 
     async def _renew(self, record: Record, *, from_file: bool) -> None:
         """Load it anew, beside the old one, which answers until then."""
@@ -206,10 +209,9 @@ class Shelf:
         collection = self._loaded.pop(number, None)
         if collection is None:
             return
-        await self._threads.run(collection.close, save=not gone)
+        await self._long.run(collection.close, save=not gone)
         if gone:
-            self._locks.pop(number, None)
-            await self._threads.run(self._snapshots.remove, collection.record.uid)
+            await self._long.run(self._snapshots.remove, collection.record.uid)
 
 
 def _step_back() -> None:
