@@ -24,6 +24,7 @@ TABLE = [
     (errors.UnsupportedError("x"), "UNIMPLEMENTED", "UNSUPPORTED"),
     (errors.QueueFullError("x", retry_after_s=1.5), "RESOURCE_EXHAUSTED", "QUEUE_FULL"),
     (errors.MemoryFullError("x", retry_after_s=0.5), "RESOURCE_EXHAUSTED", "MEMORY"),
+    (errors.QuotaError("x", limit=3), "RESOURCE_EXHAUSTED", "QUOTA"),
     (errors.ServiceUnavailableError("x"), "UNAVAILABLE", "UNAVAILABLE"),
     (errors.FeaturesGoneError("x"), "UNAVAILABLE", "FEATURES_GONE"),
     (errors.DeadlineError("x"), "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),

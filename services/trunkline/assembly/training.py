@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from trunkline.assembly.databases import shown_health
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.store import ModelStore
 from trunkline.serving.host import Host
@@ -73,6 +74,7 @@ async def training_if_installed(host: Host, settings: Settings, store: ModelStor
 async def training_within(host: Host, settings: Settings, store: ModelStore) -> AsyncIterator[None]:
     """Add the training service to a host that has not started yet; its workers end before this is left."""
     from trunkline.api.training.v1.training_service_pb2_grpc import add_TrainingServiceServicer_to_server
+    from trunkline.database.threads import Threads
     from trunkline.jobs.access import DataAccess
     from trunkline.jobs.database import Database
     from trunkline.jobs.evaluation import Evaluator
@@ -85,8 +87,10 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
 
     launcher, pace = _launcher(settings)
     database = Database(settings.training_database)
+    threads = Threads(database.what)
     scheduler = Scheduler(
         Leases(database),
+        threads,
         launcher,
         max(1, settings.training_jobs),
         _environment(settings, store),
@@ -97,18 +101,19 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
     )
     evaluator = Evaluator(store.where, cpus_for(settings.training_cores), _environment(settings, store))
     jobs, access = JobStore(database, settings.training_queue), DataAccess.of(settings)
-    servicer = TrainingServicer(jobs, evaluator, store, settings.training_work, scheduler.wake, access)
+    servicer = TrainingServicer(jobs, threads, evaluator, store, settings.training_work, scheduler.wake, access)
     host.add(SERVICE_NAME, lambda server: add_TrainingServiceServicer_to_server(servicer, server))
     # Streams end at once and workers end beside the drain, not after it.
     host.before_drain(servicer.stop)
     host.before_drain(scheduler.stop)
-    running = asyncio.create_task(scheduler.run())
-    try:
-        yield
-    finally:
-        scheduler.stop()
-        await running
-        database.close()
+    async with shown_health(host, SERVICE_NAME, lambda: threads.run(database.look)):
+        running = asyncio.create_task(scheduler.run())
+        try:
+            yield
+        finally:
+            scheduler.stop()
+            await running
+            await threads.close(database.close)
 
 
 def _launcher(settings: Settings) -> "tuple[Launcher, Pace]":

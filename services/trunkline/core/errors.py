@@ -19,7 +19,8 @@ TrunklineError
 ├── ConfigurationError        settings with which nothing can start
 ├── UnsupportedError          a call of a protocol that has no meaning here
 ├── QueueFullError            too much work is waiting
-│   └── MemoryFullError       requests hold as much memory as they may
+│   ├── MemoryFullError       requests hold as much memory as they may
+│   └── QuotaError            as much is kept as may be
 ├── ServiceUnavailableError   a service that is needed does not answer
 │   └── FeaturesGoneError     features in shared memory that cannot be read, or no longer
 └── DeadlineError             the time of the request is over
@@ -143,6 +144,15 @@ class QueueFullError(TrunklineError):
 
 class MemoryFullError(QueueFullError):
     reason = "MEMORY"
+
+
+class QuotaError(QueueFullError):
+    """`retry_after_s` is long: somebody has to delete something first, or raise the limit that the text names."""
+
+    reason = "QUOTA"
+
+    def __init__(self, message: str, *, retry_after_s: float = 60.0, **metadata: object) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, **metadata)
 
 
 class ServiceUnavailableError(TrunklineError):

@@ -15,6 +15,7 @@ from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
 from trunkline.core.jobs import Job, JobEvent
 from trunkline.core.store import ModelStore
 from trunkline.core.train_request import TrainRequest
+from trunkline.database.threads import Threads
 from trunkline.jobs.access import DataAccess, metadata_of
 from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
@@ -30,7 +31,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class TrainingServicer(pb_grpc.TrainingServiceServicer):
-    """models: what jobs publish into. work: folder of their checkpoints.
+    """models: what jobs publish into. work: folder of their checkpoints. threads: for what asks the database.
 
     changed: called when there is something for the scheduler to do. access: which data jobs and evaluations may read.
     """
@@ -38,6 +39,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
     def __init__(
         self,
         store: JobStore,
+        threads: Threads,
         evaluator: Evaluator,
         models: ModelStore,
         work: Path,
@@ -45,6 +47,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         access: DataAccess,
     ) -> None:
         self._store = store
+        self._threads = threads
         self._access = access
         self._patience = Patience()
         self._evaluator = evaluator
@@ -71,35 +74,35 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
             check_request(wanted, self._models.root)
 
         # A call that is repeated gets its job even where the data has gone since.
-        job = await asyncio.to_thread(self._find, request.request_id, wanted)
+        job = await self._find(request.request_id, wanted)
         if job is None:
             await self._patience.ask("the check of the data", check, context.time_remaining())
-            job = await asyncio.to_thread(self._store.create, request.request_id, wanted, self._models.where)
+            job = await self._threads.run(self._store.create, request.request_id, wanted, self._models.where)
         self._changed()
         return pb.CreateTrainingJobResponse(job=job_to_pb(job))
 
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.GetTrainingJobResponse:
-        job = await asyncio.to_thread(self._store.get, _named(request.job))
+        job = await self._threads.run(self._store.get, _named(request.job))
         return pb.GetTrainingJobResponse(job=job_to_pb(job))
 
     async def ListTrainingJobs(
         self, request: pb.ListTrainingJobsRequest, context: Context
     ) -> pb.ListTrainingJobsResponse:
         states = [state_from_pb(state) for state in request.states]
-        jobs, token = await asyncio.to_thread(self._store.page, states, request.page_size, request.page_token)
+        jobs, token = await self._threads.run(self._store.page, states, request.page_size, request.page_token)
         return pb.ListTrainingJobsResponse(jobs=map(job_to_pb, jobs), next_page_token=token)
 
     async def CancelTrainingJob(
         self, request: pb.CancelTrainingJobRequest, context: Context
     ) -> pb.CancelTrainingJobResponse:
-        job = await asyncio.to_thread(self._store.cancel, _named(request.job))
+        job = await self._threads.run(self._store.cancel, _named(request.job))
         self._changed()
         return pb.CancelTrainingJobResponse(job=job_to_pb(job))
 
     async def DeleteTrainingJob(
         self, request: pb.DeleteTrainingJobRequest, context: Context
     ) -> pb.DeleteTrainingJobResponse:
-        await asyncio.to_thread(self._store.delete, _named(request.job), partial(clear, self._work))
+        await self._threads.run(self._store.delete, _named(request.job), partial(clear, self._work))
         return pb.DeleteTrainingJobResponse()
 
     async def WatchTrainingJob(
@@ -125,12 +128,12 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         found = await self._evaluator.evaluate(request.head, request.data, split, context.time_remaining())
         return pb.EvaluateHeadResponse(**found)
 
-    def _find(self, request_id: str, wanted: TrainRequest) -> Job | None:
-        return self._store.find(request_id, wanted) if request_id else None
+    async def _find(self, request_id: str, wanted: TrainRequest) -> Job | None:
+        return await self._threads.run(self._store.find, request_id, wanted) if request_id else None
 
     async def _watch(self, job: str, after: int) -> AsyncIterator[JobEvent]:
         while True:
-            events, ended = await asyncio.to_thread(self._store.events, job, after)
+            events, ended = await self._threads.run(self._store.events, job, after)
             for event in events:
                 yield event
                 after = event.sequence

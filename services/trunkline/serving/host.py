@@ -56,6 +56,8 @@ class Host:
         self._services: list[str] = [health.SERVICE_NAME, reflection.SERVICE_NAME]
         self._when_ready: list[Callable[[], None]] = []
         self._before_drain: list[Callable[[], None]] = []
+        self._down: set[str] = set()  # services that cannot serve just now, while the process does
+        self._is_ready = False
         self.address = settings.address
         self.http_address = ""  # of the HTTP port before this server, where there is one
 
@@ -93,9 +95,16 @@ class Host:
 
     async def ready(self, *further: str) -> None:
         """The process, its services and these further names serve from now on."""
-        await self.set_ready([*self._services[2:], *further, OVERALL], ready=True)
+        self._is_ready = True
+        await self.set_ready([*(set(self._services[2:]) - self._down), *further, OVERALL], ready=True)
         for act in self._when_ready:
             act()
+
+    async def set_service(self, name: str, *, ready: bool) -> None:
+        """One service alone can serve, or cannot: it is shown as soon as the process is ready."""
+        self._down = self._down - {name} if ready else self._down | {name}
+        if self._is_ready:
+            await self.set_ready([name], ready=ready)
 
     def when_ready(self, act: Callable[[], None]) -> None:
         """Call this when the process is said to be ready."""

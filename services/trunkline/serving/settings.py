@@ -108,7 +108,15 @@ class Settings(BaseSettings):
     gallery_memory_mib: int = Field(
         1024,
         ge=1,
-        description="galleries in memory, MiB; above it, those that were not asked the longest are dropped",
+        description="galleries in memory, MiB; above it, those that were not asked the longest are dropped, and none "
+        "may grow beyond it",
+    )
+    gallery_limit: int = Field(1000, ge=0, description="galleries that there may be")
+    gallery_images: int = Field(1_000_000, ge=0, description="images that one gallery may have")
+    gallery_disk_mib: int = Field(
+        16 * 1024,
+        ge=0,
+        description="vectors and kept pictures of all galleries, MiB; it is about their disk space",
     )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
     stream_in_flight: int = Field(

@@ -60,7 +60,7 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.JobStateError,
     )
 }
-_BUSY = {cls.reason: cls for cls in (errors.QueueFullError, errors.MemoryFullError)}
+_BUSY = {cls.reason: cls for cls in (errors.QueueFullError, errors.MemoryFullError, errors.QuotaError)}
 
 
 def code_of(error: Exception) -> grpc.StatusCode:
