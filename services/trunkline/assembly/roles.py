@@ -42,6 +42,7 @@ from trunkline.heads.stock import Choice
 from trunkline.serving.addresses import over_network
 from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
+from trunkline.serving.reads import in_thread
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
 from trunkline.serving.telemetry.ports import observed_runner, observed_source, traced_source
@@ -61,10 +62,10 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
     """
     check_rest(settings)
     import_beside(settings)
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
-        backbone = _load_backbone(settings, store, workers)
-        heads = _load_heads(settings, store, workers, backbone_digest=backbone.info.digest)
+        backbone = await in_thread(lambda: _load_backbone(settings, store, workers))
+        heads = await in_thread(lambda: _load_heads(settings, store, workers, backbone_digest=backbone.info.digest))
         host = Host(settings)
         observe_workers(host, workers)
         observe_backbone(host, backbone)
@@ -73,7 +74,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         observe_directory(host, directory)
         await directory.refresh()
         analyzer = _add_gateway(host, settings, directory)
-        _add_catalog(host, store)
+        await _add_catalog(host, store)
         async with (
             training_if_installed(host, settings, store),
             galleries_if_installed(host, settings, directory, analyzer),
@@ -92,9 +93,9 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def backbone(settings: Settings) -> AsyncIterator[Host]:
     """The backbone service. Ready when it is entered."""
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
-        engine = _load_backbone(settings, store, workers)
+        engine = await in_thread(lambda: _load_backbone(settings, store, workers))
         host = Host(settings, "backbone")
         observe_workers(host, workers)
         observe_backbone(host, engine)
@@ -113,9 +114,9 @@ async def backbone(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Host]:
     """A head service with the heads of one task, or of all. Ready when it is entered."""
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
-        engine = _load_heads(settings, store, workers, task=task)
+        engine = await in_thread(lambda: _load_heads(settings, store, workers, task=task))
         host = Host(settings, "head")
         observe_workers(host, workers)
         servicer = head_servicer.HeadServicer(engine, arena_reader(settings), settings.max_image_pixels)
@@ -130,9 +131,9 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
 @contextlib.asynccontextmanager
 async def catalog(settings: Settings) -> AsyncIterator[Host]:
     """The catalog service. Ready when it is entered."""
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     host = Host(settings, "catalog")
-    _add_catalog(host, store)
+    await _add_catalog(host, store)
     await host.start()
     await host.ready()
     with following(store, settings.catalog_poll_s):
@@ -299,8 +300,8 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyz
     return analyzer
 
 
-def _add_catalog(host: Host, store: ModelStore) -> None:
-    servicer = CatalogServicer(Catalog(store.root, store.change_catalog))
+async def _add_catalog(host: Host, store: ModelStore) -> None:
+    servicer = CatalogServicer(await in_thread(lambda: Catalog(store.root, store.change_catalog)))
     host.add(CATALOG.full_name, lambda server: add_CatalogServiceServicer_to_server(servicer, server))
 
 

@@ -23,18 +23,30 @@ async def run_role(role: str | None, settings: Settings, *, task: str | None = N
     Returns after a drain. Raises ConfigurationError, NotFoundError or ModelInvalidError where it cannot start.
     """
     set_up_logs(settings.log_level, role or "trunkline", settings.log_format)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    EndSignals(lambda: loop.call_soon_threadsafe(stop.set), settings.end_s)
+    stop, up = asyncio.Event(), asyncio.Event()
+    loop, serving = asyncio.get_running_loop(), asyncio.current_task()
+    assert serving is not None
+
+    def end() -> None:
+        stop.set()
+        if not up.is_set():
+            serving.cancel()  # a start, wherever it may hang
+
+    EndSignals(lambda: loop.call_soon_threadsafe(end), settings.end_s)
     started_at = time.perf_counter()
-    async with _role(role, settings, task) as host:
-        took_s = time.perf_counter() - started_at
-        print(
-            f"trunkline: {role or 'all in one'} on {host.address}, up in {took_s:.1f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        await stop.wait()
+    try:
+        async with _role(role, settings, task) as host:
+            up.set()
+            took_s = time.perf_counter() - started_at
+            print(
+                f"trunkline: {role or 'all in one'} on {host.address}, up in {took_s:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+            await stop.wait()
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     _log.info("stopped")
 
 

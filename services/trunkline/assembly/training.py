@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.store import ModelStore
 from trunkline.serving.host import Host
+from trunkline.serving.reads import in_thread
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
 
@@ -38,7 +39,7 @@ async def training(settings: Settings) -> AsyncIterator[Host]:
         )
     if "address" not in settings.model_fields_set:
         settings = settings.model_copy(update={"address": settings.training_address})
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     host = Host(settings, "training")
     async with training_within(host, settings, store):
         await host.start()

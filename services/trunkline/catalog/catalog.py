@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from trunkline.catalog.gate import check_gate, check_margin
@@ -19,6 +20,9 @@ from trunkline.core.models import DEFAULT_MARGIN, Canary, HeadCatalog, Model, Mo
 from trunkline.core.repository import Repository
 from trunkline.core.store import ChangeCatalog, FolderStore
 from trunkline.core.text import listed
+from trunkline.serving.reads import Reads
+
+_PATIENCE_S = 2.0  # for each head of a list
 
 
 class Catalog:
@@ -34,11 +38,13 @@ class Catalog:
         Raises ConfigurationError where there is no such folder.
         """
         self._repository = Repository(models)
+        self._reads: Reads[Model | None] = Reads("its folder")
         self._change_catalog = change or FolderStore(models).change_catalog
 
     def models(self) -> list[Model]:
-        """All heads, in order of name; what is broken has its fault."""
-        return [self.model(name) for name in self._repository.names("head")]
+        """All heads, in order of name; what is broken, or does not answer, has its fault."""
+        found = [self._listed(name) for name in self._repository.folders("head")]
+        return [model for model in found if model is not None]
 
     def model(self, name: str) -> Model:
         versions = tuple(self._repository.versions("head", name))
@@ -140,6 +146,15 @@ class Catalog:
             return state.model_copy(update={"aliases": aliases})
 
         return self._change(name, change)
+
+    def _listed(self, name: str) -> Model | None:
+        try:
+            return self._reads.take(name, partial(self._model_if_there, name), _PATIENCE_S)
+        except TimeoutError as error:
+            return Model(name, "", (), None, f"its files cannot be read: {error.strerror}")
+
+    def _model_if_there(self, name: str) -> Model | None:
+        return self.model(name) if self._repository.versions("head", name) else None
 
     def _change(self, name: str, change: Callable[[HeadCatalog], HeadCatalog]) -> Model:
         state = self._change_catalog(name, change)

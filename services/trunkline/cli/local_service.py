@@ -7,22 +7,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+from trunkline.assembly.ports import kept_ports
 from trunkline.cli.output import complain
 from trunkline.client import Client, ServiceError
 from trunkline.core.errors import ConfigurationError
 from trunkline.serving.ends import fate_of
+from trunkline.serving.parent import told
 
 _LAST_LINES = 20
 _LOOK_EACH_S = 2.0
 _STOP_WITHIN_S = 30.0
-_ENVIRONMENT = {**os.environ, "TRUNKLINE_TRAINING_JOBS": "0"}  # it shall touch no jobs of others
+_OTHERS = {"TRUNKLINE_TRAINING_JOBS": "0"}  # it shall touch no jobs of others
 
 
 class LocalService:
-    """The all-in-one service on a free port of this machine, in its own process.
+    """The all-in-one service on a free port of this machine, in its own process, which ends with this one.
 
     Ready when it is entered, after `started_s` seconds; `stop` ends it and returns its status. Raises
     ConfigurationError with the last lines of its log where it does not start. Where it ends badly later, they are
@@ -30,7 +33,8 @@ class LocalService:
     """
 
     def __init__(self, models: str, ready_within_s: float = 60.0) -> None:
-        self.target = f"127.0.0.1:{_free_port()}"
+        self._port = ExitStack()
+        (self.target,) = self._port.enter_context(kept_ports("127.0.0.1:0", 0))
         self.started_s = 0.0
         self._models = models
         self._ready_within_s = ready_within_s
@@ -46,7 +50,7 @@ class LocalService:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            env=_ENVIRONMENT,
+            env={**os.environ, **_OTHERS, **told(port_kept=True)},
             start_new_session=True,  # a Ctrl-C reaches the caller alone, which then stops it in order
         )
         try:
@@ -84,6 +88,7 @@ class LocalService:
             self._process.kill()
             self._process.wait()
         self._log.close()
+        self._port.close()
 
     def _wait_until_ready(self, process: "subprocess.Popen[bytes]", ends_at: float) -> None:
         # A channel that failed to connect waits longer each time; a plain socket sees the port open at once.
@@ -115,12 +120,6 @@ def _is_ready(client: Client) -> bool:
     except ServiceError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(target: str) -> bool:

@@ -89,6 +89,9 @@ def serve(
     Every setting can also be given as an environment variable TRUNKLINE_NAME, such as TRUNKLINE_MODELS.
     """
     _check_use(role, task, split)
+    from trunkline.serving.parent import end_with_parent
+
+    end_with_parent()
     from trunkline.serving.settings import read_settings
 
     settings = read_settings(

@@ -55,15 +55,22 @@ class Repository:
         except OSError:
             return True
 
+    def folders(self, kind: str) -> list[str]:
+        """Names of the folders of a kind, in order, whatever is in them: one listing, and no look into any."""
+        try:
+            return sorted(path.name for path in (self.root / KIND_FOLDERS[kind]).iterdir() if _is_name(path.name))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def versions(self, kind: str, name: str) -> list[int]:
         """Versions of a model, in order; empty where there is none."""
         folder = self.root / KIND_FOLDERS[kind] / name
-        if not re.fullmatch(NAME_PATTERN, name) or not folder.is_dir():
+        if not _is_name(name) or not folder.is_dir():
             return []
         return sorted(
             int(path.name)
             for path in folder.iterdir()
-            if re.fullmatch("[1-9][0-9]{0,17}", path.name) and (path / MANIFEST_FILE).is_file()
+            if re.fullmatch("[1-9][0-9]{0,17}", path.name) and (path / MANIFEST_FILE).exists()
         )
 
     def _read(self, kind: str, name: str, version: int | None) -> Bundle[BackboneManifest] | Bundle[HeadManifest]:
@@ -84,3 +91,7 @@ class Repository:
         if version is not None and version not in versions:
             raise NotFoundError(f"{kind} {name!r} has no version {version}; known: {versions}", name=name)
         return self.root / KIND_FOLDERS[kind] / name / str(versions[-1] if version is None else version)
+
+
+def _is_name(name: str) -> bool:
+    return re.fullmatch(NAME_PATTERN, name) is not None

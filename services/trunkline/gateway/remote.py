@@ -1,6 +1,7 @@
 """The ports over gRPC: a backbone and heads in other processes."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,6 +30,9 @@ from trunkline.serving.aside import aside
 from trunkline.serving.status import from_head_error, from_rpc_error
 
 _DESCRIBE_TIMEOUT_S = 2.0
+# A service that answers nothing, and did not say what it serves when it was asked so long ago, is given little time:
+# it is most likely gone, and whoever asks many heads should not wait for it until the deadline.
+_SILENT_S, _SILENT_TIMEOUT_S = 3.0, 1.0
 _HEAD_SERVICE = head_service_pb2.DESCRIPTOR.services_by_name["HeadService"].full_name
 _PREDICT, _PREDICT_ALL = f"/{_HEAD_SERVICE}/Predict", f"/{_HEAD_SERVICE}/PredictAll"
 _DESCRIBE = f"/{_HEAD_SERVICE}/DescribeHeads"
@@ -110,6 +114,7 @@ class RemoteHeads:
         self._takes_several = True
         self._paces: defaultdict[tuple[str, str], Pace] = defaultdict(Pace)  # by head and version
         self._name = f"the head service at {address}"
+        self._silent_since: float | None = None
         self._arenas: frozenset[str] = frozenset()
         self._unreadable: set[str] = set()
 
@@ -121,7 +126,9 @@ class RemoteHeads:
         try:
             answer = await self._describe(b"", timeout=_DESCRIBE_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
+            self._silent_since = self._silent_since or time.monotonic()
             raise from_rpc_error(error, self._name) from error
+        self._silent_since = None
         if answer != self._described[0]:  # it is asked every moment, and says the same nearly always
             self._arenas, heads = await aside(_described, answer)
             self._described = answer, heads
@@ -141,25 +148,40 @@ class RemoteHeads:
         return answer
 
     async def _ask_one(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
+        given_s = self._given_s(timeout_s)
         try:
-            answer = await self._predict(wire.predict_request(question), timeout=timeout_s)
+            answer = await self._predict(wire.predict_request(question), timeout=given_s)
         except grpc.aio.AioRpcError as error:
-            raise self._noted(from_rpc_error(error, self._name)) from error
+            raise self._noted(self._explained(error, cut=given_s != timeout_s)) from error
+        self._silent_since = None
         return self._answer_of(answer.outcome)
 
     async def _ask_all(self, questions: Sequence[HeadQuestion], timeout_s: float | None) -> Sequence[Answer]:
         if len(questions) == 1:
             return [await self._ask_one(questions[0], timeout_s)]
+        given_s = self._given_s(timeout_s)
         try:
-            answer = await self._predict_all(wire.predict_all_request(questions), timeout=timeout_s)
+            answer = await self._predict_all(wire.predict_all_request(questions), timeout=given_s)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
-                raise from_rpc_error(error, self._name) from error
+                raise self._explained(error, cut=given_s != timeout_s) from error
             self._takes_several = False  # a service of an older version
             asked = [self._ask_one(question, timeout_s) for question in questions]
             found = await asyncio.gather(*asked, return_exceptions=True)
             return [each if isinstance(each, HeadAnswer | Exception) else RuntimeError(str(each)) for each in found]
+        self._silent_since = None
         return [self._answer_or_error(outcome) for outcome in answer.outcomes]
+
+    def _given_s(self, timeout_s: float | None) -> float | None:
+        """How long a call may take: as it was asked, but little while the service says nothing at all."""
+        if self._silent_since is None or time.monotonic() - self._silent_since < _SILENT_S:
+            return timeout_s
+        return _SILENT_TIMEOUT_S if timeout_s is None else min(timeout_s, _SILENT_TIMEOUT_S)
+
+    def _explained(self, error: grpc.aio.AioRpcError, *, cut: bool) -> Exception:
+        if cut and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ServiceUnavailableError(f"{self._name} does not answer: try again")
+        return from_rpc_error(error, self._name)
 
     def _answer_or_error(self, outcome: vision_service_pb2.HeadOutcome) -> Answer:
         """Of one head among others: what is wrong with its answer costs that one alone."""

@@ -39,16 +39,17 @@ class HeadEngine:
         """Load the heads of this choice. A version that nobody can be sent to any more stays for `grace_s` seconds.
 
         With a backbone digest, heads of another backbone are refused here; without, when they are first asked.
-        A head that cannot be loaded is kept with its fault. Raises NotFoundError for a name that does not exist.
+        A head that cannot be loaded is kept with its fault; one whose files do not answer is left out
+        until they do. Raises NotFoundError for a name that does not exist.
         """
-        known = repository.names("head")
-        for name in choice.names:
-            if name not in known:
-                raise NotFoundError(
-                    f"there is no head {name!r} in {repository.root}; known: {listed(known)}", name=name
-                )
         stock = Stock(repository, choice, grace_s)
-        stock.refresh()
+        stock.refresh(first=True)
+        for name, late_s in stock.late().items():
+            _log.error("head %s is left out: its files have not answered for %.0f s", name, late_s)
+        for name in choice.names:
+            if name not in stock.heads and name not in stock.late() and not repository.versions("head", name):
+                known = listed(repository.folders("head"))
+                raise NotFoundError(f"there is no head {name!r} in {repository.root}; known: {known}", name=name)
         return cls(stock, workers)
 
     def answering(self) -> dict[str, bool]:
@@ -66,7 +67,10 @@ class HeadEngine:
         except Exception as error:  # whatever it is, serving goes on
             trouble = f"{type(error).__name__}: {error}"
             if trouble != self._trouble:
-                _log.exception("the model folder could not be followed; what is loaded goes on")
+                why = f": {error}" if (is_known := isinstance(error, OSError)) else ""
+                _log.error(
+                    "the model folder could not be followed%s; what is loaded goes on", why, exc_info=not is_known
+                )
             self._trouble = trouble
         else:
             self._trouble = ""

@@ -11,6 +11,7 @@ from trunkline.core.errors import TrunklineError
 from trunkline.jobs.launcher import OWNER, WORKER_MODULE, Launch, Launcher, Look
 from trunkline.jobs.leases import Claim, LeaseLostError, Leases
 from trunkline.jobs.sweep import sweep
+from trunkline.serving.reads import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Scheduler:
         self._rest_until = 0.0
         self._swept_at = 0.0
         self._sweep_soon = False
+        self._sweeping = asyncio.Lock()
+        self._sweeper: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Something changed: look now."""
@@ -88,6 +91,8 @@ class Scheduler:
             if not self._stopping:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self.pace.poll_s)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         await self._end_all()
 
     async def _end_all(self) -> None:
@@ -180,8 +185,18 @@ class Scheduler:
     async def _sweep(self) -> None:
         if not self._sweep_soon and _now() - self._swept_at < self.pace.sweep_s:
             return
-        await asyncio.to_thread(sweep, self.leases, self.work, self.models, frozenset(self._own))
         self._swept_at, self._sweep_soon = _now(), False
+        if not self._sweeping.locked():  # one whose folder does not answer is left to its thread, and jobs go on
+            self._sweeper = asyncio.create_task(self._sweep_aside(frozenset(self._own)))
+
+    async def _sweep_aside(self, busy: frozenset[str]) -> None:
+        async with self._sweeping:
+            try:
+                await in_thread(lambda: sweep(self.leases, self.work, self.models, busy))
+            except (TrunklineError, OSError) as error:
+                _log.warning("what jobs left behind has to wait: %s", error)
+            except Exception:
+                _log.exception("bug in the sweep")
 
 
 def _now() -> float:

@@ -61,33 +61,47 @@ class EndSignals:
     second signal leaves it at once.
     """
 
-    def __init__(self, begin: Callable[[], object], within_s: float) -> None:
-        """begin: called in the main thread between any two instructions, once. Call this in the main thread."""
-        self._begin = begin
+    def __init__(
+        self, begin: Callable[[], object], within_s: float, last: Callable[[], object] = lambda: None
+    ) -> None:
+        """begin: called in a thread, once. last: called before the process is left without waiting any longer.
+
+        Make this in the main thread, in an event loop that runs.
+        """
+        self._begin, self._last = begin, last
         self._within_s = within_s
-        self._first_at: float | None = None
-        self._heard, self._tell = os.pipe()
+        self._heard, tell = os.pipe()
+        os.set_blocking(tell, False)
         threading.Thread(target=self._watch, name="end", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._received)
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self._first_at is None:
-            self._first_at = now
-            os.write(self._tell, bytes([number]))
-            self._begin()
-        elif now - self._first_at > _TWICE_S:
-            os.write(self._tell, bytes([number]))
+            signal.signal(number, _be_told)
+        # Written to by the handler in C: the main thread may be where it runs no instruction of Python for ever.
+        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
 
     def _watch(self) -> None:
-        os.read(self._heard, 1)
-        again, _, _ = select([self._heard], [], [], self._within_s)
-        if again:
-            number = os.read(self._heard, 1)[0]
-            leave_now(128 + number)
+        while self._next(None) is None:
+            pass
+        first_at = time.monotonic()
+        self._begin()
+        while (left_s := first_at + self._within_s - time.monotonic()) > 0:
+            again = self._next(left_s)
+            if again is not None and time.monotonic() - first_at > _TWICE_S:
+                self._last()
+                leave_now(128 + again)
         _log.error("did not end in %.1f s, as something hangs: left as it is", self._within_s)
+        self._last()
         leave_now(1)
+
+    def _next(self, within_s: float | None) -> int | None:
+        """The next of the two signals; None for another one, or where none comes."""
+        if not select([self._heard], [], [], within_s)[0]:
+            return None
+        number = os.read(self._heard, 1)[0]
+        return number if number in (signal.SIGTERM, signal.SIGINT) else None
+
+
+def _be_told(number: int, frame: FrameType | None) -> None:
+    """With a handler there is a byte for the watch, and the process goes on."""
 
 
 def fate_of(code: int) -> str:

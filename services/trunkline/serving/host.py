@@ -14,6 +14,7 @@ from trunkline.serving.budget import ByteBudget
 from trunkline.serving.channel import message_limits
 from trunkline.serving.connections import connection_options
 from trunkline.serving.interceptors import GuardInterceptor
+from trunkline.serving.parent import port_is_kept
 from trunkline.serving.receiving import Receiver, Rules, rules_of
 from trunkline.serving.settings import Settings
 from trunkline.serving.telemetry.interceptor import ObservingInterceptor
@@ -42,8 +43,9 @@ class Host:
             [
                 *message_limits(settings.max_message_bytes),
                 *connection_options(),
-                # Otherwise a second server could take the same port unseen, and half of the calls.
-                ("grpc.so_reuseport", 0),
+                # Otherwise a second server could take the same port unseen, and half of the calls. Where the port is
+                # kept by who started this process, nobody else gets it.
+                ("grpc.so_reuseport", int(port_is_kept())),
                 # Clients ask every 10 s whether a quiet stream still stands; by default that is taken for abuse.
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 *_connection_age(settings.connection_age_s),
