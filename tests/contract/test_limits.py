@@ -109,8 +109,7 @@ def put(message, field: FieldDescriptor, beyond: int) -> None:
 
 
 def test_the_reference_page_is_fresh():
-    path = ROOT / "docs/reference/limits.md"
-    assert path.read_text() == page(), f"run: python -m trunkline.serving.limit_page > {path.relative_to(ROOT)}"
+    assert (ROOT / "docs/reference/limits.md").read_text() == page(), "run `make proto`"
 
 
 def test_the_command_of_the_page_prints_it():

@@ -9,7 +9,7 @@ from trunkline.api.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
 from trunkline.catalog.catalog import Catalog
 from trunkline.core.errors import InvalidRequestError
 from trunkline.serving import catalog_wire as wire
-from trunkline.serving.pages import page
+from trunkline.serving.pages import message_page
 from trunkline.serving.reads import Places
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -24,18 +24,24 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         models = await self._files.ask(self._catalog.models)
-        part, token = page(models, lambda model: model.name, request.page_size, request.page_token)
-        return pb.ListModelsResponse(models=map(wire.model_to_pb, part), next_page_token=token)
+        part, token = message_page(
+            models, lambda model: model.name, wire.model_to_pb, request.page_size, request.page_token
+        )
+        return pb.ListModelsResponse(models=part, next_page_token=token)
 
     async def ListModelVersions(
         self, request: pb.ListModelVersionsRequest, context: Context
     ) -> pb.ListModelVersionsResponse:
         model = await self._files.ask(lambda: self._catalog.model(_name(request)))
         versions = await self._files.ask(lambda: self._catalog.versions(model.name))
-        part, token = page(versions, lambda each: f"{each.version:0{_DIGITS}}", request.page_size, request.page_token)
-        return pb.ListModelVersionsResponse(
-            versions=map(wire.version_to_pb, part), next_page_token=token, model=wire.model_to_pb(model)
+        part, token = message_page(
+            versions,
+            lambda each: f"{each.version:0{_DIGITS}}",
+            wire.version_to_pb,
+            request.page_size,
+            request.page_token,
         )
+        return pb.ListModelVersionsResponse(versions=part, next_page_token=token, model=wire.model_to_pb(model))
 
     async def GetModelVersion(
         self, request: pb.GetModelVersionRequest, context: Context

@@ -14,6 +14,7 @@ from trunkline.core.errors import ImageTooLargeError, InvalidImageError
 from trunkline.core.raw import is_packed, packed_size, unpack_pixels
 from trunkline.core.shrink import LARGE_BYTES, LARGE_PIXELS, shrink, shrinking, to_rgb
 from trunkline.core.sniff import declared_size, scan_count
+from trunkline.core.tiff_lines import one_line
 
 DECODE_BYTES_PER_PIXEL: Final = 6
 Area = tuple[float, float, float, float]
@@ -38,6 +39,7 @@ _TRANSPOSE: Final = {
 _MAX_SIDE = 65_535
 # Each scan of a JPEG is a pass over all of its pixels, and takes as little as 60 bytes; encoders write about ten.
 _MAX_SCANS = 100
+_SURPRISE = 3  # times what is let in as no large picture: so much the look at the header may be wrong
 # Pillow keeps the transparent colour of a PNG in the file's own depth, but gives out pixels of 8 bits.
 _KEY_TO_8_BIT: Final = {"L;2": 85.0, "L;4": 17.0, "RGB;16B": 1 / 256}
 
@@ -72,8 +74,12 @@ class EncodedImage:
     pixels: of a picture that was never encoded, read-only uint8 (H, W, 3) or (H, W); None for all others.
     """
 
-    def __init__(self, data: bytes, limits: ImageLimits | None = None) -> None:
-        """Raises InvalidImageError for bytes that are no readable picture, ImageTooLargeError beyond the limits."""
+    def __init__(self, data: bytes, limits: ImageLimits | None = None, foreseen_bytes: int | None = None) -> None:
+        """foreseen_bytes: memory that decoding was let in for, by a look at the header.
+
+        Raises InvalidImageError for bytes that are no readable picture, ImageTooLargeError beyond the limits.
+        """
+        self._foreseen_bytes = LARGE_BYTES if foreseen_bytes is None else foreseen_bytes
         self._limits = limits = limits or ImageLimits()
         self._data = data
         _check_bytes(data, limits)
@@ -143,6 +149,8 @@ class EncodedImage:
         return drafted[1][2] / stored_width if drafted else 1.0
 
     def _check_memory(self, needed: int) -> None:
+        if needed > _SURPRISE * LARGE_BYTES and self._foreseen_bytes < LARGE_BYTES:
+            raise InvalidImageError("the picture's header declares more than one size")
         limit = self._limits.decode_bytes
         if needed > limit:
             size = f"{self._size[0]}x{self._size[1]}"
@@ -162,7 +170,8 @@ class EncodedImage:
             raise InvalidImageError("the picture is damaged: its header has values of another type") from error
         self._check_memory(needed)
         try:
-            self._picture.load()
+            with one_line():
+                self._picture.load()
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # decoders raise almost anything on damaged data

@@ -6,7 +6,9 @@ As good as a look at the header can be. What Pillow then finds is what counts: `
 from collections.abc import Callable
 from typing import Final, Literal
 
+from trunkline.core.preprocess import PreprocessSpec, frame_of, least_size
 from trunkline.core.raw import is_packed
+from trunkline.core.shrink import LARGE_PIXELS
 from trunkline.core.sniff import declared_size, jpeg_frame
 
 _UNKNOWN: Final = 1 << 62  # to be taken for the largest
@@ -15,20 +17,27 @@ _MOST_TAGS = 4096
 _SEARCHED = 256 * 1024  # bytes, in which the sizes of an AVIF are
 
 
-def decode_weight(data: bytes) -> int:
-    """Bytes at the peak of decoding a picture, roughly; 0 for what is no picture that can be read."""
+def decode_weight(data: bytes, spec: PreprocessSpec) -> int:
+    """Bytes at the peak of decoding a picture for this spec, roughly; 0 for what is no picture that can be read."""
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg(data, spec)
     for magic, at, weigh in _FORMATS:
         if data.startswith(magic, at):
             return weigh(data)
     return 4 * len(data) if is_packed(data) else 0
 
 
-def _jpeg(data: bytes) -> int:
+def _jpeg(data: bytes, spec: PreprocessSpec) -> int:
     frame = jpeg_frame(data)
-    if frame is None:
+    if frame is None or not frame.width or not frame.height:
         return 0
-    # Decoded at half of its size or less where it is large.
-    return frame.width * frame.height + (2 * frame.samples if frame.kept else 0)
+    pixels = frame.width * frame.height
+    kept = 2 * frame.samples if frame.kept else 0
+    if pixels <= LARGE_PIXELS:
+        return pixels + kept  # decoded at half of its size or less, or too small to matter
+    least = least_size(frame_of(frame.width, frame.height, spec))
+    by = max(1, min(frame.width // least[0], frame.height // least[1], 8))
+    return 4 * pixels // (1 << by.bit_length() - 1) ** 2 + kept
 
 
 def _png(data: bytes) -> int:
@@ -83,7 +92,6 @@ def _avif(data: bytes) -> int:
 
 
 _FORMATS: Final[tuple[tuple[bytes, int, Callable[[bytes], int]], ...]] = (
-    (b"\xff\xd8", 0, _jpeg),
     (b"\x89PNG\r\n\x1a\n", 0, _png),
     (b"WEBP", 8, _webp),
     (b"GIF8", 0, _gif),

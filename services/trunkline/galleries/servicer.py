@@ -15,7 +15,7 @@ from trunkline.galleries.service import Galleries
 from trunkline.serving import wire_galleries as convert
 from trunkline.serving import wire_results
 from trunkline.serving.limits import check_message, short_id
-from trunkline.serving.pages import page
+from trunkline.serving.pages import message_page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["GalleryService"].full_name
@@ -55,8 +55,10 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
 
     async def ListGalleries(self, request: pb.ListGalleriesRequest, context: Context) -> pb.ListGalleriesResponse:
         found = await (await self._galleries()).all()
-        part, token = page(found, lambda each: each.name, request.page_size, request.page_token)
-        return pb.ListGalleriesResponse(galleries=map(convert.gallery_to_pb, part), next_page_token=token)
+        part, token = message_page(
+            found, lambda each: each.name, convert.gallery_to_pb, request.page_size, request.page_token
+        )
+        return pb.ListGalleriesResponse(galleries=part, next_page_token=token)
 
     async def DeleteGallery(self, request: pb.DeleteGalleryRequest, context: Context) -> pb.DeleteGalleryResponse:
         await (await self._galleries()).delete(_named(request.gallery))

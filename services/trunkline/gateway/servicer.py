@@ -10,7 +10,6 @@ from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
 from trunkline.core.errors import InvalidRequestError, TrunklineError
-from trunkline.core.exchange import HeadInfo
 from trunkline.core.results import Embedding
 from trunkline.gateway.analyzer import Analysis, Analyzer, Ask, Outcome
 from trunkline.gateway.answers import Pass
@@ -20,7 +19,7 @@ from trunkline.gateway.streams import Streams
 from trunkline.serving import wire, wire_results
 from trunkline.serving.aside import aside
 from trunkline.serving.limits import check_message, short_id
-from trunkline.serving.pages import page
+from trunkline.serving.pages import message_page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
@@ -102,8 +101,10 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
 
     async def ListHeads(self, request: pb.ListHeadsRequest, context: Context) -> pb.ListHeadsResponse:
         heads = [head for head in self._directory.heads() if request.task in ("", head.task)]
-        part, token = page(heads, lambda head: head.name, request.page_size, request.page_token)
-        return pb.ListHeadsResponse(heads=await aside(_heads_to_pb, part), next_page_token=token)
+        part, token = await aside(
+            message_page, heads, lambda head: head.name, wire.head_to_pb, request.page_size, request.page_token
+        )
+        return pb.ListHeadsResponse(heads=part, next_page_token=token)
 
     async def GetHead(self, request: pb.GetHeadRequest, context: Context) -> pb.GetHeadResponse:
         if not request.head:
@@ -132,10 +133,6 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         if not budget_s > 0:
             raise InvalidRequestError(f"the budget of the picture is {budget_s:g} s: give one above 0")
         return budget_s
-
-
-def _heads_to_pb(heads: Sequence[HeadInfo]) -> list[pb.Head]:
-    return list(map(wire.head_to_pb, heads))
 
 
 def _size_of(request: pb.AnalyzeStreamRequest) -> int:

@@ -117,6 +117,8 @@ class Connection(H11Protocol):
                 self._refuse_slow(f"the head of a request must come within {_HEAD_S:g} s")
             case _Phase.BODY:
                 self._look_at_body(now)
+            case _Phase.IDLE if waited_s > self.timeout_keep_alive:
+                self.timeout_keep_alive_handler()
             case _Phase.REST | _Phase.GONE if waited_s > _REST_S:
                 self.abort()
 
@@ -188,7 +190,7 @@ class Connection(H11Protocol):
             return _Phase.NEW if self._phase is _Phase.NEW else _Phase.IDLE
         if state is h11.SEND_BODY:
             return _Phase.BODY if self.conn.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY) else _Phase.REST
-        return _Phase.WORK
+        return _Phase.IDLE if self.cycle is None or self.cycle.response_complete else _Phase.WORK
 
     def _enter(self, phase: _Phase) -> None:
         self._phase, self._since = phase, self.loop.time()

@@ -11,7 +11,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from trunkline.core.errors import ConfigurationError
 from trunkline.gateway.rest import inference, native
 from trunkline.gateway.rest.aside import Aside
 from trunkline.gateway.rest.callers import Callers, watched
@@ -19,6 +18,7 @@ from trunkline.gateway.rest.calls import open_own_channel
 from trunkline.gateway.rest.connection import Connection
 from trunkline.gateway.rest.endpoint import Port
 from trunkline.gateway.rest.errors import not_routed
+from trunkline.gateway.rest.listening import listen
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.settings import Settings
 
@@ -55,7 +55,7 @@ async def rest_port(settings: Settings, grpc_address: str, budget: ByteBudget) -
     asks meanwhile gets 503, and what of answers is not read soon is lost. Raises ConfigurationError where the address
     cannot be had.
     """
-    listener = _listen(settings.http_address)
+    listener = listen(settings.http_address)
     channel = open_own_channel(grpc_address, settings.max_message_bytes)
     port = Port(settings, channel, budget, Aside("http-reading"), Aside("http-answering"))
     callers = Callers(budget)
@@ -98,15 +98,3 @@ def _config(application: Starlette, callers: Callers) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=2 * _LAST_ANSWERS_S,
     )
-
-
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, int(port)), family=family, backlog=1024)
-    except (OSError, ValueError, OverflowError) as error:
-        raise ConfigurationError(
-            f"cannot listen on {address}: the port is taken or not ours; choose another with --http HOST:PORT"
-        ) from error
