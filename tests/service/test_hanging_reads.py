@@ -75,6 +75,7 @@ def test_a_head_that_hangs_is_served_on_the_others_are_followed_and_its_return_i
     form, repository, tmp_path, samples
 ):
     catalog = repository / "heads" / HUNG / "catalog.json"
+    name_an_alias(repository, HUNG, "before")
     disk = Disk(tmp_path, catalog)
     with start_server(tmp_path / "log", *form, **settings(repository), **disk.environment) as server:
         with Client(server.address) as client, CatalogClient(server.address) as models:
