@@ -13,7 +13,7 @@ pytest.importorskip("sqlalchemy", reason="needs the train extra: pip install -e 
 
 from tests.conftest import free_port, start_server
 from tests.service.crops import class_folders
-from tests.service.jobs import Place, make_place, request, start_training
+from tests.service.jobs import Place, make_place, request, start_training, wait_until
 from trunkline.api.training.v1 import training_service_pb2 as pb
 from trunkline.api.training.v1 import training_service_pb2_grpc as pb_grpc
 from trunkline.client import JobState, ServiceError, TrainingClient
@@ -57,28 +57,30 @@ def refusals(client: TrainingClient, path: str) -> list[ServiceError]:
 
 
 def test_what_is_not_below_the_roots_is_refused_in_the_same_words(place, data):
-    with start_training(place, TRUNKLINE_TRAINING_DATA_ROOTS=f"/nowhere, {data}") as server:
-        with TrainingClient(server.address) as client:
-            outside = (
-                "/etc",
-                "/etc/nothing-there",
-                f"{data}/../..",
-                f"{data}/out",
-                f"{data}/out/ssl",
-                str(data) + "x",
-            )
-            for path in outside:
-                for error in refusals(client, path):
-                    assert (error.code, error.reason) == FORBIDDEN
-                    assert error.message == f"{path} is not below a folder of TRUNKLINE_TRAINING_DATA_ROOTS"
-            with pytest.raises(ServiceError, match="/etc/passwd is not below") as caught:
-                changes = {"task": "segmentation", "mode": "scratch", "size": "large", "weights": "/etc/passwd"}
-                client.create(request(data / "photos", **changes))
-            assert (caught.value.code, caught.value.reason) == FORBIDDEN
-            assert client.evaluate("imagenet", str(data / "photos")).count == 6
-            for error in refusals(client, f"{data}/gone"):
-                assert (error.code, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
-            assert list(client.list()) == []
+    with (
+        start_training(place, TRUNKLINE_TRAINING_DATA_ROOTS=f"/nowhere, {data}") as server,
+        TrainingClient(server.address) as client,
+    ):
+        outside = (
+            "/etc",
+            "/etc/nothing-there",
+            f"{data}/../..",
+            f"{data}/out",
+            f"{data}/out/ssl",
+            str(data) + "x",
+        )
+        for path in outside:
+            for error in refusals(client, path):
+                assert (error.code, error.reason) == FORBIDDEN
+                assert error.message == f"{path} is not below a folder of TRUNKLINE_TRAINING_DATA_ROOTS"
+        changes = {"task": "segmentation", "mode": "scratch", "size": "large", "weights": "/etc/passwd"}
+        with pytest.raises(ServiceError, match="/etc/passwd is not below") as caught:
+            client.create(request(data / "photos", **changes))
+        assert (caught.value.code, caught.value.reason) == FORBIDDEN
+        assert client.evaluate("imagenet", str(data / "photos")).count == 6
+        for error in refusals(client, f"{data}/gone"):
+            assert (error.code, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+        assert list(client.list()) == []
 
 
 def test_a_job_does_not_follow_a_link_that_appeared_after_it_was_taken(place, data, tmp_path):
@@ -86,43 +88,58 @@ def test_a_job_does_not_follow_a_link_that_appeared_after_it_was_taken(place, da
     root.mkdir()
     (root / "mine").symlink_to(data / "photos")
     (root / "real").mkdir()
-    with start_training(place, TRUNKLINE_TRAINING_DATA_ROOTS=str(root)) as server:
-        with TrainingClient(server.address) as client:
-            assert [error.reason for error in refusals(client, f"{root}/mine")] == ["DATA_FORBIDDEN"] * 2
-            (root / "real/photos").symlink_to(data / "photos")
-            job = client.wait(client.create(request(root / "real")).id)
-            with pytest.raises(ServiceError, match="leads out of the folders of TRUNKLINE_TRAINING_DATA_ROOTS"):
-                client.evaluate("imagenet", str(root / "real"))
+    with (
+        start_training(place, TRUNKLINE_TRAINING_DATA_ROOTS=str(root)) as server,
+        TrainingClient(server.address) as client,
+    ):
+        assert [error.reason for error in refusals(client, f"{root}/mine")] == ["DATA_FORBIDDEN"] * 2
+        (root / "real/photos").symlink_to(data / "photos")
+        job = client.wait(client.create(request(root / "real")).id)
+        with pytest.raises(ServiceError, match="leads out of the folders of TRUNKLINE_TRAINING_DATA_ROOTS"):
+            client.evaluate("imagenet", str(root / "real"))
     assert (job.state, job.error.reason) == (JobState.FAILED, "DATA_INVALID")
     assert job.error.message == "photos: it is a link that leads out of the folders of TRUNKLINE_TRAINING_DATA_ROOTS"
 
 
 def test_without_roots_a_service_for_the_network_reads_nothing(place, data):
-    address = f"0.0.0.0:{free_port()}"
-    with start_server(place.folder / "log", "training", address=address, **place.environment()) as server:
-        with TrainingClient(f"127.0.0.1:{server.address.rpartition(':')[2]}") as client:
+    port = free_port()
+    with (
+        start_server(place.folder / "log", "training", address=f"0.0.0.0:{port}", **place.environment()),
+        TrainingClient(f"127.0.0.1:{port}") as client,
+    ):
+        for error in refusals(client, str(data / "photos")):
+            assert (error.code, error.reason) == FORBIDDEN
+            assert "set TRUNKLINE_TRAINING_DATA_ROOTS" in error.message
+        assert list(client.list()) == []
+
+
+@pytest.mark.parametrize("network", [True, False])
+def test_a_gateway_for_the_network_before_a_service_on_loopback_counts(place, data, network):
+    training = f"127.0.0.1:{free_port()}"
+    environment = place.environment(TRUNKLINE_TRAINING_JOBS="1", TRUNKLINE_TRAINING_ADDRESS=training)
+    http = ("--http", f"0.0.0.0:{free_port()}") if network else ()
+    with (
+        start_server(place.folder / "log", "--split", *http, **environment) as server,
+        TrainingClient(server.address) as client,
+        TrainingClient(training) as beside,
+    ):
+        wait_until(lambda: answers(client))
+        if network:
             for error in refusals(client, str(data / "photos")):
                 assert (error.code, error.reason) == FORBIDDEN
-                assert "set TRUNKLINE_TRAINING_DATA_ROOTS" in error.message
-            assert list(client.list()) == []
+        # Who reaches the training service itself is on this machine.
+        assert [error.reason for error in refusals(beside, "/nowhere")] == ["INVALID_REQUEST"] * 2
+        if not network:
+            assert client.evaluate("imagenet", str(data / "photos")).count == 6
 
 
-def test_a_gateway_for_the_network_before_a_service_on_loopback_counts(place, data):
-    environment = place.environment(
-        TRUNKLINE_TRAINING_JOBS="1", TRUNKLINE_TRAINING_ADDRESS=f"127.0.0.1:{free_port()}"
-    )
-    http = f"0.0.0.0:{free_port()}"
-    for number, network in enumerate(({"TRUNKLINE_HTTP_ADDRESS": http}, {})):
-        with start_server(place.folder / f"log{number}", "--split", **environment, **network) as server:
-            with TrainingClient(server.address) as client:
-                if network:
-                    for error in refusals(client, str(data / "photos")):
-                        assert (error.code, error.reason) == FORBIDDEN
-                    # Who reaches the training service itself is on this machine.
-                    with TrainingClient(environment["TRUNKLINE_TRAINING_ADDRESS"]) as beside:
-                        assert [error.reason for error in refusals(beside, "/nowhere")] == ["INVALID_REQUEST"] * 2
-                else:
-                    assert client.evaluate("imagenet", str(data / "photos")).count == 6
+def answers(client: TrainingClient) -> bool:
+    try:
+        return list(client.list()) == []
+    except ServiceError as error:
+        if error.code != "UNAVAILABLE":
+            raise
+        return False
 
 
 @pytest.fixture
@@ -158,7 +175,7 @@ def lives(pid: int) -> bool:
 
 
 async def until_started(folder: Path) -> None:
-    while not started(folder):
+    while not started(folder):  # noqa: ASYNC110 - another process writes the file
         await asyncio.sleep(0.02)
 
 
