@@ -41,6 +41,12 @@ def test_the_job_is_valid_and_restricted(job):
     assert job["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
 
 
+def test_nothing_is_read_for_callers_but_what_is_mounted_as_data(manifests, service):
+    container = service.spec["containers"][0]
+    roots = environment(manifests, container)["TRUNKLINE_TRAINING_DATA_ROOTS"]
+    assert roots in {each["mountPath"] for each in container["volumeMounts"] if each["name"] == "data"}
+
+
 def test_the_worker_has_what_the_service_has_at_the_same_paths(job, service):
     worker = job["spec"]["template"]["spec"]
     mounts = {each["mountPath"]: each for each in worker["containers"][0]["volumeMounts"]}

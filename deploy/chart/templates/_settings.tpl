@@ -80,6 +80,7 @@ TRUNKLINE_HEAD_ADDRESSES: {{ join "," $heads | quote }}
 {{- $training := .root.Values.training -}}
 TRUNKLINE_TRAINING_WORK: /var/lib/trunkline/training
 TRUNKLINE_TRAINING_CACHE: /var/lib/trunkline/features
+TRUNKLINE_TRAINING_DATA_ROOTS: {{ $training.data.path | quote }}
 TRUNKLINE_TRAINING_JOBS: {{ $training.jobs | quote }}
 TRUNKLINE_TRAINING_LAUNCHER: {{ $training.launcher }}
 {{- if not $training.databaseSecret.name }}

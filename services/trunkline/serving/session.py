@@ -1,6 +1,7 @@
 """ONNX Runtime sessions: safe to share between threads, on the provider asked for, checked before they serve."""
 
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from trunkline.serving.memory import give_back_freed
 GOLDEN_RUN_S = 60.0  # the longest that a model may compute its golden outputs; the slowest that are known take 2 s
 _GOLDEN_TOLERANCE = 1e-3  # relative to the largest golden value, at least to 1
 _SHOWN = 200  # characters of what ONNX Runtime says
+_ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _FATAL = 4  # severity of ONNX Runtime's log
 _sharing, _shared = threading.Lock(), threading.Event()
 _log = logging.getLogger(__name__)
@@ -207,10 +209,11 @@ def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest], execut
     Raises ModelInvalidError where a file is damaged or the answers are not the golden ones, ConfigurationError
     where a provider cannot be had.
     """
-    session = OnnxSession(bundle.read_model(), f"{bundle.manifest.name}/{bundle.manifest.version}", execution)
+    name, model = f"{bundle.manifest.name}/{bundle.manifest.version}", bundle.read_model()
     inputs, expected = bundle.read_golden()
     if not inputs or not expected:
-        raise ModelInvalidError(f"{session.name}: golden.npz holds no inputs or no outputs")
+        raise ModelInvalidError(f"{name}: golden.npz holds no inputs or no outputs")
+    session = OnnxSession(model, name, execution)
     unknown = next((name for name in expected if name not in session.outputs), None)
     if unknown is not None:
         raise ModelInvalidError(f"{session.name}: the model has no output {shown(unknown)!r}, golden.npz has")
@@ -224,14 +227,15 @@ def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest], execut
 
 def first_line(error: Exception) -> str:
     """What ONNX Runtime or onnx says, which may be many lines and hold any name of the file."""
-    return shown(str(error).strip().partition("\n")[0], 300) or type(error).__name__
+    line = _ORT_PREFIX.sub("", str(error).strip().partition("\n")[0])
+    return shown(line, 300) or type(error).__name__
 
 
 def _golden_outputs(
     session: OnnxSession, inputs: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> Mapping[str, np.ndarray]:
     try:
-        return session.run(inputs, names) if session.device else session.try_run(inputs, names)
+        return session.run(inputs, names) if session.device else session.try_run(inputs, names, within_s=GOLDEN_RUN_S)
     except InvalidRequestError as error:
         raise ModelInvalidError(f"{session.name}: golden.npz does not fit the model: {error.message}") from error
 

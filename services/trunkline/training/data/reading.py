@@ -28,8 +28,8 @@ class _Bounds:
     annotations: int = 256 * MIB
 
 
-def confine(roots: DataRoots) -> None:
-    """From now on this process reads data below these folders alone, wherever links lead by then."""
+def confine(roots: DataRoots | None) -> None:
+    """From now on this process reads data below these folders alone, wherever links lead by then; for None, any."""
     _Bounds.roots = roots
 
 

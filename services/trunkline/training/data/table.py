@@ -13,7 +13,7 @@ from trunkline.training.data.reading import line_at, read_annotations, read_star
 
 _MOST_COLUMNS: Final = 10_000
 _LONGEST_LINE: Final = 1024 * 1024  # characters
-_MOST_VALUES: Final = 10_000_000  # each takes about 60 bytes
+_MOST_ROWS, _MOST_VALUES = 1_000_000, 10_000_000  # a row takes about 200 bytes, and a value 60
 _Cells = tuple[int, list[str]]  # line, and the values on it
 
 
@@ -48,10 +48,10 @@ def read_table(path: Path) -> Table:
     lines = _lines(path, read_annotations(path))
     columns = _header(path, lines)
     places = {column: place for place, column in enumerate(columns)}
-    most = _MOST_VALUES // len(columns)
+    most = min(_MOST_ROWS, _MOST_VALUES // len(columns))
     rows = tuple(_row(path, places, cells) for cells in islice(lines, most + 1))
     if len(rows) > most:
-        raise DataInvalidError.at(path, f"there are more than {_MOST_VALUES} values: split the table")
+        raise DataInvalidError.at(path, f"there are more than {most} rows of {len(columns)} columns: split the table")
     if not rows:
         raise DataInvalidError.at(path, "there are no rows below the header")
     return Table(path, columns, rows)

@@ -25,7 +25,7 @@ from trunkline.jobs.local import PARENT
 from trunkline.serving.status import from_status
 from trunkline.training.imported.request import ImportReport, ImportRequest, question_of
 
-LONGEST_S = 300.0
+LONGEST_S = 180.0
 _MODULE = "trunkline.training.imported.worker"
 _MEMORY, _COPIES = 3 * GIB, 12  # without the file, and how many times it is in memory while parts are joined to it
 

@@ -105,17 +105,11 @@ def _of_one_size(yolo: YoloFile) -> YoloFile:
 
 def _plain(yolo: YoloFile, request: ImportRequest) -> OnnxSession:
     """The file as it came, for the one size."""
-    try:
-        return OnnxSession(yolo.model.SerializeToString(), request.file.name)
-    except ModelInvalidError as error:
-        raise ModelInvalidError(f"{request.file}: {error.message}") from error
+    return OnnxSession(yolo.model.SerializeToString(), str(request.file))
 
 
 def _first_answer(plain: OnnxSession, inputs: dict[str, np.ndarray], request: ImportRequest) -> np.ndarray:
-    try:
-        found: Any = plain.try_run(inputs, within_s=RUN_S)[plain.outputs[0]]
-    except ModelInvalidError as error:
-        raise ModelInvalidError(f"{request.file}: {error.message}") from error
+    found: Any = plain.try_run(inputs, within_s=RUN_S)[plain.outputs[0]]
     if not isinstance(found, np.ndarray) or found.dtype != np.float32:
         raise ModelInvalidError(f"{request.file} does not answer with numbers in float32")
     return found
