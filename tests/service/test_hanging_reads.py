@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, Server, start_server
 from tests.hanging_disk import Disk
-from trunkline.client import CatalogClient, Client, ServiceError
+from trunkline.client import CatalogClient, Client, ServiceError, TrainingClient
 
 HEADS = ("digit-angle", "flowers102", "imagenet")
 HUNG = "digit-angle"
@@ -167,4 +167,22 @@ def test_a_card_that_hangs_costs_its_readers_and_no_other_call(repository, tmp_p
                     hasty.version(HUNG)
                 assert caught.value.code == "DEADLINE_EXCEEDED"
             assert models.version("imagenet")[0].task == "classification"
+        ends_in_time(server)
+
+
+def test_a_sweep_that_hangs_stops_neither_the_training_service_nor_its_end(repository, tmp_path):
+    pytest.importorskip("torch", reason="needs the train extra: pip install -e '.[train]'")
+    disk = Disk(tmp_path, repository)
+    disk.take_away(repository)
+    environment = {
+        "TRUNKLINE_TRAINING_JOBS": "1",
+        "TRUNKLINE_TRAINING_DATABASE": f"sqlite:///{tmp_path}/jobs.db",
+        "TRUNKLINE_TRAINING_WORK": str(tmp_path / "work"),
+    }
+    with start_server(
+        tmp_path / "log", "training", **settings(repository, **environment), **disk.environment
+    ) as server:
+        wait_until(disk.is_asked)
+        with TrainingClient(server.address) as client:
+            assert not list(client.list())
         ends_in_time(server)
