@@ -8,6 +8,8 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="needs the gallery extra: pip install -e '.[gallery]'")
 pytest.importorskip("usearch", reason="needs the gallery extra: pip install -e '.[gallery]'")
 
+from sqlalchemy import text
+
 from trunkline.core.errors import QuotaError
 from trunkline.core.galleries import AddStatus
 from trunkline.core.results import Embedding
@@ -17,6 +19,7 @@ from trunkline.galleries.database import Database
 from trunkline.galleries.items import ItemStore, NewItem
 from trunkline.galleries.limits import Limits, memory_of
 from trunkline.galleries.reembedding import ReembeddingStore
+from trunkline.galleries.schema import GalleryRow
 from trunkline.galleries.shelf import Shelf
 from trunkline.galleries.snapshot import Snapshots
 from trunkline.galleries.store import GalleryStore
@@ -27,8 +30,8 @@ ONE = memory_of(200, 1, DIMENSION)
 
 
 class Place:
-    def __init__(self, folder, limits: Limits | None = None) -> None:
-        self.database = Database(f"sqlite:///{folder}/galleries.db")
+    def __init__(self, folder, limits: Limits | None = None, url: str = "") -> None:
+        self.database = Database(url or f"sqlite:///{folder}/galleries.db")
         self.store = GalleryStore(self.database, limits)
         self.items = ItemStore(self.database, limits)
         self.snapshots = Snapshots(folder / "index")
@@ -112,8 +115,6 @@ def test_bytes_are_counted_as_images_come_go_and_are_replaced(tmp_path):
     assert place.items.add(number, "space-1", [more]) == [AddStatus.ADDED]
     place.items.remove(number, ["more", "1", "2", "3", "4", "0"])
     with place.database.read() as session:
-        from trunkline.galleries.schema import GalleryRow
-
         assert session.get(GalleryRow, number).kept_bytes == 0
     place.fill("two", 5, picture=b"x" * 10_000)
     place.store.delete("two")  # it takes its disk until it is swept
@@ -136,16 +137,14 @@ def test_a_huge_gallery_is_swept_in_pieces(tmp_path):
     place.database.close()
 
 
-def test_an_older_database_is_counted_when_it_is_opened(tmp_path):
-    place = Place(tmp_path)
+def test_an_older_database_is_counted_when_it_is_opened(tmp_path, database_url):
+    place = Place(tmp_path, url=database_url)
     place.fill("one", 3, picture=b"x" * 1000)
-    from sqlalchemy import text
-
     with place.database.write() as session:
         session.execute(text("ALTER TABLE galleries DROP COLUMN kept_bytes"))
         session.execute(text("UPDATE gallery_schema SET version = 1"))
     place.database.close()
-    again = Place(tmp_path)
+    again = Place(tmp_path, url=database_url)
     with again.database.read() as session:
         counted = session.execute(text("SELECT kept_bytes FROM galleries")).scalar_one()
     assert counted == 3 * (512 + 4 * DIMENSION + 1000)
