@@ -140,7 +140,10 @@ def _gallery(**fields) -> gallery_service_pb2.Gallery:
         (catalog_wire.model_from_pb, catalog_service_pb2.Model(name="a", default_version=1, history=[-3])),
         (catalog_wire.version_from_pb, catalog_service_pb2.ModelVersion(evaluation={"digest": "x"})),
         (wire.backbone_from_pb, backbone_service_pb2.DescribeBackboneResponse(features=[{"name": "../c2"}])),
-        (wire_results.get_result, vision_service_pb2.HeadOutcome(custom={"fields": {"a": {"number_value": math.inf}}})),
+        (
+            wire_results.get_result,
+            vision_service_pb2.HeadOutcome(custom={"fields": {"a": {"number_value": math.inf}}}),
+        ),
     ],
 )
 def test_what_another_process_sent_is_a_value_or_refused(read, message):

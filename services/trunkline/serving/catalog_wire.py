@@ -30,7 +30,9 @@ def model_from_pb(message: pb.Model) -> Model:
     try:
         return Model(message.name, message.task, tuple(message.versions), _state_from_pb(message), message.fault)
     except ValidationError as error:
-        raise InvalidRequestError(f"model {message.name[:_SHOWN]!r} has a state that is not valid: {error}") from error
+        raise InvalidRequestError(
+            f"model {message.name[:_SHOWN]!r} has a state that is not valid: {error}"
+        ) from error
 
 
 def _state_from_pb(message: pb.Model) -> HeadCatalog | None:
