@@ -64,10 +64,11 @@ export FUZZ_SECONDS FUZZ_SEED
 fuzz: $(VENV)/.dev  ## fuzz all that reads what others send: tests/fuzz/README.md
 	$(BIN)/python -m tests.fuzz
 
-proto: $(VENV)/.dev  ## generate services/trunkline/api from protos/
+proto: $(VENV)/.dev  ## generate services/trunkline/api and the reference of limits from protos/
 	$(BIN)/python -m grpc_tools.protoc -I protos $(PROTOS) \
 	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	  --python_out=services --grpc_python_out=services --mypy_out=quiet:services --mypy_grpc_out=quiet:services
+	$(BIN)/python -m trunkline.serving.limit_page > docs/reference/limits.md
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

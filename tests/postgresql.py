@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,31 @@ _OPTIONS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_c
 class PostgreSQL:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._binaries, self._identity = _binaries(), _identity(folder)
+
+    def start(self) -> None:
+        options = f"{_OPTIONS} -k {self._folder}"
+        self._control("-l", self._folder / "log", "-o", options, "start")
+
+    def stop(self) -> None:
+        self._control("-m", "immediate", "stop")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Meanwhile none of its processes does anything; connections stand."""
+        first = int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        processes = [first, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
+    def _control(self, *words: object) -> None:
+        _run([self._binaries / "pg_ctl", "-D", self._folder / "data", "-w", *words], self._identity)
 
     def url(self, database: str) -> str:
         return f"postgresql://{_USER}@/{database}?host={self._folder}"
@@ -43,12 +69,12 @@ def private_postgresql() -> Iterator[PostgreSQL]:
     data = folder / "data"
     try:
         _run([binaries / "initdb", "-D", data, "-U", _USER, "-A", "trust", "--no-sync"], identity)
-        options = f"{_OPTIONS} -k {folder}"
-        _run([binaries / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start"], identity)
+        server = PostgreSQL(folder)
+        server.start()
         try:
-            yield PostgreSQL(folder)
+            yield server
         finally:
-            _run([binaries / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop"], identity)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

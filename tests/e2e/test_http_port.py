@@ -1,6 +1,7 @@
 """The HTTP port of the whole command, in both forms, and what happens where its packages are missing."""
 
 import json
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -24,6 +25,34 @@ def test_serve_answers_over_http(form, photos, tmp_path):
         assert outcome["classification"]["labels"][0]["label"] == "espresso"
         assert server.stop() == 0
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("form", [(), ("--split",), ("gateway",)])
+def test_a_taken_port_is_one_line_before_anything_is_loaded(form):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "trunkline.cli.main",
+                "serve",
+                *form,
+                "--http",
+                address,
+                "--address",
+                "127.0.0.1:0",
+            ],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"trunkline: cannot listen on {address}: the port is taken or not ours; choose another with --http HOST:PORT"
+    ]
 
 
 def test_missing_packages_are_one_line_before_anything_is_loaded():

@@ -32,6 +32,7 @@ async def test_sigterm_finishes_what_is_in_flight(tmp_path, photos):
     data = photos[0].read_bytes()
     with start_server(tmp_path / "log") as server:
         async with AsyncClient(server.address) as client:
+            await client.list_heads()  # so that the connection stands, however busy the machine is
             calls = [asyncio.create_task(client.classify(data)) for _ in range(40)]
             await asyncio.sleep(0.15)
             server.process.send_signal(signal.SIGTERM)
@@ -82,6 +83,25 @@ def test_a_head_whose_service_is_gone_shows_not_serving_and_its_calls_are_unavai
         wait_until(lambda: health(server.address, "head/imagenet") == "SERVING")
         assert client.classify(photos[0]).result.labels
     assert done.outcomes[0].error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+
+
+@pytest.mark.slow
+def test_calls_of_a_head_whose_service_has_been_silent_for_a_while_are_answered_quickly(tmp_path, photos):
+    with start_server(tmp_path / "log", "--split") as server, Client(server.address) as client:
+        frozen = psutil.Process(head_process(server.process.pid).pid)
+        frozen.suspend()
+        wait_until(lambda: health(server.address, "head/imagenet") == "NOT_SERVING", 30)
+        time.sleep(4)
+        took_s = []
+        for _ in range(5):
+            began_at = time.monotonic()
+            done = client.analyze(photos[0], ["imagenet"], timeout_s=30)
+            took_s.append(time.monotonic() - began_at)
+            assert done["imagenet"].error.code == "UNAVAILABLE"
+        assert max(took_s) < 8, took_s  # 30 s without: the deadline
+        frozen.resume()
+        wait_until(lambda: health(server.address, "head/imagenet") == "SERVING", 30)
+        assert client.classify(photos[0], timeout_s=30).result.labels
 
 
 def head_process(supervisor: int) -> psutil.Process:

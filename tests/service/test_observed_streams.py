@@ -45,8 +45,7 @@ HANDLERS = {
 @pytest.fixture
 async def host():
     host = Host(local_settings(metrics_address="127.0.0.1:0", access_log=True))
-    handlers = grpc.method_handlers_generic_handler("kinds", HANDLERS)
-    host.add("kinds", lambda server: server.add_generic_rpc_handlers((handlers,)))
+    host.add("kinds", lambda server: server.add_registered_method_handlers("kinds", HANDLERS))
     await host.start()
     yield host
     await host.drain()

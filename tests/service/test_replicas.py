@@ -28,8 +28,7 @@ async def replica(address: str, **settings):
         return host.address.encode()
 
     handlers = {"Who": grpc.unary_unary_rpc_method_handler(who)}
-    generic = grpc.method_handlers_generic_handler("test.Replica", handlers)
-    host.add("test.Replica", lambda server: server.add_generic_rpc_handlers((generic,)))
+    host.add("test.Replica", lambda server: server.add_registered_method_handlers("test.Replica", handlers))
     await host.start()
     await host.ready()
     try:

@@ -1,7 +1,9 @@
 """Indexes of galleries: exact, approximate, from a file; they follow the database, and the database decides."""
 
+import os
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -225,3 +227,22 @@ def test_searches_go_on_while_a_gallery_grows(place):
         thread.join()
     assert not wrong
     assert collection.state.images == 1200
+
+
+def test_a_file_that_does_not_answer_is_left_alone_and_the_gallery_is_read_from_the_database(place, caplog):
+    place.add(clustered(50))
+    uid = place.store.get("pets").uid
+    place.snapshots._folder.mkdir()
+    sidecar = place.snapshots._sidecar(uid)
+    os.mkfifo(sidecar)
+    began_at = time.monotonic()
+    try:
+        for _ in range(3):
+            collection = place.collection(exact_up_to=10)
+            assert collection.state.images == 50
+            collection.close()
+    finally:
+        with suppress(OSError):  # nobody reads where a FIFO is refused at once
+            os.close(os.open(sidecar, os.O_WRONLY | os.O_NONBLOCK))
+    assert time.monotonic() - began_at < 30
+    assert "is built anew" in caplog.text

@@ -11,7 +11,7 @@ pytest.importorskip("sqlalchemy", reason="needs the train extra: pip install -e 
 
 from sqlalchemy import update
 
-from trunkline.core.errors import ConfigurationError, InvalidRequestError, NotFoundError
+from trunkline.core.errors import ConfigurationError, InvalidRequestError, NotFoundError, ServiceUnavailableError
 from trunkline.core.jobs import JobError, JobProgress, JobState, StateChange
 from trunkline.core.progress import Epoch
 from trunkline.core.train_request import FitOptions, TrainRequest
@@ -33,7 +33,7 @@ def database(database_url):
 
 @pytest.fixture
 def store(database):
-    return JobStore(database)
+    return JobStore(database, queue=100)
 
 
 @pytest.fixture
@@ -216,19 +216,21 @@ def test_an_unknown_job_is_not_found(store, ask):
 
 
 def test_processes_that_start_at_once_make_the_tables_once(database_url):
-    code = f"from trunkline.jobs.database import Database; Database({database_url!r}).close()"
+    code = f"from trunkline.jobs.database import Database; Database({database_url!r}).look()"
     started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(6)]
     assert [process.wait(timeout=60) for process in started] == [0] * 6
     database = Database(database_url)
-    assert JobStore(database).page([], 0, "") == ([], "")
+    assert JobStore(database, queue=100).page([], 0, "") == ([], "")
     database.close()
 
 
 def test_a_database_of_a_newer_version_is_left_alone(database, database_url):
     with database.write() as session:
         session.execute(update(SchemaRow).values(version=99))
-    with pytest.raises(ConfigurationError, match="newer trunkline"):
-        Database(database_url)
+    other = Database(database_url)
+    with pytest.raises(ServiceUnavailableError, match="newer trunkline"):
+        other.look()
+    other.close()
 
 
 @pytest.mark.parametrize(
@@ -237,12 +239,29 @@ def test_a_database_of_a_newer_version_is_left_alone(database, database_url):
         ("nonsense", "TRUNKLINE_TRAINING_DATABASE"),
         ("mysql://host/jobs", "sqlite:///PATH or postgresql"),
         ("sqlite://", "sqlite:///PATH or postgresql"),
-        ("postgresql://somebody:secret@127.0.0.1:1/jobs", "cannot be opened"),
-        ("sqlite:////proc/nothing/jobs.db", "cannot be made"),
     ],
 )
-def test_a_database_that_cannot_be_had_says_so_in_one_line_without_the_password(url, match):
-    with pytest.raises(ConfigurationError, match=match) as caught:
+def test_a_url_that_is_none_names_its_setting(url, match):
+    with pytest.raises(ConfigurationError, match=match):
         Database(url)
-    assert "\n" not in caught.value.message
-    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "match", "logged"),
+    [
+        ("postgresql://somebody:secret@127.0.0.1:1/jobs", "job database does not answer", "127.0.0.1:1/jobs"),
+        ("sqlite:////proc/nothing/jobs.db", "jobs.db cannot be opened: look at its path", "/proc/nothing"),
+    ],
+)
+def test_a_database_that_cannot_be_had_says_so_in_one_line_without_the_password(url, match, logged, caplog):
+    database = Database(url)
+    for _ in range(3):
+        with pytest.raises(ServiceUnavailableError, match=match) as caught:
+            database.look()
+        for text in (caught.value.message, caplog.text):
+            assert "secret" not in text
+        assert "\n" not in caught.value.message
+        assert "/proc" not in caught.value.message
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert logged in caplog.text
+    database.close()

@@ -5,7 +5,7 @@ import pytest
 from faster_coco_eval.core import mask as coco
 
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.masks import decode_mask, encode_mask, encode_part
+from trunkline.core.masks import LabelRuns, decode_mask, encode_mask, encode_part
 from trunkline.core.results import RunLengthMask
 
 
@@ -52,3 +52,15 @@ def test_a_part_of_a_mask_is_encoded_as_the_whole_is():
         whole = np.zeros((height, width), bool)
         whole[top : top + part.shape[0], left : left + part.shape[1]] = part
         assert encode_part(part, int(left), int(top), int(width), int(height)) == encode_mask(whole)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (33, 57), (400, 900)])
+def test_masks_of_a_label_map_that_comes_row_by_row_are_those_of_the_whole(shape):
+    rng = np.random.default_rng(3)
+    labels = np.repeat(rng.integers(0, 4, (shape[0], -(-shape[1] // 3))), 3, axis=1)[:, : shape[1]].astype(np.uint8)
+    labels[labels == 2] = 255
+    runs = LabelRuns(shape[1], shape[0])
+    for top in range(0, shape[0], 7):
+        runs.add(labels[top : top + 7])
+    wanted = np.unique(labels).tolist()
+    assert list(runs.masks(wanted)) == [encode_mask(labels == index) for index in wanted]

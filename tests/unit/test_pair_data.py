@@ -56,11 +56,15 @@ def test_chains_of_same_pairs_are_classes_and_pairs_are_kept(tmp_path, named):
 @pytest.mark.parametrize(
     ("rows", "header", "word"),
     [
-        (["a.png,b.png,1", "b.png,c.png,1", "a.png,c.png,0"], "a,b,same", "line 4: a.png and c.png are the same"),
-        (["a.png,b.png,perhaps"], "a,b,same", "line 2: 'perhaps'"),
-        (["a.png,b.png,1,train", "b.png,c.png,0,test"], "a,b,same,split", "line 3: b.png is in split 'train'"),
-        (["a.png,b.png,1,spare"], "a,b,same,split", "'spare' is none of"),
-        (["a.png,b.png,1"], "a,b,same", "only the class"),
+        (["a.png,b.png,1", "b.png,c.png,1", "a.png,c.png,0"], "a,b,same", "line 4: its pictures are the same"),
+        (["a.png,b.png,perhaps"], "a,b,same", "line 2: the value in column 'same'"),
+        (
+            ["a.png,b.png,1,train", "b.png,c.png,0,test"],
+            "a,b,same,split",
+            "line 3: its picture a is in another split",
+        ),
+        (["a.png,b.png,1,spare"], "a,b,same,split", "the split is none of"),
+        (["a.png,b.png,1"], "a,b,same", "only one class"),
     ],
 )
 def test_pairs_that_cannot_be_are_named_with_their_line(tmp_path, rows, header, word):

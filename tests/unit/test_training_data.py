@@ -170,31 +170,31 @@ def test_a_line_that_is_repeated_counts_once(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "line", "reason"),
     [
-        (["file,label", "1.png,a", "3.png,b"], 3, "3.png is missing"),
+        (["file,label", "1.png,a", "3.png,b"], 3, "its file is missing"),
         (["file,label", "1.png,a", ",b"], 3, "the file is empty"),
         (["file,label", f"1.png,a\n{'x' * 5000}.png,b"], 3, "is missing"),
         (["file,label", "1.png,a", "../1.png,b"], 3, "leaves the folder"),
         (["file,label", "1.png,a", "x/../../1.png,b"], 3, "leaves the folder"),
         (["file,label", "1.png,a", "/etc/hostname,b"], 3, "leaves the folder"),
         (["file,label", "1.png,a", "2.png,"], 3, "the label is empty"),
-        (["file,label", "1.png,a", "2.png,b", "./1.png,b"], 4, "1.png is also on line 2, with another label"),
+        (["file,label", "1.png,a", "2.png,b", "./1.png,b"], 4, "its picture is also on line 2, with another label"),
         (["file,age", "1.png,1", "1.png,2"], 3, "another target"),
         (["file,label,split", "1.png,a,train", "1.png,a,test", "2.png,b,test"], 3, "another split"),
-        (["file,label,split", "1.png,a,train", "2.png,b,dev"], 3, "the split 'dev' is none of train, val, test"),
-        (["file,label,split", "1.png,a,train", "2.png,b,"], 3, "the split '' is none of"),
+        (["file,label,split", "1.png,a,train", "2.png,b,dev"], 3, "the split is none of train, val, test"),
+        (["file,label,split", "1.png,a,train", "2.png,b,"], 3, "the split is none of"),
         (["file,age", "1.png,1", "2.png,1,5"], 3, "3 values; the header has 2 columns"),
-        (["file,age", "1.png,1", "2.png,old"], 3, "'old' in column 'age' is no number"),
-        (["file,age", "1.png,1", "2.png,"], 3, "'' in column 'age' is no number"),
-        (["file,age", "1.png,1", "2.png,nan"], 3, "'nan' in column 'age' is no number"),
-        (["file,age", "1.png,1", "2.png,1_0"], 3, "'1_0' in column 'age' is no number"),
+        (["file,age", "1.png,1", "2.png,old"], 3, "the value in column 2 is no number"),
+        (["file,age", "1.png,1", "2.png,"], 3, "the value in column 2 is no number"),
+        (["file,age", "1.png,1", "2.png,nan"], 3, "the value in column 2 is no number"),
+        (["file,age", "1.png,1", "2.png,1_0"], 3, "the value in column 2 is no number"),
         (["file,remark", "1.png,good"], 1, "neither a column 'label' nor one of numbers"),
-        (["picture,label", "1.png,a"], 1, "no column 'file', only picture, label"),
-        (["file,label,label", "1.png,a,b"], 1, "two columns 'label'"),
+        (["picture,label", "1.png,a"], 1, "no column 'file' among its 2"),
+        (["file,label,label", "1.png,a,b"], 1, "columns 2 and 3 have the same name"),
         (["file,label", '"1.png"x,a'], 2, "not CSV"),
-        (["file,class_id,class_name", "1.png,one,a"], 2, "'one' in column 'class_id' is no whole number"),
-        (["file,class_id,class_name", "1.png,1,a", "2.png,1,b"], 3, "class 1 'b' was 'a' before"),
-        (["file,class_id,class_name", "1.png,1,a", "2.png,2,a"], 3, "class 2 'a' was number 1 before"),
-        (["file,label", "1.png,a", "2.png,a"], None, "only the class 'a'"),
+        (["file,class_id,class_name", "1.png,one,a"], 2, "the value in column 'class_id' is no whole number"),
+        (["file,class_id,class_name", "1.png,1,a", "2.png,1,b"], 3, "its class had another name before"),
+        (["file,class_id,class_name", "1.png,1,a", "2.png,2,a"], 3, "its class had another number before"),
+        (["file,label", "1.png,a", "2.png,a"], None, "only one class"),
         (["file,label"], None, "no rows"),
         ([""], None, "the file is empty"),
     ],
@@ -218,7 +218,7 @@ def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path):
 def test_a_target_that_is_none_is_refused_with_those_that_are(tmp_path, target):
     put(tmp_path / "1.png")
     write(tmp_path / "labels.csv", "file,age,split", "1.png,1,train")
-    assert f"no target {target!r}; columns of numbers: age" in refusal(tmp_path, targets=(target,)).message
+    assert f"no target {target!r}; of numbers are: column 2" in refusal(tmp_path, targets=(target,)).message
 
 
 def test_a_target_is_refused_where_there_are_only_classes(tmp_path):
@@ -244,7 +244,7 @@ def test_a_folder_beside_the_splits_is_refused(tmp_path):
 
 def test_one_class_folder_alone_is_refused(tmp_path):
     put(tmp_path / "images/1.png")
-    assert "only the class 'images'; a classifier needs two" in refusal(tmp_path).message
+    assert "only one class; a classifier needs two" in refusal(tmp_path).message
 
 
 def test_two_lists_are_refused_and_both_are_named(tmp_path):
@@ -271,7 +271,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
         (IMAGES, gzip.compress(bytes(16)), "not an idx file of bytes in 3 dimensions"),
         (IMAGES, gzip.compress(bytes((0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 9))), "1 values; the header"),
         (LABELS, gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 1, 9))), "1 labels for 2 pictures"),
-        (LABELS, gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 2, 9, 10))), "the label 10 is no digit"),
+        (LABELS, gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 2, 9, 10))), "a label is no digit from 0 to 9"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -346,7 +346,7 @@ def test_small_and_unequal_classes_are_warned_of_and_empty_ones_are_problems(tmp
     put_many(tmp_path, *(f"train/a/{i}.png" for i in range(30)), "train/b/30.png", "train/b/31.png", "test/c/32.png")
     report = check_dataset(read_dataset(tmp_path))
     assert report.few == ("b", "c")
-    assert report.problems == ("class 'c' has no picture for training",)
+    assert report.problems == ("class 3 of 3 has no picture for training",)
     assert any("class 'b' has 2 for training" in text for text in report.warnings)
     assert report.unbalance is None
     put_many(tmp_path, "train/c/33.png")
@@ -417,7 +417,7 @@ def test_the_command_refuses_bad_data_in_one_line(tmp_path, run):
     write(tmp_path / "labels.csv", "file,label", "1.png,a")
     status, out, err = run(tmp_path, "--json")
     assert (status, out) == (1, "")
-    assert err == f"trunkline: {tmp_path}/labels.csv, line 2: 1.png is missing\n"
+    assert err == f"trunkline: {tmp_path}/labels.csv, line 2: its file is missing\n"
 
 
 # The real ones.

@@ -43,6 +43,9 @@ RESULTS = [
 ]
 
 
+INFINITE = {"number_value": math.inf}
+
+
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
 def test_every_result_comes_back_as_it_was(result):
     outcome = vision_service_pb2.HeadOutcome()

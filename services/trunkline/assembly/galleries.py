@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from trunkline.assembly.databases import shown_health
 from trunkline.core.results import Result
 from trunkline.gateway.analyzer import Analyzer, check_usable
 from trunkline.gateway.directory import Directory, HeadEntry
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _NEEDS = ("sqlalchemy", "usearch")
 _FOLLOW_S = 1.0
 _IN_FLIGHT = 32  # images of one AddImages, most of which wait for their pass or to be stored
-_log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -40,30 +39,36 @@ async def galleries_if_installed(
     from trunkline.galleries.servicer import SERVICE_NAME, GalleryServicer
 
     opening = Opening(settings.gallery_database, lambda: _open(settings, directory, analyzer))
-    streams: Streams = Streams(_IN_FLIGHT)
+    streams: Streams = Streams(_IN_FLIGHT, host.budget)
     servicer = GalleryServicer(opening, streams, settings.request_timeout_s)
     host.add(SERVICE_NAME, lambda server: add_GalleryServiceServicer_to_server(servicer, server))
     host.when_ready(streams.start)
     host.before_drain(streams.stop)
     directory.add_kind("gallery", opening.head)
-    await opening.open_if_there()
-    following = asyncio.create_task(opening.follow(_FOLLOW_S))
-    try:
-        yield
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await opening.close()
+    async with shown_health(host, SERVICE_NAME, opening.look):
+        following = asyncio.create_task(opening.follow(_FOLLOW_S))
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await opening.close()
 
 
 def _open(settings: Settings, directory: Directory, analyzer: Analyzer) -> "Galleries":
     from trunkline.galleries.database import Database
+    from trunkline.galleries.limits import Limits
     from trunkline.galleries.service import Galleries
     from trunkline.galleries.snapshot import Snapshots
 
+    limits = Limits(
+        galleries=settings.gallery_limit,
+        images=settings.gallery_images,
+        kept_bytes=settings.gallery_disk_mib * 1024 * 1024,
+        memory_bytes=settings.gallery_memory_mib * 1024 * 1024,
+    )
     database = Database(settings.gallery_database)
-    memory_bytes = settings.gallery_memory_mib * 1024 * 1024
-    return Galleries(database, Snapshots(settings.gallery_index), _Embedder(directory, analyzer), memory_bytes)
+    return Galleries(database, Snapshots(settings.gallery_index), _Embedder(directory, analyzer), limits)
 
 
 class _Embedder:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from importlib.util import find_spec
 
 from trunkline.core.errors import ConfigurationError
+from trunkline.gateway.rest.listening import listen
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
 
@@ -18,6 +19,8 @@ def check_rest(settings: Settings) -> None:
         raise ConfigurationError(
             f"the HTTP port needs {', '.join(missing)}, not installed here: pip install 'trunkline[cpu,http]'"
         )
+    if settings.http_address:
+        listen(settings.http_address).close()
 
 
 @contextlib.asynccontextmanager
@@ -28,6 +31,6 @@ async def rest_beside(host: Host, settings: Settings) -> AsyncIterator[None]:
         return
     from trunkline.gateway.rest.server import rest_port
 
-    async with rest_port(settings, host.address) as address:
+    async with rest_port(settings, host.address, host.budget) as address:
         host.http_address = address
         yield

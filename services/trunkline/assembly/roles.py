@@ -39,8 +39,10 @@ from trunkline.heads import servicer as head_servicer
 from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
 from trunkline.heads.stock import Choice
+from trunkline.serving.addresses import over_network
 from trunkline.serving.channel import open_channel
 from trunkline.serving.host import Host
+from trunkline.serving.reads import in_thread
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
 from trunkline.serving.telemetry.ports import observed_runner, observed_source, traced_source
@@ -48,6 +50,7 @@ from trunkline.serving.workers import WorkerPool
 
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 TRAINING = training_service_pb2.DESCRIPTOR.services_by_name["TrainingService"]
+_LAST_WORK_S = 1.0  # for work whose callers are gone by the end of the drain
 _log = logging.getLogger(__name__)
 
 
@@ -59,10 +62,10 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
     """
     check_rest(settings)
     import_beside(settings)
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
-        backbone = _load_backbone(settings, store, workers)
-        heads = _load_heads(settings, store, workers, backbone_digest=backbone.info.digest)
+        backbone = await in_thread(lambda: _load_backbone(settings, store, workers))
+        heads = await in_thread(lambda: _load_heads(settings, store, workers, backbone_digest=backbone.info.digest))
         host = Host(settings)
         observe_workers(host, workers)
         observe_backbone(host, backbone)
@@ -71,7 +74,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         observe_directory(host, directory)
         await directory.refresh()
         analyzer = _add_gateway(host, settings, directory)
-        _add_catalog(host, store)
+        await _add_catalog(host, store)
         async with (
             training_if_installed(host, settings, store),
             galleries_if_installed(host, settings, directory, analyzer),
@@ -90,9 +93,9 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def backbone(settings: Settings) -> AsyncIterator[Host]:
     """The backbone service. Ready when it is entered."""
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
-        engine = _load_backbone(settings, store, workers)
+        engine = await in_thread(lambda: _load_backbone(settings, store, workers))
         host = Host(settings, "backbone")
         observe_workers(host, workers)
         observe_backbone(host, engine)
@@ -111,9 +114,9 @@ async def backbone(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Host]:
     """A head service with the heads of one task, or of all. Ready when it is entered."""
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
-        engine = _load_heads(settings, store, workers, task=task)
+        engine = await in_thread(lambda: _load_heads(settings, store, workers, task=task))
         host = Host(settings, "head")
         observe_workers(host, workers)
         servicer = head_servicer.HeadServicer(engine, arena_reader(settings), settings.max_image_pixels)
@@ -128,9 +131,9 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
 @contextlib.asynccontextmanager
 async def catalog(settings: Settings) -> AsyncIterator[Host]:
     """The catalog service. Ready when it is entered."""
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     host = Host(settings, "catalog")
-    _add_catalog(host, store)
+    await _add_catalog(host, store)
     await host.start()
     await host.ready()
     with following(store, settings.catalog_poll_s):
@@ -165,7 +168,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
         if settings.training_jobs:
             # No deadline of our own: an evaluation may take an hour.
             training_name = f"the training service at {settings.training_address}"
-            _pass_on(host, TRAINING, Forward(TRAINING, to_training, training_name, None))
+            metadata = over_network(settings.address, settings.http_address)
+            _pass_on(host, TRAINING, Forward(TRAINING, to_training, training_name, None, metadata))
         await stack.enter_async_context(galleries_if_installed(host, settings, directory, analyzer))
         await host.start()
         watch = asyncio.create_task(_watch(host, directory, settings))
@@ -230,11 +234,11 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 
 @contextlib.contextmanager
 def _workers(settings: Settings) -> Iterator[WorkerPool]:
-    workers = WorkerPool(settings.worker_threads, settings.max_queue)
+    workers = WorkerPool(settings.worker_threads, settings.max_queue, settings.image_limits.decode_bytes)
     try:
         yield workers
     finally:
-        workers.close()
+        workers.close(_LAST_WORK_S)
 
 
 @contextlib.asynccontextmanager
@@ -285,7 +289,7 @@ def _load_heads(
 
 def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyzer:
     analyzer = Analyzer(directory, settings.max_image_bytes)
-    streams = Streams(settings.pictures_in_flight)
+    streams = Streams(settings.pictures_in_flight, host.budget)
     servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
     host.when_ready(streams.start)
@@ -296,13 +300,13 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyz
     return analyzer
 
 
-def _add_catalog(host: Host, store: ModelStore) -> None:
-    servicer = CatalogServicer(Catalog(store.root, store.change_catalog))
+async def _add_catalog(host: Host, store: ModelStore) -> None:
+    servicer = CatalogServicer(await in_thread(lambda: Catalog(store.root, store.change_catalog)))
     host.add(CATALOG.full_name, lambda server: add_CatalogServiceServicer_to_server(servicer, server))
 
 
 def _pass_on(host: Host, service: ServiceDescriptor, forward: Forward) -> None:
-    host.add(service.full_name, lambda server: server.add_generic_rpc_handlers((forward.handler,)))
+    host.add(service.full_name, forward.add_to)
     host.before_drain(forward.stop)
 
 

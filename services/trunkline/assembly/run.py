@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 import time
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from trunkline.assembly import roles
 from trunkline.assembly.training import training
 from trunkline.core.errors import ConfigurationError
+from trunkline.serving.ends import EndSignals
 from trunkline.serving.host import Host
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import Settings
@@ -23,19 +23,30 @@ async def run_role(role: str | None, settings: Settings, *, task: str | None = N
     Returns after a drain. Raises ConfigurationError, NotFoundError or ModelInvalidError where it cannot start.
     """
     set_up_logs(settings.log_level, role or "trunkline", settings.log_format)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop, up = asyncio.Event(), asyncio.Event()
+    loop, serving = asyncio.get_running_loop(), asyncio.current_task()
+    assert serving is not None
+
+    def end() -> None:
+        stop.set()
+        if not up.is_set():
+            serving.cancel()  # a start, wherever it may hang
+
+    EndSignals(lambda: loop.call_soon_threadsafe(end), settings.end_s)
     started_at = time.perf_counter()
-    async with _role(role, settings, task) as host:
-        took_s = time.perf_counter() - started_at
-        print(
-            f"trunkline: {role or 'all in one'} on {host.address}, up in {took_s:.1f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        await stop.wait()
+    try:
+        async with _role(role, settings, task) as host:
+            up.set()
+            took_s = time.perf_counter() - started_at
+            print(
+                f"trunkline: {role or 'all in one'} on {host.address}, up in {took_s:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+            await stop.wait()
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     _log.info("stopped")
 
 

@@ -5,24 +5,35 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
+from trunkline.assembly.ports import check_free, kept_ports
 from trunkline.assembly.rest import check_rest
 from trunkline.assembly.shared import shared_folder
 from trunkline.assembly.training import missing_packages
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.repository import Repository
-from trunkline.core.store import ModelStore
 from trunkline.heads.discovery import add_folders
+from trunkline.serving.ends import EndSignals, fate_of
 from trunkline.serving.logs import set_up_logs
+from trunkline.serving.parent import told
+from trunkline.serving.reads import Reads, in_thread
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import open_store
 
 _RESTART_FIRST_S, _RESTART_LONGEST_S = 0.2, 10.0
 _HEALTHY_AFTER_S = 30.0
+_REST_S = 8.0  # of an end, besides the drain: what a process that hangs leaves itself after 6 is not killed
+_CANCELLED_S = 2.0  # for the gateway, after its last calls were given up
+_IDLE_S = 10.0  # for a process that nobody calls any more; training ends its workers in this time
+_READ_S = 5.0
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -38,9 +49,9 @@ class Plan:
 class Supervisor:
     """Starts the processes, starts again what dies, and stops them from the gateway down."""
 
-    def __init__(self, plans: list[Plan], stop_timeout_s: float) -> None:
+    def __init__(self, plans: list[Plan], drain_pause_s: float, drain_s: float) -> None:
         self._plans = plans
-        self._stop_timeout_s = stop_timeout_s
+        self._pause_s, self._drain_s = drain_pause_s, drain_s
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = False
 
@@ -51,11 +62,17 @@ class Supervisor:
             await stop.wait()
         finally:
             self._stopping = True
-            for plan in reversed(self._plans):  # the gateway is last in the plan, so it drains first
-                await self._end(plan.name)
             for keeper in keepers:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
+            await self._end_all()
+
+    def kill(self) -> None:
+        """End what still runs, at once. From any thread."""
+        for process in list(self._processes.values()):
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
 
     async def _keep(self, plan: Plan) -> None:
         pause_s = _RESTART_FIRST_S
@@ -68,61 +85,98 @@ class Supervisor:
                 "trunkline.cli.main",
                 "serve",
                 *plan.arguments,
-                env={**os.environ, **plan.environment},
+                env={**os.environ, **plan.environment, **told(port_kept=True)},
                 start_new_session=True,  # a Ctrl-C reaches the supervisor alone, which then stops in order
             )
             self._processes[plan.name] = process
             code = await process.wait()
-            if self._stopping:
-                return
             pause_s = _RESTART_FIRST_S if loop.time() - started_at > _HEALTHY_AFTER_S else pause_s
-            _log.error("%s ended with status %s: starting it again in %.1f s", plan.name, code, pause_s)
+            _log.error("%s %s: starting it again in %.1f s", plan.name, fate_of(code), pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _RESTART_LONGEST_S)
 
-    async def _end(self, name: str) -> None:
+    async def _end_all(self) -> None:
+        """The gateway first, whose calls the others answer, then those; each in its time, and all in that of one."""
+        began_at = time.monotonic()
+        *others, gateway = (plan.name for plan in self._plans)
+        all_s = self._pause_s + self._drain_s + _REST_S
+        await self._end([gateway], all_s - _REST_S + _CANCELLED_S)
+        left_s = began_at + all_s - time.monotonic()
+        await self._end(others, min(left_s, self._pause_s + _IDLE_S))
+        for name in (name for name in (*others, gateway) if self._runs(name)):
+            _log.error("%s did not stop in time: killed", name)
+        self.kill()
+        await asyncio.gather(*(process.wait() for process in self._processes.values()))
+
+    async def _end(self, names: list[str], within_s: float) -> None:
+        running = [self._processes[name] for name in names if self._runs(name)]
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        if running:
+            await asyncio.wait([asyncio.create_task(each.wait()) for each in running], timeout=within_s)
+
+    def _runs(self, name: str) -> bool:
         process = self._processes.get(name)
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(process.wait(), self._stop_timeout_s)
-        except TimeoutError:
-            _log.error("%s did not stop in %.0f s: killed", name, self._stop_timeout_s)
-            process.kill()
-            await process.wait()
+        return process is not None and process.returncode is None
 
 
 async def run_split(settings: Settings) -> None:
-    """Run backbone, one head service per task, and the gateway at settings.address, until SIGTERM or SIGINT."""
+    """Run backbone, one head service per task, and the gateway at settings.address, until SIGTERM or SIGINT.
+
+    Raises ConfigurationError where an address of the gateway is taken.
+    """
     set_up_logs(settings.log_level, "supervisor", settings.log_format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    with shared_folder(settings) as shared:
-        plans = with_metrics(split_plans(settings, shared), settings.metrics_address)
+    supervisors: list[Supervisor] = []
+    EndSignals(
+        lambda: loop.call_soon_threadsafe(stop.set),
+        settings.end_s + _REST_S,
+        last=lambda: _kill_all(supervisors),
+    )
+    check_rest(settings)
+    tasks = await _unless(stop, in_thread(lambda: _tasks(settings)))
+    if tasks is None:
+        return
+    with shared_folder(settings) as shared, kept_ports(settings.address, 3 + len(tasks)) as addresses:
+        if settings.http_address:
+            check_free(settings.http_address)
+        plans = with_metrics(split_plans(settings, shared, tasks, addresses), settings.metrics_address)
         for plan in plans:
             print(f"trunkline: {plan.name}: serve {' '.join(plan.arguments)}", file=sys.stderr, flush=True)
-        await Supervisor(plans, settings.drain_pause_s + settings.drain_s + 5).run(stop)
+        supervisors.append(Supervisor(plans, settings.drain_pause_s, settings.drain_s))
+        await supervisors[0].run(stop)
 
 
-def split_plans(settings: Settings, shared: str) -> list[Plan]:
+def _kill_all(supervisors: Sequence[Supervisor]) -> None:
+    for supervisor in supervisors:
+        supervisor.kill()
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What it finds; None where `stop` is set before."""
+    working, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
+    return None
+
+
+def split_plans(settings: Settings, shared: str, tasks: Sequence[str], addresses: Sequence[str]) -> list[Plan]:
     """One plan each for the backbone, every task that the repository has heads of, the catalog, training where its
     packages are installed, and the gateway. `shared` is the folder through which features are shared, empty for none.
+    `addresses`: of the gateway, then of the others, 3 more than there are tasks.
 
     The backbone gets the cores; a head service of small heads gets one thread.
     """
-    check_rest(settings)
-    add_folders(settings.heads_path)
-    store = open_store(settings)
-    tasks = _tasks(settings, store)
-    ports = _free_ports(2 + len(tasks))
-    backbone, catalog, *heads = (f"127.0.0.1:{port}" for port in ports)
-    models = {"TRUNKLINE_MODELS": store.where, "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute())}
+    gateway, backbone, catalog, training, *heads = addresses
+    where = settings.models if "://" in settings.models else str(Path(settings.models).absolute())
+    models = {"TRUNKLINE_MODELS": where, "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute())}
     features = {**models, "TRUNKLINE_SHARED_MEMORY": shared}
-    training = _training_plans(settings, models)
+    trains = bool(settings.training_jobs) and not missing_packages()
     return [
         Plan("backbone", ("backbone", "--address", backbone), features),
         *(
@@ -134,16 +188,16 @@ def split_plans(settings: Settings, shared: str) -> list[Plan]:
             for task, address in zip(tasks, heads, strict=True)
         ),
         Plan("catalog", ("catalog", "--address", catalog), models),
-        *training,
+        *([Plan("training", ("training", "--address", training), models)] if trains else []),
         Plan(
             "gateway",
-            ("gateway", "--address", settings.address),
+            ("gateway", "--address", gateway),
             {
                 "TRUNKLINE_BACKBONE_ADDRESS": backbone,
                 "TRUNKLINE_HEAD_ADDRESSES": ",".join(heads),
                 "TRUNKLINE_CATALOG_ADDRESS": catalog,
-                "TRUNKLINE_TRAINING_ADDRESS": settings.training_address,
-                "TRUNKLINE_TRAINING_JOBS": str(settings.training_jobs) if training else "0",
+                "TRUNKLINE_TRAINING_ADDRESS": training,
+                "TRUNKLINE_TRAINING_JOBS": str(settings.training_jobs) if trains else "0",
                 "TRUNKLINE_HTTP_ADDRESS": settings.http_address,
             },
         ),
@@ -165,26 +219,23 @@ def with_metrics(plans: list[Plan], address: str) -> list[Plan]:
     ]
 
 
-def _tasks(settings: Settings, store: ModelStore) -> list[str]:
-    """Tasks of the heads to serve, in order. A version that cannot be read costs no other."""
-    repository = Repository(store.root)
-    found = set()
-    for name in settings.heads or repository.names("head"):
-        for version in repository.versions("head", name):
-            with contextlib.suppress(ModelInvalidError):
-                found.add(repository.head(name, version).manifest.task)
+def _tasks(settings: Settings) -> list[str]:
+    """Tasks of the heads to serve, in order. A version that cannot be read, or hangs, costs no other."""
+    add_folders(settings.heads_path)
+    repository = Repository(open_store(settings).root)
+    reads: Reads[set[str]] = Reads("its folder")
+    found: set[str] = set()
+    for name in settings.heads or repository.folders("head"):
+        try:
+            found |= reads.take(name, partial(_tasks_of, repository, name), _READ_S)
+        except OSError as error:
+            _log.error("head %s: %s; its task is served if another head has it", name, error.strerror)
     return sorted(found)
 
 
-def _training_plans(settings: Settings, environment: Mapping[str, str]) -> list[Plan]:
-    if not settings.training_jobs or missing_packages():
-        return []
-    return [Plan("training", ("training", "--address", settings.training_address), environment)]
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+def _tasks_of(repository: Repository, name: str) -> set[str]:
+    found = set()
+    for version in repository.versions("head", name):
+        with contextlib.suppress(ModelInvalidError):
+            found.add(repository.head(name, version).manifest.task)
+    return found

@@ -9,9 +9,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from trunkline.assembly.databases import shown_health
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.store import ModelStore
 from trunkline.serving.host import Host
+from trunkline.serving.reads import in_thread
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import following, open_store
 
@@ -38,7 +40,7 @@ async def training(settings: Settings) -> AsyncIterator[Host]:
         )
     if "address" not in settings.model_fields_set:
         settings = settings.model_copy(update={"address": settings.training_address})
-    store = open_store(settings)
+    store = await in_thread(lambda: open_store(settings))
     host = Host(settings, "training")
     async with training_within(host, settings, store):
         await host.start()
@@ -72,6 +74,8 @@ async def training_if_installed(host: Host, settings: Settings, store: ModelStor
 async def training_within(host: Host, settings: Settings, store: ModelStore) -> AsyncIterator[None]:
     """Add the training service to a host that has not started yet; its workers end before this is left."""
     from trunkline.api.training.v1.training_service_pb2_grpc import add_TrainingServiceServicer_to_server
+    from trunkline.database.threads import Threads
+    from trunkline.jobs.access import DataAccess
     from trunkline.jobs.database import Database
     from trunkline.jobs.evaluation import Evaluator
     from trunkline.jobs.launcher import TORCHRUN_MODULE, WORKER_MODULE
@@ -83,8 +87,10 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
 
     launcher, pace = _launcher(settings)
     database = Database(settings.training_database)
+    threads = Threads(database.what)
     scheduler = Scheduler(
         Leases(database),
+        threads,
         launcher,
         max(1, settings.training_jobs),
         _environment(settings, store),
@@ -94,18 +100,20 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
         module=TORCHRUN_MODULE if settings.training_processes > 1 else WORKER_MODULE,
     )
     evaluator = Evaluator(store.where, cpus_for(settings.training_cores), _environment(settings, store))
-    servicer = TrainingServicer(JobStore(database), evaluator, store, scheduler.wake)
+    jobs, access = JobStore(database, settings.training_queue), DataAccess.of(settings)
+    servicer = TrainingServicer(jobs, threads, evaluator, store, settings.training_work, scheduler.wake, access)
     host.add(SERVICE_NAME, lambda server: add_TrainingServiceServicer_to_server(servicer, server))
     # Streams end at once and workers end beside the drain, not after it.
     host.before_drain(servicer.stop)
     host.before_drain(scheduler.stop)
-    running = asyncio.create_task(scheduler.run())
-    try:
-        yield
-    finally:
-        scheduler.stop()
-        await running
-        database.close()
+    async with shown_health(host, SERVICE_NAME, lambda: threads.run(database.look)):
+        running = asyncio.create_task(scheduler.run())
+        try:
+            yield
+        finally:
+            scheduler.stop()
+            await running
+            await threads.close(database.close)
 
 
 def _launcher(settings: Settings) -> "tuple[Launcher, Pace]":
@@ -125,6 +133,8 @@ def _launcher(settings: Settings) -> "tuple[Launcher, Pace]":
 
 
 def _environment(settings: Settings, store: ModelStore) -> dict[str, str]:
+    from trunkline.jobs.access import workers_roots
+
     return {
         "TRUNKLINE_MODELS": store.where,
         "TRUNKLINE_TRAINING_DATABASE": settings.training_database,
@@ -132,6 +142,8 @@ def _environment(settings: Settings, store: ModelStore) -> dict[str, str]:
         "TRUNKLINE_TRAINING_WORK": str(settings.training_work.absolute()),
         "TRUNKLINE_TRAINING_CACHE": str(settings.training_cache.absolute()),
         "TRUNKLINE_TRAINING_PROCESSES": str(settings.training_processes),
+        "TRUNKLINE_TRAINING_DATA_ROOTS": ",".join(workers_roots(settings)),
+        "TRUNKLINE_TRAINING_ANNOTATIONS_MIB": str(settings.training_annotations_mib),
         "TRUNKLINE_LOG_LEVEL": settings.log_level,
         "TRUNKLINE_LOG_FORMAT": settings.log_format,
     }

@@ -14,8 +14,10 @@ import numpy as np
 from trunkline.core.errors import DeadlineError, QueueFullError
 from trunkline.core.exchange import FeatureRequest, Features, local_arrays
 from trunkline.core.preprocess import Frame, PreprocessSpec
+from trunkline.serving.aside import aside
 
 Compute = Callable[[FeatureRequest, float | None], Coroutine[Any, Any, Features]]
+_HASHED_AT_ONCE = 256 * 1024  # bytes; more takes longer than the way to another thread and back
 _ENTRY_BYTES = 512  # of key, frame and objects
 
 
@@ -67,7 +69,8 @@ class FeatureCache:
         or no time left of that request's, is tried again with what this one has.
         """
         started_at = time.perf_counter()
-        keys = _keys(request, self._digest)
+        large = len(request.image) > _HASHED_AT_ONCE
+        keys = await aside(_keys, request, self._digest) if large else _keys(request, self._digest)
         while True:
             left_s = None if timeout_s is None else timeout_s - (time.perf_counter() - started_at)
             try:

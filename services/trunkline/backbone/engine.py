@@ -15,6 +15,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE, BackboneInfo, FeatureRequest, Features
 from trunkline.core.images import EncodedImage, ImageLimits
 from trunkline.core.preprocess import Frame, Pixels, PreprocessSpec, preprocess
+from trunkline.core.weight import decode_weight
 from trunkline.serving.device import DeviceArrays
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session, widen_session
@@ -74,8 +75,8 @@ class BackboneEngine:
         info = BackboneInfo(manifest.name, str(manifest.version), manifest.digest, manifest.features)
         session = load_session(bundle, execution)
         if execution.wide_threads > 1:
-            # Beside the rest of the start. No daemon: a process that ends waits for the native code.
-            threading.Thread(target=widen_session, args=(session, bundle), name="widen").start()
+            # Beside the rest of the start. No daemon: one in native code at an interpreter's end aborts it.
+            threading.Thread(target=widen_session, args=(session, bundle), name="widen", daemon=False).start()
         batcher = _batcher(session, manifest.preprocess, workers, batching) if batching else None
         return cls(info, session, workers, limits, cache_bytes=cache_bytes, batcher=batcher)
 
@@ -99,10 +100,15 @@ class BackboneEngine:
 
     async def _compute(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         wanted = [name for name in request.features if name != IMAGE]
+        weight = decode_weight(request.image, request.spec)
         if self.batcher is not None and wanted:
-            return await self._in_batch(self.batcher, request, wanted, timeout_s)
+            return await self._in_batch(self.batcher, request, wanted, timeout_s, weight)
         done, queue_ms = await self._workers.run(
-            lambda: self._alone(request, wanted), Priority.BACKBONE, timeout_s, request.required
+            lambda: self._alone(request, wanted, weight),
+            Priority.BACKBONE,
+            timeout_s,
+            request.required,
+            weight,
         )
         return done.after(queue_ms)
 
@@ -118,8 +124,8 @@ class BackboneEngine:
                 f"the backbone takes RGB; a spec with colour {request.spec.colour!r} is for heads on 'image' alone"
             )
 
-    def _alone(self, request: FeatureRequest, wanted: Sequence[str]) -> Features:
-        decoded = self._decode(request)
+    def _alone(self, request: FeatureRequest, wanted: Sequence[str], weight: int) -> Features:
+        decoded = self._decode(request, weight)
         if wanted:
             self._workers.give_way()
         started_at = time.perf_counter()
@@ -140,21 +146,26 @@ class BackboneEngine:
         return arrays
 
     async def _in_batch(
-        self, batcher: Batcher, request: FeatureRequest, wanted: Sequence[str], timeout_s: float | None
+        self, batcher: Batcher, request: FeatureRequest, wanted: Sequence[str], timeout_s: float | None, weight: int
     ) -> Features:
         started_at = time.perf_counter()
         with batcher.place():
             decoded, queue_ms = await self._workers.run(
-                lambda: self._decode(request), Priority.BACKBONE, timeout_s, request.required
+                lambda: self._decode(request, weight),
+                Priority.BACKBONE,
+                timeout_s,
+                request.required,
+                weight,
             )
             left_s = None if timeout_s is None else timeout_s - (time.perf_counter() - started_at)
             done = await batcher.run(decoded.pixels, wanted, left_s, required=request.required)
         found = self._features(request, decoded, done.arrays, done.backbone_ms)
         return found.after(queue_ms + done.queue_ms)
 
-    def _decode(self, request: FeatureRequest) -> _Decoded:
+    def _decode(self, request: FeatureRequest, weight: int) -> _Decoded:
         started_at = time.perf_counter()
-        pixels, frame = preprocess(EncodedImage(request.image, self._limits), request.spec)  # (1, H, W, C)
+        image = EncodedImage(request.image, self._limits, weight)
+        pixels, frame = preprocess(image, request.spec)  # (1, H, W, C)
         return _Decoded(pixels, frame, (time.perf_counter() - started_at) * 1000)
 
     def _features(

@@ -3,10 +3,11 @@
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from trunkline.catalog.gate import check_gate, check_margin
-from trunkline.core.bundle import CARD_FILE, NAME_PATTERN, Bundle, HeadManifest
+from trunkline.core.bundle import NAME_PATTERN, Bundle, HeadManifest
 from trunkline.core.catalog import current_catalog
 from trunkline.core.errors import (
     GateFailedError,
@@ -18,6 +19,10 @@ from trunkline.core.errors import (
 from trunkline.core.models import DEFAULT_MARGIN, Canary, HeadCatalog, Model, ModelVersion
 from trunkline.core.repository import Repository
 from trunkline.core.store import ChangeCatalog, FolderStore
+from trunkline.core.text import listed
+from trunkline.serving.reads import Reads
+
+_PATIENCE_S = 2.0  # for each head of a list
 
 
 class Catalog:
@@ -33,11 +38,13 @@ class Catalog:
         Raises ConfigurationError where there is no such folder.
         """
         self._repository = Repository(models)
+        self._reads: Reads[Model | None] = Reads("its folder")
         self._change_catalog = change or FolderStore(models).change_catalog
 
     def models(self) -> list[Model]:
-        """All heads, in order of name; what is broken has its fault."""
-        return [self.model(name) for name in self._repository.names("head")]
+        """All heads, in order of name; what is broken, or does not answer, has its fault."""
+        found = [self._listed(name) for name in self._repository.folders("head")]
+        return [model for model in found if model is not None]
 
     def model(self, name: str) -> Model:
         versions = tuple(self._repository.versions("head", name))
@@ -55,11 +62,7 @@ class Catalog:
         """A version, the default one where none is named, and its card ("" for none). Raises ModelInvalidError."""
         number = current_catalog(self._repository.root, name).default if version is None else version
         bundle = self._repository.head(name, number)
-        try:
-            card = (bundle.path / CARD_FILE).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            card = ""
-        return _facts(bundle), card
+        return _facts(bundle), bundle.card
 
     def promote(self, name: str, version: int, *, margin: float | None = None, force: bool = False) -> Model:
         """Make a version the default, DEFAULT_MARGIN where none is given.
@@ -137,12 +140,21 @@ class Catalog:
 
         def change(state: HeadCatalog) -> HeadCatalog:
             if alias not in state.aliases:
-                known = ", ".join(sorted(state.aliases)) or "none"
+                known = listed(sorted(state.aliases))
                 raise NotFoundError(f"head {name!r} has no alias {alias!r}; aliases: {known}", name=name, alias=alias)
             aliases = {key: version for key, version in state.aliases.items() if key != alias}
             return state.model_copy(update={"aliases": aliases})
 
         return self._change(name, change)
+
+    def _listed(self, name: str) -> Model | None:
+        try:
+            return self._reads.take(name, partial(self._model_if_there, name), _PATIENCE_S)
+        except TimeoutError as error:
+            return Model(name, "", (), None, f"its files cannot be read: {error.strerror}")
+
+    def _model_if_there(self, name: str) -> Model | None:
+        return self.model(name) if self._repository.versions("head", name) else None
 
     def _change(self, name: str, change: Callable[[HeadCatalog], HeadCatalog]) -> Model:
         state = self._change_catalog(name, change)

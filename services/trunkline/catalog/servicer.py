@@ -1,7 +1,5 @@
 """CatalogService: convert, call beside the event loop, convert."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import grpc
@@ -10,67 +8,73 @@ from trunkline.api.catalog.v1 import catalog_service_pb2 as pb
 from trunkline.api.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
 from trunkline.catalog.catalog import Catalog
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.models import Model
 from trunkline.serving import catalog_wire as wire
-from trunkline.serving.pages import page
+from trunkline.serving.pages import message_page
+from trunkline.serving.reads import Places
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_AT_ONCE = 16  # calls that read files; each that hangs holds a thread
 _DIGITS = 18  # as many as a version has at most: page tokens are in order as text
 
 
 class CatalogServicer(pb_grpc.CatalogServiceServicer):
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._files = Places("the model folder", _AT_ONCE)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        models = await asyncio.to_thread(self._catalog.models)
-        part, token = page(models, lambda model: model.name, request.page_size, request.page_token)
-        return pb.ListModelsResponse(models=map(wire.model_to_pb, part), next_page_token=token)
+        models = await self._files.ask(self._catalog.models)
+        part, token = message_page(
+            models, lambda model: model.name, wire.model_to_pb, request.page_size, request.page_token
+        )
+        return pb.ListModelsResponse(models=part, next_page_token=token)
 
     async def ListModelVersions(
         self, request: pb.ListModelVersionsRequest, context: Context
     ) -> pb.ListModelVersionsResponse:
-        model = await asyncio.to_thread(self._catalog.model, _name(request))
-        versions = await asyncio.to_thread(self._catalog.versions, model.name)
-        part, token = page(versions, lambda each: f"{each.version:0{_DIGITS}}", request.page_size, request.page_token)
-        return pb.ListModelVersionsResponse(
-            versions=map(wire.version_to_pb, part), next_page_token=token, model=wire.model_to_pb(model)
+        model = await self._files.ask(lambda: self._catalog.model(_name(request)))
+        versions = await self._files.ask(lambda: self._catalog.versions(model.name))
+        part, token = message_page(
+            versions,
+            lambda each: f"{each.version:0{_DIGITS}}",
+            wire.version_to_pb,
+            request.page_size,
+            request.page_token,
         )
+        return pb.ListModelVersionsResponse(versions=part, next_page_token=token, model=wire.model_to_pb(model))
 
     async def GetModelVersion(
         self, request: pb.GetModelVersionRequest, context: Context
     ) -> pb.GetModelVersionResponse:
-        version, card = await asyncio.to_thread(self._catalog.version, _name(request), request.version or None)
+        version, card = await self._files.ask(lambda: self._catalog.version(_name(request), request.version or None))
         return pb.GetModelVersionResponse(version=wire.version_to_pb(version), card=card)
 
     async def PromoteModelVersion(
         self, request: pb.PromoteModelVersionRequest, context: Context
     ) -> pb.PromoteModelVersionResponse:
         margin = request.margin if request.HasField("margin") else None
-        model = await _changed(
+        model = await self._files.ask(
             lambda: self._catalog.promote(_name(request), request.version, margin=margin, force=request.force)
         )
         return pb.PromoteModelVersionResponse(model=wire.model_to_pb(model))
 
     async def RollbackModel(self, request: pb.RollbackModelRequest, context: Context) -> pb.RollbackModelResponse:
-        model = await _changed(lambda: self._catalog.rollback(_name(request)))
+        model = await self._files.ask(lambda: self._catalog.rollback(_name(request)))
         return pb.RollbackModelResponse(model=wire.model_to_pb(model))
 
     async def SetCanary(self, request: pb.SetCanaryRequest, context: Context) -> pb.SetCanaryResponse:
-        model = await _changed(lambda: self._catalog.set_canary(_name(request), request.version, request.share))
+        model = await self._files.ask(
+            lambda: self._catalog.set_canary(_name(request), request.version, request.share)
+        )
         return pb.SetCanaryResponse(model=wire.model_to_pb(model))
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> pb.SetAliasResponse:
-        model = await _changed(lambda: self._catalog.set_alias(_name(request), request.alias, request.version))
+        model = await self._files.ask(lambda: self._catalog.set_alias(_name(request), request.alias, request.version))
         return pb.SetAliasResponse(model=wire.model_to_pb(model))
 
     async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Context) -> pb.DeleteAliasResponse:
-        model = await _changed(lambda: self._catalog.delete_alias(_name(request), request.alias))
+        model = await self._files.ask(lambda: self._catalog.delete_alias(_name(request), request.alias))
         return pb.DeleteAliasResponse(model=wire.model_to_pb(model))
-
-
-async def _changed(change: Callable[[], Model]) -> Model:
-    return await asyncio.to_thread(change)
 
 
 def _name(request: Any) -> str:

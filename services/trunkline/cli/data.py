@@ -48,8 +48,11 @@ def check(
     Ends with status 1 where training on it would fail.
     """
     with train_extra("this data"):
+        from trunkline.serving.settings import read_settings
         from trunkline.training.data.read import read_dataset
+        from trunkline.training.data.reading import limit_annotations
 
+        limit_annotations(read_settings().training_annotations_mib)
         report = _check(read_dataset(folder, targets=target or (), task=task))
     if json:
         print_json(_to_json(report))

@@ -135,8 +135,10 @@ def _one_of_each_task(heads: "Sequence[ServedHead]") -> list[str]:
 
 
 def _stop(service: "LocalService") -> bool:
+    from trunkline.serving.ends import fate_of
+
     started_at = time.monotonic()
     status = service.stop()
     took_s = time.monotonic() - started_at
-    print(f"stopped {'cleanly' if status == 0 else f'with status {status}'} in {took_s:.1f} s", flush=True)
+    print(f"{'stopped cleanly' if status == 0 else f'the service {fate_of(status)}'} in {took_s:.1f} s", flush=True)
     return status == 0

@@ -16,7 +16,7 @@ from trunkline.cli.output import complain, console, percent, print_json, table
 if TYPE_CHECKING:
     from trunkline.client import Job, JobState, TrainingClient, TrainRequest
 
-app = typer.Typer(no_args_is_help=True, help="Look at the jobs of a training service, watch and cancel them.")
+app = typer.Typer(no_args_is_help=True, help="Look at the jobs of a training service, watch, cancel and remove them.")
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.", show_default=False)]
 State = Annotated[
     list[str] | None,
@@ -87,6 +87,14 @@ def cancel(job: JobId, target: Target = DEFAULT_TARGET, json: Json = False) -> N
         print(f"{job} cancelled")
     else:
         complain(f"{job} had {found.state.value.lower()} before")
+
+
+@app.command("delete")
+def delete(job: JobId, target: Target = DEFAULT_TARGET) -> None:
+    """Remove a job that has ended, with its events. What it published stays."""
+    with _client(target) as client:
+        client.delete(job)
+    print(f"{job} removed")
 
 
 def submit_and_watch(request: "TrainRequest", target: str, *, json: bool = False) -> None:

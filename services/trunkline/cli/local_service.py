@@ -7,26 +7,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from trunkline.client import Client
+from trunkline.assembly.ports import kept_ports
+from trunkline.cli.output import complain
+from trunkline.client import Client, ServiceError
 from trunkline.core.errors import ConfigurationError
+from trunkline.serving.ends import fate_of
+from trunkline.serving.parent import told
 
-_LAST_LINES = 8
+_LAST_LINES = 20
+_LOOK_EACH_S = 2.0
 _STOP_WITHIN_S = 30.0
-_ENVIRONMENT = {**os.environ, "TRUNKLINE_TRAINING_JOBS": "0"}  # it shall touch no jobs of others
+_OTHERS = {"TRUNKLINE_TRAINING_JOBS": "0"}  # it shall touch no jobs of others
 
 
 class LocalService:
-    """The all-in-one service on a free port of this machine, in its own process.
+    """The all-in-one service on a free port of this machine, in its own process, which ends with this one.
 
     Ready when it is entered, after `started_s` seconds; `stop` ends it and returns its status. Raises
-    ConfigurationError with the last lines of its log where it does not start.
+    ConfigurationError with the last lines of its log where it does not start. Where it ends badly later, they are
+    shown on standard error when it is left.
     """
 
     def __init__(self, models: str, ready_within_s: float = 60.0) -> None:
-        self.target = f"127.0.0.1:{_free_port()}"
+        self._port = ExitStack()
+        (self.target,) = self._port.enter_context(kept_ports("127.0.0.1:0", 0))
         self.started_s = 0.0
         self._models = models
         self._ready_within_s = ready_within_s
@@ -38,12 +46,17 @@ class LocalService:
         command = [sys.executable, "-m", "trunkline.cli.main", "serve", "--address", self.target]
         command += ["--models", self._models]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=_ENVIRONMENT
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env={**os.environ, **_OTHERS, **told(port_kept=True)},
+            start_new_session=True,  # a Ctrl-C reaches the caller alone, which then stops it in order
         )
         try:
             self._wait_until_ready(self._process, started_at + self._ready_within_s)
         except BaseException:
-            self.__exit__(None, None, None)
+            self._end()
             raise
         self.started_s = time.monotonic() - started_at
         return self
@@ -52,41 +65,61 @@ class LocalService:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.stop()
+            status = self.stop()
+            if status:
+                complain(f"the service {fate_of(status)}; it said last:")
+                print("\n".join(self._last_lines()), file=sys.stderr, flush=True)
         finally:
-            if self._process is not None and self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
-            self._log.close()
+            self._end()
 
     def stop(self) -> int:
         """Ask the service to stop, wait for it, and return its exit status; 0 is a clean stop."""
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(_STOP_WITHIN_S)
+        try:
+            return self._process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+        self._port.close()
 
     def _wait_until_ready(self, process: "subprocess.Popen[bytes]", ends_at: float) -> None:
         # A channel that failed to connect waits longer each time; a plain socket sees the port open at once.
         while not _listens(self.target):
-            if process.poll() is not None:
-                raise ConfigurationError(f"the service ended with status {process.returncode}: {self._last_words()}")
-            if time.monotonic() > ends_at:
-                raise ConfigurationError(f"the service did not start in {self._ready_within_s:g} s")
+            self._check(process, ends_at)
             time.sleep(0.02)
         with Client(self.target) as client:
-            client.wait_ready(max(1.0, ends_at - time.monotonic()))
+            while not _is_ready(client):
+                self._check(process, ends_at)
+
+    def _check(self, process: "subprocess.Popen[bytes]", ends_at: float) -> None:
+        """Raises ConfigurationError where it has ended, or its time is over."""
+        if process.poll() is not None:
+            raise ConfigurationError(f"the service {fate_of(process.returncode)}: {self._last_words()}")
+        if time.monotonic() > ends_at:
+            raise ConfigurationError(f"the service did not start in {self._ready_within_s:g} s: {self._last_words()}")
 
     def _last_words(self) -> str:
+        return " | ".join(line.removeprefix("trunkline: ") for line in self._last_lines())
+
+    def _last_lines(self) -> list[str]:
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
-        return " | ".join(line.removeprefix("trunkline: ") for line in lines[-_LAST_LINES:])
+        return self._log.read().decode(errors="replace").splitlines()[-_LAST_LINES:]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _is_ready(client: Client) -> bool:
+    try:
+        client.wait_ready(_LOOK_EACH_S)
+    except ServiceError:
+        return False
+    return True
 
 
 def _listens(target: str) -> bool:

@@ -29,6 +29,7 @@ from trunkline.cli import (
 )
 from trunkline.cli.output import complain
 from trunkline.core.errors import TrunklineError
+from trunkline.serving.ends import end_with
 
 app = typer.Typer(
     name="trunkline",
@@ -108,5 +109,10 @@ def _is_expected(error: Exception) -> bool:
     return errors is not None and isinstance(error, errors.ServiceError)
 
 
+def program() -> None:
+    """`main` as a process of its own, whatever its threads do at the end."""
+    end_with(main)
+
+
 if __name__ == "__main__":
-    main()
+    program()

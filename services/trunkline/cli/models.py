@@ -83,7 +83,7 @@ def show(
         print_json(_bundle_to_json(bundle))
     else:
         _show_facts(_bundle_facts(bundle))
-        _show_card(_card_text(bundle))
+        _show_card(bundle.card)
 
 
 def _repository(models: str | None) -> "Repository":
@@ -167,7 +167,7 @@ def _bundle_to_json(bundle: "AnyBundle") -> dict[str, Any]:
         "size_bytes": _size(bundle),
         "labels": list(bundle.labels),
         "manifest": bundle.manifest.model_dump(mode="json"),
-        "card": _card_text(bundle),
+        "card": bundle.card,
     }
 
 
@@ -194,15 +194,6 @@ def _bundle_facts(bundle: "AnyBundle") -> dict[str, str]:
 
 def _feature_text(name: str, channels: int, stride: int) -> str:
     return f"{name} ({channels} channels, stride {stride})" if stride else f"{name} ({channels} values)"
-
-
-def _card_text(bundle: "AnyBundle") -> str:
-    from trunkline.core.bundle import CARD_FILE
-
-    try:
-        return (bundle.path / CARD_FILE).read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def _show_facts(facts: dict[str, str]) -> None:

@@ -89,6 +89,9 @@ def serve(
     Every setting can also be given as an environment variable TRUNKLINE_NAME, such as TRUNKLINE_MODELS.
     """
     _check_use(role, task, split)
+    from trunkline.serving.parent import end_with_parent
+
+    end_with_parent()
     from trunkline.serving.settings import read_settings
 
     settings = read_settings(
@@ -108,9 +111,10 @@ def serve(
 
         asyncio.run(run_split(settings))
     else:
-        from trunkline.serving.loop import run_loop, set_up_forks
+        from trunkline.serving.loop import quieten_core, run_loop, set_up_forks
 
         set_up_forks()
+        quieten_core()
         from trunkline.assembly.run import run_role
 
         run_loop(run_role(role, settings, task=task))

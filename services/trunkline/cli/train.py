@@ -184,8 +184,11 @@ def _train_here(request: "TrainRequest", cache: Path, models: str | None, *, jso
     from trunkline.core.errors import TrunklineError
     from trunkline.serving.settings import read_settings
     from trunkline.serving.store.opening import open_store
+    from trunkline.training.data.reading import limit_annotations
 
-    store = open_store(read_settings(models=models))
+    settings = read_settings(models=models)
+    limit_annotations(settings.training_annotations_mib)
+    store = open_store(settings)
     try:
         with TemporaryDirectory(prefix="trunkline-train-") as work, _watcher(shown=group.rank() == 0) as watcher:
             folder = train_head(request, Places(store.root, cache, Path(work)), watcher, store.publish)
@@ -233,10 +236,13 @@ def evaluate(
         from trunkline.training.evaluation import evaluate_head
     from trunkline.serving.settings import read_settings
     from trunkline.serving.store.opening import open_store
+    from trunkline.training.data.reading import limit_annotations
 
+    settings = read_settings(models=models)
+    limit_annotations(settings.training_annotations_mib)
     with _watcher() as watcher:
         found = evaluate_head(
-            open_store(read_settings(models=models)).root,
+            open_store(settings).root,
             head,
             data,
             split,

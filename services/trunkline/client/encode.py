@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from trunkline.client.connection import MAX_MESSAGE_BYTES
 from trunkline.client.errors import ServiceError
-from trunkline.core.images import to_rgb
 from trunkline.core.raw import pack_pixels
+from trunkline.core.shrink import to_rgb
 
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
 

@@ -70,6 +70,10 @@ class TrainingClient:
         found = self._call(self._training.CancelTrainingJob, wanted, timeout_s)
         return job_from_pb(found.job)
 
+    def delete(self, job: str, timeout_s: float = 30.0) -> None:
+        """Remove a job that has ended, with its events; of any other, ServiceError is FAILED_PRECONDITION."""
+        self._call(self._training.DeleteTrainingJob, pb.DeleteTrainingJobRequest(job=job), timeout_s)
+
     def watch(self, job: str, after: int = 0, patience_s: float = 60.0) -> Iterator[JobEvent]:
         """What happens to a job, after an event's sequence number, until it has ended.
 

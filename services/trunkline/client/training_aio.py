@@ -71,6 +71,10 @@ class AsyncTrainingClient:
         found = await self._call(self._training.CancelTrainingJob, wanted, timeout_s)
         return job_from_pb(found.job)
 
+    async def delete(self, job: str, timeout_s: float = 30.0) -> None:
+        """Remove a job that has ended, with its events; of any other, ServiceError is FAILED_PRECONDITION."""
+        await self._call(self._training.DeleteTrainingJob, pb.DeleteTrainingJobRequest(job=job), timeout_s)
+
     async def watch(self, job: str, after: int = 0, patience_s: float = 60.0) -> AsyncIterator[JobEvent]:
         """What happens to a job, after an event's sequence number, until it has ended.
 

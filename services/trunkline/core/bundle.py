@@ -8,6 +8,7 @@ CARD.md        for people: origin, data, terms, measured quality
 """
 
 import hashlib
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,14 +21,18 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.evaluation import Evaluation
+from trunkline.core.files import MIB, read_regular
 from trunkline.core.npy import read_npz
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.text import shown
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.npz"
 LABELS_FILE = "labels.txt"
 CARD_FILE = "CARD.md"
+# Bytes. Heads of tens of thousands of classes have a few MiB beside their model; a message of protobuf ends at 2 GiB.
+LARGEST_MODEL, LARGEST_GOLDEN, LARGEST_TEXT = 2**31 - 1, 256 * MIB, 16 * MIB
 KIND_FOLDERS: Mapping[str, str] = {"backbone": "backbones", "head": "heads"}
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -126,16 +131,27 @@ class Bundle(Generic[M]):
         """Class names in order of their index; empty where the bundle has none."""
         file = self.path / LABELS_FILE
         try:
-            return tuple(file.read_text(encoding="utf-8").splitlines())
+            return tuple(read_regular(file, LARGEST_TEXT).decode().splitlines())
         except FileNotFoundError:
             return ()
         except (OSError, UnicodeDecodeError) as error:
-            raise ModelInvalidError(f"{file} cannot be read: it must be UTF-8 text, one class per line") from error
+            why = f"{error.strerror}; " if isinstance(error, OSError) else ""
+            raise ModelInvalidError(
+                f"{file} cannot be read: {why}it must be UTF-8 text, one class per line"
+            ) from error
+
+    @property
+    def card(self) -> str:
+        """CARD.md; empty where it is missing or cannot be read."""
+        try:
+            return read_regular(self.path / CARD_FILE, LARGEST_TEXT).decode()
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     def read_model(self) -> bytes:
         """The ONNX file. Raises ModelInvalidError where it cannot be read or its digest is not the manifest's."""
         try:
-            data = self.model_path.read_bytes()
+            data = read_regular(self.model_path, LARGEST_MODEL)
         except OSError as error:
             raise ModelInvalidError(
                 f"{self.model_path} cannot be read: {error.strerror}; copy the whole bundle"
@@ -151,9 +167,12 @@ class Bundle(Generic[M]):
     def read_golden(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Golden inputs and outputs by name. Raises ModelInvalidError where they are missing or damaged."""
         try:
-            arrays = read_npz(self.path / GOLDEN_FILE)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ModelInvalidError(f"{self.path / GOLDEN_FILE} cannot be read: copy the whole bundle") from error
+            arrays = read_npz(self.path / GOLDEN_FILE, LARGEST_GOLDEN)
+        except _BAD_NPZ as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise ModelInvalidError(
+                f"{self.path / GOLDEN_FILE} cannot be read: {shown(why)}; copy the whole bundle"
+            ) from error
         return _with_prefix(arrays, "input."), _with_prefix(arrays, "output.")
 
 
@@ -166,7 +185,7 @@ def read_bundle(path: Path) -> Bundle[BackboneManifest] | Bundle[HeadManifest]:
     """Read the manifest of a bundle. Raises ModelInvalidError that names the file and the fault."""
     file = path / MANIFEST_FILE
     try:
-        text = file.read_bytes()
+        text = read_regular(file, LARGEST_TEXT)
     except OSError as error:
         raise ModelInvalidError(f"{file} cannot be read: {error.strerror}") from error
     try:
@@ -190,6 +209,20 @@ def write_golden(path: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[
     np.savez_compressed(path / GOLDEN_FILE, allow_pickle=False, **arrays)
 
 
+# zipfile raises the last three for ways of packing that it does not know, and for what is encrypted.
+_BAD_NPZ = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    TypeError,
+)
 _MANIFEST: TypeAdapter[BackboneManifest | HeadManifest] = TypeAdapter(
     Annotated[BackboneManifest | HeadManifest, Field(discriminator="kind")]
 )
@@ -202,4 +235,4 @@ def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"][1:]) or "the file"  # the first part is the kind
-    return f"{where}: {fault['msg']}"
+    return f"{shown(where)}: {shown(fault['msg'])}"

@@ -15,18 +15,21 @@ from pydantic import ValidationError
 
 from trunkline.core.bundle import KIND_FOLDERS
 from trunkline.core.errors import ModelInvalidError, NotFoundError, StorageError
+from trunkline.core.files import MIB, read_regular
 from trunkline.core.models import HeadCatalog
 from trunkline.core.repository import Repository
+from trunkline.core.text import listed, shown
 
 CATALOG_FILE = "catalog.json"
 LOCK_FILE = ".catalog.lock"
+_LARGEST = MIB
 
 
 def read_catalog(models: Path, name: str) -> HeadCatalog | None:
     """What the file says; None where there is none. Raises ModelInvalidError where it is damaged."""
     file = _folder(models, name) / CATALOG_FILE
     try:
-        text = file.read_bytes()
+        text = read_regular(file, _LARGEST)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -42,7 +45,8 @@ def parse_catalog(text: bytes, file: object) -> HeadCatalog:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"]) or "the file"
         raise ModelInvalidError(
-            f"{file}: {where}: {fault['msg']}; mend it, or remove it to make the highest version the default"
+            f"{file}: {shown(where)}: {shown(fault['msg'])}; "
+            "mend it, or remove it to make the highest version the default"
         ) from error
 
 
@@ -105,7 +109,7 @@ def _versions(models: Path, name: str) -> list[int]:
     repository = Repository(models)
     versions = repository.versions("head", name)
     if not versions:
-        known = ", ".join(repository.names("head")) or "none"
+        known = listed(repository.names("head"))
         raise NotFoundError(f"there is no head {name!r} in {models}; known: {known}", name=name)
     return versions
 

@@ -5,6 +5,7 @@ TrunklineError
 │   ├── InvalidImageError     bytes that are no picture we read
 │   └── ImageTooLargeError    over the limit on bytes or pixels
 ├── DataInvalidError          a data set that nothing can be trained on
+├── DataForbiddenError        data that may not be read
 ├── NotFoundError             no such head, version or job
 ├── WrongTaskError            the head does something else
 ├── BackboneMismatchError     the head was trained on another backbone
@@ -12,12 +13,14 @@ TrunklineError
 ├── ModelInvalidError         a bundle on disk is broken or fails its golden check
 ├── AlreadyExistsError        something else has this name
 ├── GalleryStateError         a gallery cannot do that as it is now
+├── JobStateError             a job cannot do that as it is now
 ├── GateFailedError           a version is not good enough to become the default
 ├── StorageError              the model folder cannot be written
 ├── ConfigurationError        settings with which nothing can start
 ├── UnsupportedError          a call of a protocol that has no meaning here
 ├── QueueFullError            too much work is waiting
-│   └── MemoryFullError       requests hold as much memory as they may
+│   ├── MemoryFullError       requests hold as much memory as they may
+│   └── QuotaError            as much is kept as may be
 ├── ServiceUnavailableError   a service that is needed does not answer
 │   └── FeaturesGoneError     features in shared memory that cannot be read, or no longer
 └── DeadlineError             the time of the request is over
@@ -27,6 +30,8 @@ The core knows no transport: serving maps these to gRPC codes in one table.
 
 from collections.abc import Mapping
 from typing import ClassVar, Self
+
+from trunkline.core.text import shown_path
 
 
 class TrunklineError(Exception):
@@ -61,9 +66,14 @@ class DataInvalidError(TrunklineError):
     @classmethod
     def at(cls, file: object, reason: str, line: int | None = None) -> Self:
         """The error for `reason` in a file or folder of the data set, on the line counted from 1."""
+        name = shown_path(file)
         if line is None:
-            return cls(f"{file}: {reason}", file=file)
-        return cls(f"{file}, line {line}: {reason}", file=file, line=line)
+            return cls(f"{name}: {reason}", file=name)
+        return cls(f"{name}, line {line}: {reason}", file=name, line=line)
+
+
+class DataForbiddenError(TrunklineError):
+    reason = "DATA_FORBIDDEN"
 
 
 class NotFoundError(TrunklineError):
@@ -136,6 +146,15 @@ class MemoryFullError(QueueFullError):
     reason = "MEMORY"
 
 
+class QuotaError(QueueFullError):
+    """`retry_after_s` is long: somebody has to delete something first, or raise the limit that the text names."""
+
+    reason = "QUOTA"
+
+    def __init__(self, message: str, *, retry_after_s: float = 60.0, **metadata: object) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, **metadata)
+
+
 class ServiceUnavailableError(TrunklineError):
     reason = "UNAVAILABLE"
 
@@ -154,3 +173,7 @@ class AlreadyExistsError(TrunklineError):
 
 class GalleryStateError(TrunklineError):
     reason = "GALLERY_STATE"
+
+
+class JobStateError(TrunklineError):
+    reason = "JOB_STATE"

@@ -15,6 +15,7 @@ from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Result
+from trunkline.core.text import listed
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -26,6 +27,7 @@ class Params(BaseModel):
 
 
 P = TypeVar("P", bound=Params)
+_PIXEL_BYTES = 4  # as which a pixel of an answer counts, like one of a picture that is decoded
 
 
 class TaskHead(Protocol):
@@ -44,9 +46,18 @@ class TaskHead(Protocol):
     def decode(self, outputs: Arrays, frame: Frame, params: Mapping[str, Any]) -> Result:
         """Outputs of one picture, each with a batch axis of 1, to its result.
 
+        What takes long calls `core.steps.between_steps` now and then. A head whose work grows with the pixels of the
+        caller's picture has a method `answer_pixels(frame) -> int`: large answers wait for a turn of their own.
+
         Raises InvalidRequestError for parameters that the task does not know or allow.
         """
         ...
+
+
+def answer_weight(head: TaskHead, frame: Frame) -> int:
+    """Bytes as which an answer about a picture counts; 0 where it does not grow with the picture."""
+    pixels = getattr(head, "answer_pixels", None)
+    return 0 if pixels is None else _PIXEL_BYTES * int(pixels(frame))
 
 
 def parse_params(model: type[P], params: Mapping[str, Any]) -> P:
@@ -56,7 +67,7 @@ def parse_params(model: type[P], params: Mapping[str, Any]) -> P:
     except ValidationError as error:
         fault = error.errors()[0]
         name = ".".join(str(part) for part in fault["loc"]) or "params"
-        known = ", ".join(model.model_fields) or "none"
+        known = listed(model.model_fields)
         raise InvalidRequestError(
             f"parameter {name!r}: {fault['msg']} (parameters of this head: {known})", parameter=name
         ) from error

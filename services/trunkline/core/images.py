@@ -9,10 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile
 
+from trunkline.core.decode_cost import decode_bytes, shrink_bytes
 from trunkline.core.errors import ImageTooLargeError, InvalidImageError
 from trunkline.core.raw import is_packed, packed_size, unpack_pixels
+from trunkline.core.shrink import LARGE_BYTES, LARGE_PIXELS, shrink, shrinking, to_rgb
 from trunkline.core.sniff import declared_size, scan_count
+from trunkline.core.tiff_lines import one_line
 
+DECODE_BYTES_PER_PIXEL: Final = 6
 Area = tuple[float, float, float, float]
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 _READABLE = "JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF"
@@ -35,6 +39,7 @@ _TRANSPOSE: Final = {
 _MAX_SIDE = 65_535
 # Each scan of a JPEG is a pass over all of its pixels, and takes as little as 60 bytes; encoders write about ten.
 _MAX_SCANS = 100
+_SURPRISE = 3  # times what is let in as no large picture: so much the look at the header may be wrong
 # Pillow keeps the transparent colour of a PNG in the file's own depth, but gives out pixels of 8 bits.
 _KEY_TO_8_BIT: Final = {"L;2": 85.0, "L;4": 17.0, "RGB;16B": 1 / 256}
 
@@ -52,6 +57,11 @@ class ImageLimits:
     max_bytes: int = 16 * 1024 * 1024
     max_pixels: int = 50_000_000
 
+    @property
+    def decode_bytes(self) -> int:
+        """Memory that decoding one picture may take. Follows from the pixels: formats differ in what they need."""
+        return max(LARGE_BYTES, DECODE_BYTES_PER_PIXEL * self.max_pixels)
+
 
 class EncodedImage:
     """A picture whose header was found within the limits, and whose pixels were not decoded yet, but for a PNG.
@@ -64,9 +74,14 @@ class EncodedImage:
     pixels: of a picture that was never encoded, read-only uint8 (H, W, 3) or (H, W); None for all others.
     """
 
-    def __init__(self, data: bytes, limits: ImageLimits | None = None) -> None:
-        """Raises InvalidImageError for bytes that are no readable picture, ImageTooLargeError beyond the limits."""
-        limits = limits or ImageLimits()
+    def __init__(self, data: bytes, limits: ImageLimits | None = None, foreseen_bytes: int | None = None) -> None:
+        """foreseen_bytes: memory that decoding was let in for, by a look at the header.
+
+        Raises InvalidImageError for bytes that are no readable picture, ImageTooLargeError beyond the limits.
+        """
+        self._foreseen_bytes = LARGE_BYTES if foreseen_bytes is None else foreseen_bytes
+        self._limits = limits = limits or ImageLimits()
+        self._data = data
         _check_bytes(data, limits)
         self.pixels: npt.NDArray[np.uint8] | None = None
         if is_packed(data):
@@ -83,6 +98,7 @@ class EncodedImage:
         self._picture = _open(data)
         _check_pixels(self._picture.size, limits)
         _check_pixels(_tile_size(self._picture), limits)
+        self._format, self._size = self._picture.format, self._picture.size
         if self._picture.format == "PNG":
             self._load()  # a PNG may carry its EXIF behind the pixels
         self._orientation = orientation_of(self._picture)
@@ -94,28 +110,68 @@ class EncodedImage:
         """The upright picture in mode RGB.
 
         With `least`, a (width, height) in the upright frame, a JPEG may come out smaller than it is, at 1/2, 1/4
-        or 1/8 of its size, but not below `least`; that is several times faster for large photographs.
-        Raises InvalidImageError where the data is damaged or cut off.
+        or 1/8 of its size, but not below `least`; that is several times faster for large photographs. So may, by
+        whole numbers, any picture of more than LARGE_PIXELS.
+        Raises InvalidImageError where the data is damaged or cut off, ImageTooLargeError where decoding would take
+        more memory than the limits allow.
         """
         if self.pixels is not None:
             return to_rgb(Image.fromarray(self.pixels))
-        scale = 1.0
-        if least is not None and self._picture.format in ("JPEG", "MPO"):
-            stored_width = self._picture.width
-            drafted = self._picture.draft(None, least[::-1] if self._orientation in SWAPS_AXES else least)
-            scale = drafted[1][2] / stored_width if drafted else 1.0
+        stored_least = least[::-1] if least is not None and self._orientation in SWAPS_AXES else least
+        scale = self._draft(stored_least)
         self._load()
+        picture: Image.Image = self._picture
+        del self._picture  # what was decoded goes as soon as it was converted
+        across, down = shrinking(picture.size, stored_least)
+        self._check_memory(shrink_bytes(picture, across, down, turned=self._orientation in _TRANSPOSE))
+        if picture.width * picture.height > LARGE_PIXELS and (across, down, picture.mode) != (1, 1, "RGB"):
+            picture = shrink(picture, across, down)
+        else:
+            picture = to_rgb(picture)
         upright = _TRANSPOSE.get(self._orientation)
-        picture = self._picture if upright is None else self._picture.transpose(upright)
-        width, height = self.width * scale, self.height * scale
+        if upright is not None:
+            picture = picture.transpose(upright)
+        scales = (scale / across, scale / down)
+        if self._orientation in SWAPS_AXES:
+            scales = scales[::-1]
+        width, height = self.width * scales[0], self.height * scales[1]
         left = picture.width - width if self._orientation in _FROM_RIGHT else 0.0
         top = picture.height - height if self._orientation in _FROM_BOTTOM else 0.0
         self.area = (left, top, left + width, top + height)
-        return to_rgb(picture)
+        return picture
+
+    def _draft(self, least: tuple[int, int] | None) -> float:
+        """Have a JPEG decoded smaller, but not below `least`; by how much."""
+        if least is None or self._picture.format not in ("JPEG", "MPO"):
+            return 1.0
+        stored_width = self._picture.width
+        drafted = self._picture.draft(None, least)
+        return drafted[1][2] / stored_width if drafted else 1.0
+
+    def _check_memory(self, needed: int) -> None:
+        if needed > _SURPRISE * LARGE_BYTES and self._foreseen_bytes < LARGE_BYTES:
+            raise InvalidImageError("the picture's header declares more than one size")
+        limit = self._limits.decode_bytes
+        if needed > limit:
+            size = f"{self._size[0]}x{self._size[1]}"
+            raise ImageTooLargeError(
+                f"decoding this {self._format} of {size} pixels takes {needed} bytes; the limit is {limit}: "
+                "send fewer pixels, or a baseline JPEG",
+                width=self._size[0],
+                height=self._size[1],
+                memory_bytes=needed,
+                limit_memory_bytes=limit,
+            )
 
     def _load(self) -> None:
         try:
-            self._picture.load()
+            needed = decode_bytes(self._picture, self._data)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise InvalidImageError("the picture is damaged: its header has values of another type") from error
+        self._check_memory(needed)
+        try:
+            with one_line():
+                self._picture.load()
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # decoders raise almost anything on damaged data
@@ -125,40 +181,6 @@ class EncodedImage:
 def decode_image(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
     """The whole upright picture in mode RGB. Raises as EncodedImage does."""
     return EncodedImage(data, limits).decode()
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode to RGB: 16-bit scaled by 1/257, alpha and transparent palettes over white, CMYK converted.
-
-    Raises InvalidImageError for pixels that are floating-point, signed or 32-bit numbers.
-    """
-    if picture.mode == "RGB" and "transparency" not in picture.info:
-        return picture
-    if picture.mode in ("I", "F"):
-        raise InvalidImageError(
-            "pictures of floating-point, signed or 32-bit numbers have no defined range; send 8 or 16 bits"
-        )
-    if picture.mode.startswith("I;16"):
-        return _from_16_bit(picture)
-    if picture.has_transparency_data:
-        rgba = picture if picture.mode == "RGBA" else picture.convert("RGBA")
-        over = Image.new("RGB", rgba.size, "white")
-        over.paste(rgba, mask=rgba)
-        return over
-    return picture.convert("RGB")
-
-
-def _from_16_bit(picture: Image.Image) -> Image.Image:
-    tags = getattr(picture, "tag_v2", {})  # a TIFF may have 12 bits, or 0 for white: Pillow leaves both to us
-    white = (1 << tags.get(ExifTags.Base.BitsPerSample, (16,))[0]) - 1
-    to_8_bit = ((np.arange(1 << 16, dtype=np.uint32) * 255 + white // 2) // white).clip(max=255).astype(np.uint8)
-    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
-        to_8_bit = 255 - to_8_bit
-    values = np.asarray(picture)  # (H, W) uint16
-    gray = to_8_bit[values]
-    if "transparency" in picture.info:
-        gray[values == picture.info["transparency"]] = 255
-    return Image.fromarray(gray).convert("RGB")
 
 
 def _check_bytes(data: bytes, limits: ImageLimits) -> None:

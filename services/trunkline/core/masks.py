@@ -4,6 +4,8 @@ A run length is the number of equal pixels in a row, columns first, background f
 differences to the run before the last, each in groups of five bits, as ASCII.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from trunkline.core.errors import InvalidRequestError
@@ -12,6 +14,7 @@ from trunkline.core.results import RunLengthMask
 _BITS, _CONTINUES, _SIGN, _FIRST = 5, 0x20, 0x10, 48
 _MOST_PIXELS = 1 << 28  # of a mask; far more than a picture has
 _MOST_GROUPS = 13  # of an int64
+_AT_ONCE = 100_000  # runs whose text is made at a time
 
 
 def encode_mask(mask: np.ndarray) -> RunLengthMask:
@@ -39,13 +42,17 @@ def encode_part(part: np.ndarray, left: int, top: int, width: int, height: int) 
     columns[:, 1:-1] = part.T
     pixels = columns.ravel()
     column, row = np.divmod(np.flatnonzero(pixels[1:] != pixels[:-1]), columns.shape[1])
-    edges = (left + column) * height + top + row  # begin and end of each run of the object by turns
-    # A run down to the bottom and one from the top of the next column on are one.
+    return encode_edges((left + column) * height + top + row, width, height)
+
+
+def encode_edges(edges: np.ndarray, width: int, height: int) -> RunLengthMask:
+    """int64, begin and end of each run of the object by turns, pixels counted down the columns -> run lengths.
+
+    Runs are in order and not empty; one that ends where the next begins is joined with it.
+    """
     joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])
     edges = np.delete(edges, np.concatenate([2 * joined + 1, 2 * joined + 2]))
-    size = width * height
-    runs = np.diff(np.concatenate([[0], edges, [size]]))
-    return RunLengthMask(width, height, _to_text(runs[:-1] if len(edges) and edges[-1] == size else runs))
+    return RunLengthMask(width, height, _text_of_edges(edges, width * height))
 
 
 def decode_mask(mask: RunLengthMask) -> np.ndarray:
@@ -60,9 +67,56 @@ def decode_mask(mask: RunLengthMask) -> np.ndarray:
     return np.repeat(values, runs).reshape((mask.height, mask.width), order="F")
 
 
+class LabelRuns:
+    """Masks of the classes of a label map whose rows come one after the other; only their edges are kept."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._width, self._height = width, height
+        self._top = 0
+        self._above: np.ndarray | None = None  # uint8 (W,)
+        self._found: list[np.ndarray] = []  # int64, the place of the first pixel of a run and its label in one
+
+    def add(self, labels: np.ndarray) -> None:
+        """uint8 (n, W), the next rows."""
+        begins = np.empty(labels.shape, np.bool_)
+        begins[0] = True if self._above is None else labels[0] != self._above
+        np.not_equal(labels[1:], labels[:-1], out=begins[1:])
+        places = np.flatnonzero(begins)
+        row, column = np.divmod(places, self._width)
+        self._found.append((column * self._height + row + self._top) << 8 | labels.ravel()[places])
+        self._above = labels[-1].copy()
+        self._top += len(labels)
+
+    def masks(self, indices: Iterable[int]) -> Iterator[RunLengthMask]:
+        """One for each label, once all rows were added."""
+        found = np.concatenate(self._found)
+        self._found = []
+        found.sort()
+        labels = (found & 0xFF).astype(np.uint8)
+        found >>= 8
+        first = np.concatenate([[True], labels[1:] != labels[:-1]])  # a run may go on in the next column
+        labels, begins = labels[first], found[first]
+        size = self._width * self._height
+        ends = np.append(begins[1:], size)
+        for index in indices:
+            mine = labels == index
+            edges = np.stack([begins[mine], ends[mine]], axis=1).ravel()
+            yield RunLengthMask(self._width, self._height, _text_of_edges(edges, size))
+
+
+def _text_of_edges(edges: np.ndarray, size: int) -> str:
+    """int64, begin and end of each run of the object by turns, in a mask of `size` pixels."""
+    runs = np.diff(np.concatenate([[0], edges, [size]]))
+    return _to_text(runs[:-1] if len(edges) and edges[-1] == size else runs)
+
+
 def _to_text(runs: np.ndarray) -> str:
     rest = runs.astype(np.int64)
     rest[3:] -= runs[1:-2]
+    return "".join(_part_to_text(rest[at : at + _AT_ONCE]) for at in range(0, len(rest), _AT_ONCE))
+
+
+def _part_to_text(rest: np.ndarray) -> str:
     groups = np.zeros((len(rest), _MOST_GROUPS), np.uint8)
     used = np.zeros((len(rest), _MOST_GROUPS), np.bool_)
     open_ = np.ones(len(rest), np.bool_)

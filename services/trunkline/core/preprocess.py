@@ -121,17 +121,20 @@ def preprocess(image: EncodedImage, spec: PreprocessSpec) -> tuple[Pixels, Frame
     frame = frame_of(image.width, image.height, spec)
     if image.pixels is not None and _is_input(image.pixels, frame, spec):
         return image.pixels[None], frame  # (1, H, W, 3)
-    # Size of the whole picture at the model's resolution, and what of it the draft must still resolve.
-    least = (
-        math.ceil(_DRAFT_MARGIN * image.width / frame.x_scale),
-        math.ceil(_DRAFT_MARGIN * image.height / frame.y_scale),
-    )
-    picture = image.decode(least)
+    picture = image.decode(least_size(frame))
     if spec.colour == "L":
         picture = picture.convert("L")
     resized = _place(picture, image.area, frame, spec)
     pixels = np.asarray(resized)  # (H, W, 3) or (H, W)
     return pixels.reshape(1, spec.height, spec.width, -1), frame
+
+
+def least_size(frame: Frame) -> tuple[int, int]:
+    """(width, height) of the whole picture that a reduced decode must still resolve."""
+    return (
+        math.ceil(_DRAFT_MARGIN * frame.image_width / frame.x_scale),
+        math.ceil(_DRAFT_MARGIN * frame.image_height / frame.y_scale),
+    )
 
 
 def _is_input(pixels: Pixels, frame: Frame, spec: PreprocessSpec) -> bool:

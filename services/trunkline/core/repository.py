@@ -13,6 +13,7 @@ from trunkline.core.bundle import (
     read_bundle,
 )
 from trunkline.core.errors import ConfigurationError, ModelInvalidError, NotFoundError
+from trunkline.core.text import listed
 
 
 class Repository:
@@ -45,17 +46,31 @@ class Repository:
         folder = self.root / KIND_FOLDERS[kind]
         if not folder.is_dir():
             return []
-        return sorted(path.name for path in folder.iterdir() if self.versions(kind, path.name))
+        return sorted(path.name for path in folder.iterdir() if self._has_versions(kind, path.name))
+
+    def _has_versions(self, kind: str, name: str) -> bool:
+        """A folder that cannot be looked into hides no other: whoever asks for this model hears of it."""
+        try:
+            return bool(self.versions(kind, name))
+        except OSError:
+            return True
+
+    def folders(self, kind: str) -> list[str]:
+        """Names of the folders of a kind, in order, whatever is in them: one listing, and no look into any."""
+        try:
+            return sorted(path.name for path in (self.root / KIND_FOLDERS[kind]).iterdir() if _is_name(path.name))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def versions(self, kind: str, name: str) -> list[int]:
         """Versions of a model, in order; empty where there is none."""
         folder = self.root / KIND_FOLDERS[kind] / name
-        if not re.fullmatch(NAME_PATTERN, name) or not folder.is_dir():
+        if not _is_name(name) or not folder.is_dir():
             return []
         return sorted(
             int(path.name)
             for path in folder.iterdir()
-            if re.fullmatch("[1-9][0-9]{0,17}", path.name) and (path / MANIFEST_FILE).is_file()
+            if re.fullmatch("[1-9][0-9]{0,17}", path.name) and (path / MANIFEST_FILE).exists()
         )
 
     def _read(self, kind: str, name: str, version: int | None) -> Bundle[BackboneManifest] | Bundle[HeadManifest]:
@@ -71,8 +86,12 @@ class Repository:
     def _version_folder(self, kind: str, name: str, version: int | None) -> Path:
         versions = self.versions(kind, name)
         if not versions:
-            known = ", ".join(self.names(kind)) or "none"
+            known = listed(self.names(kind))
             raise NotFoundError(f"there is no {kind} {name!r} in {self.root}; known: {known}", name=name)
         if version is not None and version not in versions:
             raise NotFoundError(f"{kind} {name!r} has no version {version}; known: {versions}", name=name)
         return self.root / KIND_FOLDERS[kind] / name / str(versions[-1] if version is None else version)
+
+
+def _is_name(name: str) -> bool:
+    return re.fullmatch(NAME_PATTERN, name) is not None

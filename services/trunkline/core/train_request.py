@@ -16,6 +16,13 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.train_choices import Augmentation, Loss
 
+# As in request.proto, where these limits are for callers to read.
+_SHORT, _LONG = 255, 4096  # characters
+_MANY, _FEW = 256, 64  # items of a list
+_SHOWN = 200  # characters of what was sent, in an error
+Text = Annotated[str, Field(max_length=_SHORT)]
+PathText = Annotated[str, Field(min_length=1, max_length=_LONG)]
+Texts = Annotated[tuple[Text, ...], Field(max_length=_MANY)]
 Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
 _LOSSES: Mapping[str, tuple[str, ...]] = {
     "segmentation": ("cross_entropy", "dice", "focal", "combined"),
@@ -67,14 +74,14 @@ class TrainRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
-    data: Annotated[str, Field(min_length=1)]
+    data: PathText
     task: Name = "classification"
     mode: Mode = "features"
-    target: tuple[str, ...] = ()
-    angle: tuple[str, ...] = ()
-    unit: Mapping[str, str] = {}
+    target: Texts = ()
+    angle: Texts = ()
+    unit: Annotated[Mapping[Text, Text], Field(max_length=_MANY)] = {}
     backbone: Name = "efficientnet-lite0"
-    features: tuple[str, ...] | None = None
+    features: Annotated[tuple[Text, ...], Field(max_length=_FEW)] | None = None
     spec: PreprocessSpec | None = None
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Augmentation | None = None
@@ -83,13 +90,13 @@ class TrainRequest(BaseModel):
     decoder: Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "unet"
     size: Literal["light", "medium", "large"] = "light"
     loss: Loss | None = None
-    weights: Annotated[str, Field(min_length=1)] | None = None
+    weights: PathText | None = None
     tail: Name = "c4"
-    train_splits: Annotated[tuple[str, ...], Field(min_length=1)] = ("train",)
-    validation_split: str = "val"
-    test_split: str = "test"
+    train_splits: Annotated[tuple[Text, ...], Field(min_length=1, max_length=_FEW)] = ("train",)
+    validation_split: Text = "val"
+    test_split: Text = "test"
     options: FitOptions = FitOptions()
-    licence: str = "not stated"
+    licence: Annotated[str, Field(max_length=_LONG)] = "not stated"
 
     @field_validator("weights")
     @classmethod
@@ -144,13 +151,37 @@ def parse_request(fields: Mapping[str, Any]) -> TrainRequest:
         return TrainRequest.model_validate(dict(fields))
     except ValidationError as error:
         fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "the request"
+        where = ".".join(map(str, fault["loc"]))[:_SHOWN] or "the request"
         if where == "name" and fault["type"] == "string_pattern_mismatch":
             raise InvalidRequestError(
-                f"name {fault['input']!r}: names are 1 to 63 of a-z 0-9 . _ - and start with a letter or digit",
+                f"name {fault['input'][:_SHOWN]!r}: "
+                "names are 1 to 63 of a-z 0-9 . _ - and start with a letter or digit",
                 pattern=NAME_PATTERN,
             ) from error
         raise InvalidRequestError(f"{where}: {fault['msg']}") from error
+
+
+def stored_request(fields: Mapping[str, Any]) -> TrainRequest:
+    """A request as it was stored; what is longer than the limits, from before there were any, is cut.
+
+    Raises ValueError where it is none.
+    """
+    try:
+        return TrainRequest.model_validate(fields)
+    except ValidationError:
+        return TrainRequest.model_validate({name: _cut(name, value) for name, value in fields.items()})
+
+
+def _cut(name: str, value: Any) -> Any:
+    longest = _LONG if name in ("data", "weights", "licence") else _SHORT
+    most = _FEW if name in ("features", "train_splits") else _MANY
+    if isinstance(value, str):
+        return value[:longest]
+    if isinstance(value, list):
+        return [_cut(name, each) for each in value[:most]]
+    if name == "unit" and isinstance(value, Mapping):
+        return {key[:longest]: _cut(name, value[key]) for key in list(value)[:most]}
+    return value
 
 
 def _repeated(option: str, values: Any) -> list[str]:

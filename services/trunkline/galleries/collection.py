@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final
 
 import numpy as np
 
@@ -11,12 +10,12 @@ from trunkline.core.galleries import IndexState
 from trunkline.galleries.changes import ChangeReader, Changes
 from trunkline.galleries.classes import Means
 from trunkline.galleries.graph import Graph
+from trunkline.galleries.limits import EXACT_UP_TO
 from trunkline.galleries.rows import Rows
 from trunkline.galleries.snapshot import Snapshots, Stamp
 from trunkline.galleries.store import Record
 
-EXACT_UP_TO: Final = 20_000  # images; a product with so many is as fast as a graph
-_BLOCK: Final = 4096
+_BLOCK = 4096
 _log = logging.getLogger(__name__)
 
 
@@ -38,12 +37,13 @@ class Collection:
         self._reader = reader
         self._snapshots = snapshots
         self._exact_up_to = exact_up_to
-        self._rows: Rows | None = Rows(record.gallery.dimension)
+        self._rows: Rows | None = Rows(record.gallery.dimension, record.gallery.images)
         self._graph: Graph | None = None
         self._sums: dict[str, tuple[int, np.ndarray]] = {}
         self._sequence = self._classes_sequence = self._saved = 0
         self._changing = threading.Lock()
         self._tending = threading.Lock()
+        self._averaging = threading.Lock()  # never held while the database is asked
         self._stopped = False
         self._forgotten = record.forgotten
         self._means: Means | None = None
@@ -60,11 +60,10 @@ class Collection:
     @property
     def means(self) -> Means:
         """The classes as they are now."""
-        found = self._means
-        if found is None:
-            with self._changing:
-                found = self._means = Means.of(self._sums, self.record.gallery.dimension)
-        return found
+        with self._averaging:
+            if self._means is None:
+                self._means = Means.of(self._sums, self.record.gallery.dimension)
+            return self._means
 
     @property
     def state(self) -> IndexState:
@@ -162,9 +161,9 @@ class Collection:
                 for number in changes.removed:
                     index.remove(number)
         if changes.sums:
-            self._sums.update(changes.sums)
-            self._sums = {label: each for label, each in self._sums.items() if each[0]}
-            self._means = None
+            sums = {label: each for label, each in {**self._sums, **changes.sums}.items() if each[0]}
+            with self._averaging:
+                self._sums, self._means = sums, None
         self.record = changes.record
         self._sequence = changes.sequence
         self._classes_sequence = changes.record.sequence

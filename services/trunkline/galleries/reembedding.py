@@ -5,7 +5,7 @@ its lease; another one goes on where it stopped.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,11 @@ from trunkline.galleries.vectors import from_bytes, to_bytes
 
 _GRACE_S = 10.0  # how long the old vectors stay for processes that have not heard of the new ones
 _AT_ONCE = 2000
+_TRIES = 3
+Sums = Mapping[str, tuple[int, np.ndarray]]  # count and sum, float64 (D,), by class
+# Of what is deleted in one transaction, so that others write in between.
+_SWEPT_AT_ONCE = 500
+_SWEPT_BYTES = 32 * 1024 * 1024
 
 
 class ClaimLostError(Exception):
@@ -145,15 +150,41 @@ class ReembeddingStore:
             row.lease_until = clock(session) + lease_s
 
     def finish(self, claim: Claim) -> bool:
-        """Change to the new vectors, where every image has one; returns whether it did. Raises ClaimLostError."""
+        """Change to the new vectors, where every image has one; returns whether it did. Raises ClaimLostError.
+
+        The sums of the classes are made before, as others cannot write meanwhile.
+        """
+        for _ in range(_TRIES):
+            sequence, sums = self._summed(claim)
+            changed = self._change(claim, sequence, sums)
+            if changed is not None:
+                return changed
+        return bool(self._change(claim, None, {}))  # it changes without end
+
+    def _summed(self, claim: Claim) -> tuple[int, Sums]:
+        """The sums of the new vectors, and the sequence number of the gallery then. Raises ClaimLostError."""
+        with self._database.read() as session:
+            row = session.get(GalleryRow, claim.gallery)
+            if row is None:
+                raise ClaimLostError
+            return row.sequence, _sum_classes(session, claim)
+
+    def _change(self, claim: Claim, sequence: int | None, sums: Sums) -> bool | None:
+        """None where the gallery has changed since the sums were made; they are made anew for a sequence of None."""
         with self._database.write() as session:
             row = _owned(session, claim)
+            if sequence is None:
+                sums = _sum_classes(session, claim)
+            elif row.sequence != sequence:
+                return None
             left = select(ItemRow.number).where(ItemRow.gallery == row.number, *_without(claim.generation)).limit(1)
             if session.scalar(left) is not None:
                 _check_pictures(session, row)
                 return False
             row.sequence += 1
-            _sum_classes(session, row, claim.generation)
+            session.add_all(_class_rows(row, claim.generation, sums))
+            row.classes = len(sums)
+            row.kept_bytes += 4 * (row.new_dimension - row.dimension) * row.images
             row.head, row.space, row.dimension = row.new_head, row.new_space, row.new_dimension
             row.calibration, row.generation = row.new_calibration, claim.generation
             row.done = row.total = row.images
@@ -233,18 +264,22 @@ def _check_pictures(session: Session, row: GalleryRow) -> None:
         )
 
 
-def _sum_classes(session: Session, row: GalleryRow, generation: int) -> None:
+def _sum_classes(session: Session, claim: Claim) -> Sums:
     query = (
         select(ItemRow.label, VectorRow.vector)
-        .join(VectorRow, and_(VectorRow.item == ItemRow.number, VectorRow.generation == generation))
-        .where(ItemRow.gallery == row.number, ItemRow.key.is_not(None), ItemRow.label != "")
+        .join(VectorRow, and_(VectorRow.item == ItemRow.number, VectorRow.generation == claim.generation))
+        .where(ItemRow.gallery == claim.gallery, ItemRow.key.is_not(None), ItemRow.label != "")
     )
     sums: dict[str, tuple[int, np.ndarray]] = {}
     for label, vector in session.execute(query.execution_options(yield_per=_AT_ONCE)):
-        count, total = sums.get(label, (0, np.zeros(row.new_dimension)))
+        count, total = sums.get(label, (0, np.zeros(claim.dimension)))
         sums[label] = count + 1, total + from_bytes(vector).astype(np.float64)
-    session.add_all(
-        ClassRow(
+    return sums
+
+
+def _class_rows(row: GalleryRow, generation: int, sums: Sums) -> Iterator[ClassRow]:
+    for label, (count, total) in sums.items():
+        yield ClassRow(
             gallery=row.number,
             generation=generation,
             label=label,
@@ -252,22 +287,17 @@ def _sum_classes(session: Session, row: GalleryRow, generation: int) -> None:
             count=count,
             sequence=row.sequence,
         )
-        for label, (count, total) in sums.items()
-    )
-    row.classes = len(sums)
 
 
 def _sweep(session: Session, row: GalleryRow) -> bool:
     """Whether something was deleted."""
-    own = select(ItemRow.number).where(ItemRow.gallery == row.number)
-    stale_classes = delete(ClassRow).where(ClassRow.gallery == row.number)
     if row.name is None:
-        numbers = list(session.scalars(own.limit(_AT_ONCE)))
+        numbers = _some_items(session, row)
         for table in (VectorRow, ImageRow):
             session.execute(delete(table).where(table.item.in_(numbers)))
         session.execute(delete(ItemRow).where(ItemRow.number.in_(numbers)))
-        session.execute(stale_classes)
-        return bool(numbers)
+        return bool(numbers) or _sweep_classes(session, ClassRow.gallery == row.number)
+    own = select(ItemRow.number).where(ItemRow.gallery == row.number)
     stale = (
         select(VectorRow.item, VectorRow.generation)
         .where(VectorRow.item.in_(own), VectorRow.generation != row.generation)
@@ -277,5 +307,39 @@ def _sweep(session: Session, row: GalleryRow) -> bool:
     for generation in {generation for _, generation in found}:
         numbers = [number for number, each in found if each == generation]
         session.execute(delete(VectorRow).where(VectorRow.item.in_(numbers), VectorRow.generation == generation))
-    session.execute(stale_classes.where(ClassRow.generation != row.generation))
-    return bool(found)
+    return bool(found) or _sweep_classes(
+        session, and_(ClassRow.gallery == row.number, ClassRow.generation != row.generation)
+    )
+
+
+def _some_items(session: Session, row: GalleryRow) -> list[int]:
+    """Numbers of images of a gallery, with pictures of so many bytes."""
+    size = func.coalesce(func.length(ImageRow.data), 0)
+    query = (
+        select(ItemRow.number, size)
+        .outerjoin(ImageRow, ImageRow.item == ItemRow.number)
+        .where(ItemRow.gallery == row.number)
+        .limit(_SWEPT_AT_ONCE)
+    )
+    numbers: list[int] = []
+    total = 0
+    for number, count in session.execute(query):
+        total += count
+        if numbers and total > _SWEPT_BYTES:
+            break
+        numbers.append(number)
+    return numbers
+
+
+def _sweep_classes(session: Session, which: ColumnElement[bool]) -> bool:
+    """Whether something was deleted."""
+    query = select(ClassRow.gallery, ClassRow.generation, ClassRow.label).where(which).limit(_AT_ONCE)
+    keys = session.execute(query).all()
+    for gallery, generation in {(gallery, generation) for gallery, generation, _ in keys}:
+        labels = [label for *of, label in keys if tuple(of) == (gallery, generation)]
+        session.execute(
+            delete(ClassRow).where(
+                ClassRow.gallery == gallery, ClassRow.generation == generation, ClassRow.label.in_(labels)
+            )
+        )
+    return bool(keys)

@@ -14,10 +14,12 @@ class Rows:
     search looks at, and arrays that grow or shrink are new ones.
     """
 
-    def __init__(self, dimension: int) -> None:
-        self._vectors = np.empty((64, dimension), np.float32)
-        self._numbers = np.empty(64, np.int64)
-        self._alive = np.zeros(64, np.bool_)
+    def __init__(self, dimension: int, expected: int = 0) -> None:
+        """expected: rows that will come, so that it need not grow for them."""
+        room = max(64, expected)
+        self._vectors = np.empty((room, dimension), np.float32)
+        self._numbers = np.empty(room, np.int64)
+        self._alive = np.zeros(room, np.bool_)
         self._count = 0
         self._removed = 0
         self._lock = threading.Lock()
@@ -36,7 +38,7 @@ class Rows:
             numbers, vectors = numbers[new], vectors[new]
             end = self._count + len(numbers)
             if end > len(self._numbers):
-                self._grow(max(end, 2 * len(self._numbers)))
+                self._grow(max(end, len(self._numbers) * 5 // 4))
             self._vectors[self._count : end] = vectors
             self._numbers[self._count : end] = numbers
             self._alive[self._count : end] = True

@@ -2,10 +2,24 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Connection, Double, Index, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    inspect,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from trunkline.database.schema import Schema, VersionRow
+from trunkline.galleries.limits import ROW_BYTES
 
 
 class Base(DeclarativeBase):
@@ -20,10 +34,11 @@ class GalleryRow(Base):
     """A gallery. Whoever changes what is in it locks this row first, so that sequence numbers are seen in order.
 
     name: None once it is deleted. uid: random, so that files of an index are of this gallery and no other.
-    generation: of the vectors that answer. sequence: number of the last change. forgotten: the last change of which
-    no trace is left, since what was removed is not kept in mind for ever. unswept: rows of other generations, or of a
-    deleted gallery, are left. The fields with `new_` are those of the last re-embedding: its generation, head, space
-    and what belongs to that; owner: token of the process that works on it, for as long as its lease.
+    generation: of the vectors that answer. sequence: number of the last change. forgotten: the last change of
+    which no trace is left, since what was removed is not kept in mind for ever. unswept: rows of other
+    generations, or of a deleted gallery, are left. kept_bytes: vectors and pictures, for the quota. The fields
+    with `new_` are those of the last re-embedding: its generation, head, space and what belongs to that; owner:
+    token of the process that works on it, for as long as its lease.
     """
 
     __tablename__ = "galleries"
@@ -42,6 +57,7 @@ class GalleryRow(Base):
     forgotten: Mapped[int] = mapped_column(default=0)
     images: Mapped[int] = mapped_column(default=0)
     classes: Mapped[int] = mapped_column(default=0)
+    kept_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[float]
     unswept: Mapped[bool] = mapped_column(Boolean, default=False)
 
@@ -120,5 +136,17 @@ def _first(connection: Connection) -> None:
     Base.metadata.create_all(connection)
 
 
+def _count_bytes(connection: Connection) -> None:
+    # A new database has all columns of today from its first step on.
+    if "kept_bytes" not in {column["name"] for column in inspect(connection).get_columns("galleries")}:
+        connection.execute(text("ALTER TABLE galleries ADD COLUMN kept_bytes BIGINT NOT NULL DEFAULT 0"))
+        pictures = (
+            "SELECT COALESCE(SUM(LENGTH(data)), 0) FROM gallery_images "
+            "JOIN gallery_items ON item = gallery_items.number WHERE gallery = galleries.number"
+        )
+        row = f"(4 * dimension + {ROW_BYTES})"
+        connection.execute(text(f"UPDATE galleries SET kept_bytes = images * {row} + ({pictures})"))
+
+
 # Each is run once on a database, in order; what was released is never changed, a new step is added behind it.
-SCHEMA = Schema(SchemaRow, (_first,))
+SCHEMA = Schema(SchemaRow, (_first, _count_bytes))

@@ -16,31 +16,36 @@ from trunkline.core.errors import (
     QueueFullError,
     ServiceUnavailableError,
     SpaceMismatchError,
+    TrunklineError,
 )
 from trunkline.core.exchange import HeadInfo, HeadRunner
 from trunkline.core.galleries import AddStatus, Gallery, SearchBy, SearchResult
 from trunkline.core.results import Embedding
+from trunkline.database.threads import Threads
 from trunkline.galleries.changes import ChangeReader
-from trunkline.galleries.collection import EXACT_UP_TO, GenerationGoneError
+from trunkline.galleries.collection import GenerationGoneError
 from trunkline.galleries.database import Database
 from trunkline.galleries.embedder import Embedder, Spaces, check_space
 from trunkline.galleries.head import find_head
-from trunkline.galleries.items import ItemStore, NewItem
+from trunkline.galleries.items import LONGEST_KEY, ItemStore, NewItem, is_key
+from trunkline.galleries.limits import EXACT_UP_TO, Limits
+from trunkline.galleries.pictures import kept_picture
 from trunkline.galleries.reembedder import Reembedder
 from trunkline.galleries.reembedding import ReembeddingStore
 from trunkline.galleries.search import search
 from trunkline.galleries.shelf import Shelf
 from trunkline.galleries.snapshot import Snapshots
-from trunkline.galleries.store import GalleryStore, Record
+from trunkline.galleries.store import GalleryStore, Record, check_threshold, is_name, no_such_gallery
 from trunkline.galleries.vectors import to_bytes, unit
 from trunkline.galleries.writer import Writer
 
-_LONGEST = 255
 # Images to add that are at the heads at the same time: enough to keep cores busy, and no burden to other callers.
 _EMBEDDED_AT_ONCE: Final = 8
 _TRIES: Final = 10
 _LONGEST_PAUSE_S: Final = 5.0
 _PROBE_S: Final = 5.0
+_CLOSE_S: Final = 5.0
+_LONG_THREADS: Final = 2
 _log = logging.getLogger(__name__)
 
 
@@ -56,51 +61,80 @@ class Galleries:
         database: Database,
         snapshots: Snapshots,
         embedder: Embedder,
-        memory_bytes: int,
+        limits: Limits,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
         self._database = database
         self._embedder = embedder
         self._snapshots = snapshots
         self._spaces = Spaces(embedder)
-        self._store = GalleryStore(database)
-        self._items = ItemStore(database)
+        self._store = GalleryStore(database, limits)
+        self._items = ItemStore(database, limits)
         self._reembeddings = ReembeddingStore(database)
-        self._shelf = Shelf(self._store, ChangeReader(database), snapshots, memory_bytes, exact_up_to)
-        self._writer = Writer(self._items, self._shelf.changed)
+        # What loads, sweeps and embeds anew leaves the threads of short calls alone.
+        self._threads = Threads(database.what)
+        self._long = Threads(database.what, _LONG_THREADS, within_s=None)
+        self._pictures = Threads("keeping of pictures", 1, within_s=None)
+        self._shelf = Shelf(
+            self._store,
+            self._threads,
+            self._long,
+            ChangeReader(database),
+            snapshots,
+            limits.memory_bytes,
+            exact_up_to,
+        )
+        self._writer = Writer(self._items, self._threads, self._shelf.changed)
         self._places = asyncio.Semaphore(_EMBEDDED_AT_ONCE)
-        self._reembedder = Reembedder(self._reembeddings, self._spaces, self._shelf.follow)
+        self._reembedder = Reembedder(
+            self._reembeddings, self._long, self._spaces, self._shelf.follow, database.shrink
+        )
 
     async def follow(self, every_s: float) -> None:
         """Until it is cancelled: see what other processes changed, and do what is to be done in the background."""
         while True:
-            with suppress(ServiceUnavailableError):  # it is in the log, and will answer again
+            try:
                 await self._shelf.follow()
                 await self._reembedder.look()
+            except ServiceUnavailableError as error:  # it is in the log, and will answer again
+                _log.debug("galleries are not followed: %s", error)
+            except Exception:
+                _log.exception("bug in following galleries")
             await asyncio.sleep(every_s)
 
     async def look(self) -> None:
-        """See once what there is."""
-        await self._shelf.follow()
+        """See whether the database can be used. Raises ServiceUnavailableError."""
+        await self._threads.run(self._database.look)
+        if not self._shelf.looked:
+            await self._shelf.follow()
 
     async def close(self) -> None:
         """Save indexes, leave what runs to other processes, and end the connections."""
         await self._reembedder.stop()
-        await self._shelf.close()
-        await asyncio.to_thread(self._database.close)
+        with suppress(TimeoutError, TrunklineError):  # indexes can be made again
+            await asyncio.wait_for(self._shelf.close(), _CLOSE_S)
+        await self._threads.close(self._database.close)
+        await self._long.close()
+        await self._pictures.close()
 
     def head(self, name: str) -> tuple[HeadInfo, HeadRunner]:
         """Who answers for gallery:NAME. Raises NotFoundError, ServiceUnavailableError."""
-        return find_head(self._shelf, self._embedder, name)
+        try:
+            return find_head(self._shelf, self._embedder, name)
+        except NotFoundError:
+            if self._shelf.looked:
+                raise
+            text = self._database.trouble or "the galleries are being read: try again"
+            raise ServiceUnavailableError(text) from None
 
     async def create(
         self, name: str, head: str, threshold: float | None, keep_images: bool, timeout_s: float
     ) -> Gallery:
-        """Raises InvalidRequestError, AlreadyExistsError, WrongTaskError for a head that does not embed."""
+        """Raises InvalidRequestError, AlreadyExistsError, QuotaError, WrongTaskError for a head of another task."""
         if not head:
             raise InvalidRequestError("name the head that embeds; ListHeads says which there are")
         like = await self._spaces.of(head, timeout_s)
-        record = await asyncio.to_thread(self._store.create, name, head, like, threshold, keep_images=keep_images)
+        record = await self._threads.run(self._store.create, name, head, like, threshold, keep_images=keep_images)
         self._shelf.noted(record)
         return self._described(record)
 
@@ -112,35 +146,36 @@ class Galleries:
 
     async def all(self) -> Sequence[Gallery]:
         """In order of name."""
-        return [record.gallery for record in await asyncio.to_thread(self._store.all)]
+        return [record.gallery for record in await self._threads.run(self._store.all)]
 
     async def delete(self, name: str) -> None:
         record = await self._record(name, fresh=True)
-        await asyncio.to_thread(self._store.delete, name)
+        await self._threads.run(self._store.delete, name)
         await self._shelf.follow()
-        await asyncio.to_thread(self._snapshots.remove, record.uid)
+        await self._long.run(self._snapshots.remove, record.uid)
 
     async def add_picture(
         self, name: str, key: str, label: str, image: bytes, timeout_s: float
     ) -> tuple[str, AddStatus]:
         """Embed a picture and keep it. Returns its key and how it came in; a key that is empty becomes its digest.
 
-        Raises InvalidRequestError, SpaceMismatchError, InvalidImageError and what embedding raises.
+        Raises InvalidRequestError, SpaceMismatchError, InvalidImageError, QuotaError and what embedding raises.
         """
         digest = await asyncio.to_thread(_digest, image)
         key = _checked(key or digest, label)
         record = await self._record(name)
-        if await asyncio.to_thread(self._items.has, record.number, key, digest, label):
+        if await self._threads.run(self._items.has, record.number, key, digest, label):
             return key, AddStatus.PRESENT
         embedding = await self._embed(record.gallery.head, image, timeout_s)
+        picture = await self._pictures.run(kept_picture, image) if record.gallery.keep_images else None
         try:
-            return key, await self._add(name, key, label, digest, embedding, image)
+            return key, await self._add(name, key, label, digest, embedding, picture)
         except SpaceMismatchError:
             head = (await self._record(name, fresh=True)).gallery.head
             if head == record.gallery.head:
                 raise
             embedding = await self._embed(head, image, timeout_s)  # it has another head since a moment ago
-            return key, await self._add(name, key, label, digest, embedding, image)
+            return key, await self._add(name, key, label, digest, embedding, picture)
 
     async def add_vector(self, name: str, key: str, label: str, embedding: Embedding) -> tuple[str, AddStatus]:
         """Keep a vector of the gallery's space. Raises InvalidRequestError, SpaceMismatchError."""
@@ -152,7 +187,7 @@ class Galleries:
     async def remove(self, name: str, keys: Sequence[str]) -> tuple[int, list[str]]:
         """How many images were removed, and the keys of which there was none."""
         record = await self._record(name, fresh=True)
-        found = await asyncio.to_thread(self._items.remove, record.number, keys)
+        found = await self._threads.run(self._items.remove, record.number, keys)
         await self._shelf.changed(record.number)
         return found
 
@@ -160,6 +195,7 @@ class Galleries:
         self, name: str, image: bytes, count: int, by: SearchBy, threshold: float | None, timeout_s: float
     ) -> SearchResult:
         """What is nearest to a picture. Raises SpaceMismatchError where the head embeds into another space by now."""
+        check_threshold(threshold)
         head = (await self._record(name)).gallery.head
         while True:
             started_at = time.perf_counter()
@@ -177,14 +213,17 @@ class Galleries:
     async def search_vector(
         self, name: str, embedding: Embedding, count: int, by: SearchBy, threshold: float | None
     ) -> SearchResult:
-        """What is nearest to a vector. Raises SpaceMismatchError, InvalidRequestError."""
+        """What is nearest to a vector. Raises SpaceMismatchError, InvalidRequestError, QuotaError."""
+        check_threshold(threshold)
         for fresh in (False, True):  # what is known of it may be a second old
             record = await self._record(name, fresh=fresh)
             try:
                 collection = await self._shelf.collection(record)
                 check_space(collection.record, embedding)
                 query = unit(embedding.values, collection.record.gallery.dimension)  # (D,)
-                return await asyncio.to_thread(search, collection, self._items, query, count, by, threshold)
+                if by is SearchBy.CLASSES:  # these are in memory
+                    return await asyncio.to_thread(search, collection, self._items, query, count, by, threshold)
+                return await self._threads.run(search, collection, self._items, query, count, by, threshold)
             except (NotFoundError, SpaceMismatchError):
                 if fresh:
                     raise
@@ -197,12 +236,13 @@ class Galleries:
         record = await self._record(name, fresh=True)
         head = head or record.gallery.head
         like = await self._spaces.of(head, timeout_s)
-        record = await asyncio.to_thread(self._reembeddings.begin, name, head, like)
+        record = await self._threads.run(self._reembeddings.begin, name, head, like)
         await self._reembedder.look()
         return self._described(record)
 
     async def cancel_reembedding(self, name: str) -> Gallery:
-        return self._described(await asyncio.to_thread(self._reembeddings.cancel, name))
+        await self._record(name, fresh=True)
+        return self._described(await self._threads.run(self._reembeddings.cancel, name))
 
     async def _add(
         self, name: str, key: str, label: str, digest: str, embedding: Embedding, picture: bytes | None
@@ -234,7 +274,9 @@ class Galleries:
         if not fresh:
             with suppress(NotFoundError):
                 return self._shelf.known(name)
-        record = await asyncio.to_thread(self._store.get, name)
+        if not is_name(name):  # a text that no database takes may be one
+            raise no_such_gallery(name)
+        record = await self._threads.run(self._store.get, name)
         self._shelf.noted(record)
         return record
 
@@ -244,8 +286,8 @@ class Galleries:
 
 def _checked(key: str, label: str) -> str:
     for what, text in (("id", key), ("class_label", label)):
-        if len(text) > _LONGEST or not text.isprintable():
-            raise InvalidRequestError(f"{what} must be at most {_LONGEST} characters that can be printed")
+        if not is_key(text):
+            raise InvalidRequestError(f"{what} must be at most {LONGEST_KEY} characters that can be printed")
     return key
 
 

@@ -14,7 +14,8 @@ from trunkline.galleries.opening import Opening
 from trunkline.galleries.service import Galleries
 from trunkline.serving import wire_galleries as convert
 from trunkline.serving import wire_results
-from trunkline.serving.pages import page
+from trunkline.serving.limits import check_message, short_id
+from trunkline.serving.pages import message_page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["GalleryService"].full_name
@@ -31,6 +32,7 @@ class Streams(Protocol):
         self,
         questions: AsyncIterable[_Numbered],
         work: Callable[[_Numbered, Callable[[pb.AddImagesResponse], None]], Awaitable[None]],
+        size_of: Callable[[_Numbered], int],
     ) -> AsyncIterator[pb.AddImagesResponse]: ...
 
 
@@ -53,8 +55,10 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
 
     async def ListGalleries(self, request: pb.ListGalleriesRequest, context: Context) -> pb.ListGalleriesResponse:
         found = await (await self._galleries()).all()
-        part, token = page(found, lambda each: each.name, request.page_size, request.page_token)
-        return pb.ListGalleriesResponse(galleries=map(convert.gallery_to_pb, part), next_page_token=token)
+        part, token = message_page(
+            found, lambda each: each.name, convert.gallery_to_pb, request.page_size, request.page_token
+        )
+        return pb.ListGalleriesResponse(galleries=part, next_page_token=token)
 
     async def DeleteGallery(self, request: pb.DeleteGalleryRequest, context: Context) -> pb.DeleteGalleryResponse:
         await (await self._galleries()).delete(_named(request.gallery))
@@ -63,12 +67,10 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
     async def AddImages(
         self, request_iterator: AsyncIterable[pb.AddImagesRequest], context: Context
     ) -> AsyncIterator[pb.AddImagesResponse]:
-        async for response in self._streams.answer(_numbered(request_iterator), self._add):
+        async for response in self._streams.answer(_numbered(request_iterator), self._add, _size_of):
             yield response
 
     async def DeleteImages(self, request: pb.DeleteImagesRequest, context: Context) -> pb.DeleteImagesResponse:
-        if len(request.ids) > _MOST:
-            raise InvalidRequestError(f"{len(request.ids)} ids are too many: name at most {_MOST} at a time")
         deleted, missing = await (await self._galleries()).remove(_named(request.gallery), request.ids)
         return pb.DeleteImagesResponse(deleted=deleted, missing=missing)
 
@@ -105,8 +107,9 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
 
     async def _add(self, question: _Numbered, send: Callable[[pb.AddImagesResponse], None]) -> None:
         index, request = question
-        answer = pb.AddImagesResponse(id=request.id, index=index)
+        answer = pb.AddImagesResponse(id=short_id(request.id), index=index)
         try:
+            check_message(request)
             answer.id, status = await self._added(request)
             answer.status = convert.status_to_pb(status)
         except Exception as error:  # one bad image costs its own answer, never the stream
@@ -130,6 +133,10 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
     def _timeout_s(self, context: Context) -> float:
         left_s = context.time_remaining()
         return self._default_timeout_s if left_s is None else left_s
+
+
+def _size_of(question: _Numbered) -> int:
+    return question[1].ByteSize()
 
 
 async def _numbered(requests: AsyncIterable[pb.AddImagesRequest]) -> AsyncIterator[_Numbered]:

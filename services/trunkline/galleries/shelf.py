@@ -5,14 +5,16 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
+from weakref import WeakValueDictionary
 
-from trunkline.core.errors import NotFoundError, ServiceUnavailableError, TrunklineError
+from trunkline.core.errors import NotFoundError, QuotaError, ServiceUnavailableError, TrunklineError
 from trunkline.core.galleries import IndexState
+from trunkline.database.threads import Threads
 from trunkline.galleries.changes import ChangeReader
-from trunkline.galleries.collection import EXACT_UP_TO, Collection, GenerationGoneError
+from trunkline.galleries.collection import Collection, GenerationGoneError
+from trunkline.galleries.limits import EXACT_UP_TO, memory_of, too_much_memory
 from trunkline.galleries.snapshot import Snapshots
 from trunkline.galleries.store import GalleryStore, Record, no_such_gallery
 
@@ -26,23 +28,34 @@ class Shelf:
     def __init__(
         self,
         store: GalleryStore,
+        threads: Threads,
+        long: Threads,
         reader: ChangeReader,
         snapshots: Snapshots,
         limit_bytes: int,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
-        """limit_bytes: above it, galleries that were not asked for the longest are dropped, but for the last one."""
+        """threads: for what asks the database. long: the same, for what may take long.
+
+        limit_bytes: above it, galleries that were not asked for the longest are dropped, also for one that is about
+        to be loaded; one that would be larger by itself is not.
+        """
         self._store = store
+        self._threads = threads
+        self._long = long
         self._reader = reader
         self._snapshots = snapshots
         self._limit_bytes = limit_bytes
         self._exact_up_to = exact_up_to
         self._records: Mapping[str, Record] = {}
         self._loaded: dict[int, Collection] = {}  # in order of their last use
-        self._locks: dict[int, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()  # of those being loaded
         # Graphs are made one after the other, by a thread that leaves the cores to whoever answers.
-        self._tender = ThreadPoolExecutor(1, "gallery-index", _step_back)
-        self._tending: set[asyncio.Future[None]] = set()
+        self._tender = Threads("gallery index", 1, within_s=None, begin=_step_back)
+        self._tending: set[asyncio.Task[None]] = set()
+        self._coming = 0  # bytes of those that are being loaded
+        self._came = asyncio.Event()
+        self.looked = False  # whether the database has said which galleries there are
 
     def known(self, name: str) -> Record:
         """A gallery as it was when the database was last looked at. Raises NotFoundError."""
@@ -59,7 +72,7 @@ class Shelf:
     async def collection(self, record: Record) -> Collection:
         """A gallery that can be searched, in the generation that the record says or a later one.
 
-        Raises NotFoundError where it was deleted, ServiceUnavailableError.
+        Raises NotFoundError where it was deleted, QuotaError where it is too large, ServiceUnavailableError.
         """
         found = self._loaded.get(record.number)
         if found is not None and found.record.generation >= record.generation:
@@ -73,12 +86,15 @@ class Shelf:
 
     async def follow(self) -> None:
         """Look at the database, and bring all that is loaded up to date. Raises ServiceUnavailableError."""
-        records = await asyncio.to_thread(self._store.all)
+        before = {number: collection.sequence for number, collection in self._loaded.items()}
+        records = await self._threads.run(self._store.all)
         self._records = {record.name: record for record in records}
+        self.looked = True
         by_number = {record.number: record for record in records}
         for number, collection in list(self._loaded.items()):
             record = by_number.get(number)
-            if record is None:
+            # A database that was put back to an earlier state may have another gallery there, or fewer changes.
+            if record is None or record.uid != collection.record.uid or record.sequence < before.get(number, 0):
                 await self._drop(number, gone=True)
             elif record.generation != collection.record.generation or collection.worn:
                 await self._renew(record, from_file=not collection.worn)
@@ -103,24 +119,54 @@ class Shelf:
         for number in list(self._loaded):
             await self._drop(number)
         await asyncio.gather(*self._tending, return_exceptions=True)
-        self._tender.shutdown()
+        await self._tender.close()
 
     async def _load(self, record: Record, *, from_file: bool = True) -> Collection:
         for _ in range(_TRIES):
-            made = Collection(record, self._reader, self._snapshots, self._exact_up_to)
             try:
-                await asyncio.to_thread(made.load, from_file=from_file)
+                made = await self._loaded_anew(record, from_file=from_file)
             except GenerationGoneError:
-                record = await asyncio.to_thread(self._store.get, record.name)
+                record = await self._threads.run(self._store.get, record.name)
                 continue
             before = self._loaded.pop(record.number, None)
             self._loaded[record.number] = made
             if before is not None:
-                await asyncio.to_thread(before.close, save=False)
+                await self._long.run(before.close, save=False)
             self._tend(made)
             await self._make_room(record.number)
             return made
         raise ServiceUnavailableError(f"gallery {record.name!r} changes too fast to be read: try again")
+
+    async def _loaded_anew(self, record: Record, *, from_file: bool) -> Collection:
+        """Raises GenerationGoneError, QuotaError."""
+        gallery = record.gallery
+        needed = memory_of(gallery.images, gallery.classes, gallery.dimension)
+        if needed > self._limit_bytes:
+            raise too_much_memory(record.name, needed, self._limit_bytes)
+        await self._make_room_for(record.number, needed)
+        self._coming += needed
+        try:
+            made = Collection(record, self._reader, self._snapshots, self._exact_up_to)
+            await self._long.run(made.load, from_file=from_file)
+        finally:
+            self._coming -= needed
+            self._came.set()
+        return made
+
+    async def _make_room_for(self, number: int, needed: int) -> None:
+        while self._bytes + needed > self._limit_bytes:
+            others = [each for each in self._loaded if each != number] or list(self._loaded)
+            if others:
+                await self._drop(others[0])
+            elif self._coming:
+                self._came.clear()
+                await self._came.wait()
+            else:
+                return
+
+    @property
+    def _bytes(self) -> int:
+        return self._coming + sum(each.state.bytes for each in self._loaded.values())
 
     async def _renew(self, record: Record, *, from_file: bool) -> None:
         """Load it anew, beside the old one, which answers until then."""
@@ -129,28 +175,32 @@ class Shelf:
                 await self._load(record, from_file=from_file)
             except NotFoundError:
                 await self._drop(record.number, gone=True)
+            except QuotaError as error:
+                _log.warning("%s", error)
+                await self._drop(record.number, gone=True)
 
     async def _catch_up(self, collection: Collection) -> None:
         try:
-            await asyncio.to_thread(collection.catch_up)
+            await self._threads.run(collection.catch_up)
         except GenerationGoneError:
             return  # the next look sees what it has become
         self._tend(collection)
+        await self._make_room(collection.record.number)
 
     def _tend(self, collection: Collection) -> None:
         if collection.untended:
-            work = asyncio.get_running_loop().run_in_executor(self._tender, collection.tend)
+            work = asyncio.create_task(self._tender.run(collection.tend))
             self._tending.add(work)
             work.add_done_callback(self._tended)
 
-    def _tended(self, work: "asyncio.Future[None]") -> None:
+    def _tended(self, work: "asyncio.Task[None]") -> None:
         self._tending.discard(work)
         if not work.cancelled() and work.exception() is not None:
             _log.error("an index could not be made", exc_info=work.exception())
 
     async def _make_room(self, kept: int) -> None:
         for number in list(self._loaded):
-            if sum(each.state.bytes for each in self._loaded.values()) <= self._limit_bytes:
+            if self._bytes <= self._limit_bytes:
                 return
             if number != kept:
                 await self._drop(number)
@@ -159,9 +209,9 @@ class Shelf:
         collection = self._loaded.pop(number, None)
         if collection is None:
             return
-        await asyncio.to_thread(collection.close, save=not gone)
+        await self._long.run(collection.close, save=not gone)
         if gone:
-            await asyncio.to_thread(self._snapshots.remove, collection.record.uid)
+            await self._long.run(self._snapshots.remove, collection.record.uid)
 
 
 def _step_back() -> None:

@@ -4,13 +4,19 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from trunkline.galleries.graph import Graph
+from trunkline.serving.reads import Reads
 
+T = TypeVar("T")
 _FORMAT = 1
+_ANSWERS_S, _LOAD_S = 3.0, 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -24,15 +30,20 @@ class Stamp:
 
 
 class Snapshots:
-    """A folder with the graphs of galleries, at most one for each. Processes may share it."""
+    """A folder with the graphs of galleries, at most one for each. Processes may share it.
+
+    Where it does not answer, as on a disk that is away, galleries go on without it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._looks: Reads[Any] = Reads(folder)
+        self._loads: Reads[tuple[Graph, Stamp] | None] = Reads(folder)
 
     def save(self, graph: Graph, stamp: Stamp) -> None:
         """Replace the file of the gallery. What goes wrong costs a warning: it can be built again."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._look("write", self._write_something)
             new = self._folder / f".{stamp.uid}-{os.getpid()}"
             try:
                 graph.save(new)
@@ -50,7 +61,18 @@ class Snapshots:
     def load(self, uid: str, generation: int, dimension: int) -> tuple[Graph, Stamp] | None:
         """The graph of a generation; None where there is none, or it is damaged or unlike what it should be."""
         try:
-            facts = json.loads(self._sidecar(uid).read_text())
+            facts = self._look(f"facts {uid}", self._sidecar(uid).read_text)
+            key = f"{uid} {generation}"
+            return self._loads.take(key, lambda: self._load(facts, uid, generation, dimension), _LOAD_S)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.warning("the index of a gallery is built anew: %s", error.strerror)
+            return None
+
+    def _load(self, text: str, uid: str, generation: int, dimension: int) -> tuple[Graph, Stamp] | None:
+        try:
+            facts = json.loads(text)
             if facts["format"] != _FORMAT or (facts["uid"], facts["generation"]) != (uid, generation):
                 return None
             path = self._folder / facts["file"]
@@ -67,9 +89,26 @@ class Snapshots:
         return graph, Stamp(uid, generation, facts["sequence"])
 
     def remove(self, uid: str) -> None:
-        """Of a gallery that is gone."""
-        self._sidecar(uid).unlink(missing_ok=True)
-        self._sweep(uid, keep="")
+        """Of a gallery that is gone. What goes wrong costs a warning."""
+        try:
+            self._look("list", self._list)
+            self._sidecar(uid).unlink(missing_ok=True)
+            self._sweep(uid, keep="")
+        except OSError as error:
+            _log.warning("the index of a gallery that is gone was not removed: %s", error.strerror)
+
+    def _look(self, how: str, look: Callable[[], T]) -> T:
+        """Raises TimeoutError where the folder does not answer, at once if it is known not to; what look() raises."""
+        return cast("T", self._looks.take(how, look, max(0.0, _ANSWERS_S - self._looks.since_s(how))))
+
+    def _list(self) -> None:
+        with suppress(FileNotFoundError):
+            next(self._folder.iterdir(), None)
+
+    def _write_something(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            file.write(b".")
 
     def _sidecar(self, uid: str) -> Path:
         return self._folder / f"{uid}.json"

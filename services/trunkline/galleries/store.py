@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,8 +16,10 @@ from trunkline.core.galleries import Gallery, Reembedding, ReembeddingState
 from trunkline.core.results import Calibration, Embedding
 from trunkline.database.database import clock
 from trunkline.galleries.database import Database
+from trunkline.galleries.limits import Limits, too_many_galleries
 from trunkline.galleries.schema import GalleryRow
 
+_ECHOED = 100  # characters of what may be no name at all
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -41,13 +43,14 @@ class Record:
 class GalleryStore:
     """Every method is one transaction and raises ServiceUnavailableError where the database does not answer."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limits: Limits | None = None) -> None:
         self._database = database
+        self._limits = limits or Limits()
 
     def create(self, name: str, head: str, like: Embedding, threshold: float | None, *, keep_images: bool) -> Record:
         """A new gallery in the space of `like`; the one of this name where it has the same settings.
 
-        Raises InvalidRequestError for a name or a threshold, AlreadyExistsError.
+        Raises InvalidRequestError for a name or a threshold, AlreadyExistsError, QuotaError.
         """
         check_name(name)
         check_threshold(threshold)
@@ -55,6 +58,7 @@ class GalleryStore:
             with self._database.write() as session:
                 row = _find(session, name)
                 if row is None:
+                    self._check_number(session)
                     row = _new(name, head, like, threshold, keep_images, clock(session))
                     session.add(row)
                     session.flush()
@@ -62,6 +66,13 @@ class GalleryStore:
         except IntegrityError:  # another process made it between the look and the insert
             with self._database.read() as session:
                 return _same(named(session, name), head, threshold, keep_images)
+
+    def _check_number(self, session: Session) -> None:
+        named = session.scalar(select(func.count(GalleryRow.name))) or 0
+        rows = session.scalar(select(func.count(GalleryRow.number))) or 0
+        # Those that are deleted and not swept yet are rows, too: who makes and deletes without end has to wait.
+        if named >= self._limits.galleries or rows >= 2 * self._limits.galleries + 10:
+            raise too_many_galleries(self._limits.galleries)
 
     def get(self, name: str) -> Record:
         """Raises NotFoundError."""
@@ -99,15 +110,21 @@ def locked(session: Session, number: int) -> GalleryRow:
 
 
 def no_such_gallery(name: str) -> NotFoundError:
+    name = name[:_ECHOED]
     return NotFoundError(f"there is no gallery {name!r}; ListGalleries says which there are", gallery=name)
 
 
 def check_name(name: str) -> None:
     """Raises InvalidRequestError for what is no name of a gallery."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidRequestError(
-            f"{name!r} is no name of a gallery: use lower-case letters, digits and hyphens, at most 63"
+            f"{name[:_ECHOED]!r} is no name of a gallery: use lower-case letters, digits and hyphens, at most 63"
         )
+
+
+def is_name(name: str) -> bool:
+    """Whether a gallery can have this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def check_threshold(threshold: float | None) -> None:

@@ -14,6 +14,7 @@ from trunkline.core.errors import (
 )
 from trunkline.core.exchange import IMAGE, Features, HeadInfo
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.text import listed
 from trunkline.gateway.answers import Analysis, Ask, Outcome
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import Directory, HeadEntry
@@ -110,7 +111,7 @@ class Analyzer:
         if not names:
             raise InvalidRequestError("no head was named; ListHeads says which there are")
         if len(set(names)) < len(names):
-            raise InvalidRequestError(f"a head was named twice: {names}")
+            raise InvalidRequestError(f"a head was named twice: {listed(names)}")
 
     def _resolve(self, ask: Ask) -> HeadEntry:
         return self._checked(self._directory.resolve(ask.head))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from trunkline.core.errors import NotFoundError, ServiceUnavailableError, TrunklineError
 from trunkline.core.exchange import BackboneInfo, FeatureSource, HeadInfo, HeadRunner
+from trunkline.core.text import listed, shown
 
 _log = logging.getLogger(__name__)
 
@@ -107,19 +108,25 @@ class Directory:
         if found is not None:
             return HeadEntry(found, entry.runner)
         if mark == "@":
-            known = ", ".join(sorted(info.routes.aliases)) or "none"
-            raise NotFoundError(f"head {name!r} has no alias {rest!r}; aliases: {known}", head=name, alias=rest)
-        known = ", ".join(sorted((each.version for each in (info, *info.routes.others)), key=int))
-        raise NotFoundError(f"head {name!r} serves no version {rest!r}; served: {known}", head=name, version=rest)
+            known = listed(sorted(info.routes.aliases))
+            raise NotFoundError(
+                f"head {name!r} has no alias {shown(rest)!r}; aliases: {known}", head=name, alias=rest
+            )
+        known = listed(sorted((each.version for each in (info, *info.routes.others)), key=int))
+        raise NotFoundError(
+            f"head {name!r} serves no version {shown(rest)!r}; served: {known}", head=name, version=rest
+        )
 
     def _named(self, name: str) -> HeadEntry:
         entry = self._entries.get(name)
         if entry is not None:
             return entry
         if not self.complete:
-            raise ServiceUnavailableError(f"head {name!r} is not known yet, as not every head service has answered")
-        known = ", ".join(sorted(self._entries)) or "none"
-        raise NotFoundError(f"there is no head {name!r}; heads served: {known}", head=name)
+            raise ServiceUnavailableError(
+                f"head {shown(name)!r} is not known yet, as not every head service has answered"
+            )
+        known = listed(sorted(self._entries))
+        raise NotFoundError(f"there is no head {shown(name)!r}; heads served: {known}", head=name)
 
     def default_head_of(self, task: str) -> HeadEntry:
         """The one head of a task, or of several the one among the default heads. Raises NotFoundError."""
@@ -131,7 +138,7 @@ class Directory:
             raise ServiceUnavailableError(f"no {task} head is known yet, as not every head service has answered")
         if not found:
             raise NotFoundError(f"no {task} head is served; ListHeads says what is", task=task)
-        raise NotFoundError(f"several {task} heads are served ({', '.join(found)}): name one", task=task)
+        raise NotFoundError(f"several {task} heads are served ({listed(found)}): name one", task=task)
 
     async def refresh(self) -> None:
         """Ask every service once, side by side; those that do not answer keep what they last said."""

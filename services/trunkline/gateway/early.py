@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 from trunkline.core.exchange import EarlyAnswer, Features, Shortcut
+from trunkline.core.shrink import LARGE_PIXELS
 from trunkline.gateway.answers import Ask
 from trunkline.gateway.directory import HeadEntry
 
@@ -20,6 +21,8 @@ class EarlyAnswers:
         self._found: dict[str, EarlyAnswer] = {}
 
     def __call__(self, features: Features) -> None:
+        if features.frame.image_width * features.frame.image_height > LARGE_PIXELS:
+            return  # what was quick about others may not be so about this one
         now = time.perf_counter()
         ends_at = now + _MOST_S
         for asked, (entry, shortcut) in self._shortcuts.items():

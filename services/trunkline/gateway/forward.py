@@ -1,7 +1,7 @@
 """A service behind the gateway, on the gateway's own port: calls pass through as bytes, so it needs no code here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -15,24 +15,31 @@ class Forward:
     """Passes the calls of `service` on. `name` is for errors where it is away.
 
     default_timeout_s: of calls with one answer that bring no deadline; None leaves them without. Streams of answers
-    last as long as who asked for them wishes.
+    last as long as who asked for them wishes. metadata: what the gateway says to the service with each call.
     """
 
     def __init__(
-        self, service: ServiceDescriptor, channel: grpc.aio.Channel, name: str, default_timeout_s: float | None
+        self,
+        service: ServiceDescriptor,
+        channel: grpc.aio.Channel,
+        name: str,
+        default_timeout_s: float | None,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._service = service
         self._channel = channel
         self._name = name
         self._default_timeout_s = default_timeout_s
+        self._metadata = tuple(metadata)
         self._streams: set[Any] = set()
         self._stopping = False
 
-    @property
-    def handler(self) -> Any:
-        """Of all calls of the service, for add_generic_rpc_handlers."""
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve all calls of the service."""
+        name = self._service.full_name
         methods = {method.name: self._handler(method) for method in self._service.methods}
-        return grpc.method_handlers_generic_handler(self._service.full_name, methods)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
+        server.add_registered_method_handlers(name, methods)
 
     def stop(self) -> None:
         """End all streams, so that who watches goes on with another gateway."""
@@ -50,7 +57,8 @@ class Forward:
         async def call(request: bytes, context: Any) -> bytes:
             left_s = context.time_remaining()
             try:
-                answer: bytes = await behind(request, timeout=self._default_timeout_s if left_s is None else left_s)
+                timeout_s = self._default_timeout_s if left_s is None else left_s
+                answer: bytes = await behind(request, timeout=timeout_s, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, self._name) from error
             return answer

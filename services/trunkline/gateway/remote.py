@@ -1,6 +1,7 @@
 """The ports over gRPC: a backbone and heads in other processes."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,6 @@ import grpc
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import BackboneServiceStub
-from trunkline.api.inference.v1.head_service_pb2_grpc import HeadServiceStub
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.errors import FeaturesGoneError, QueueFullError, ServiceUnavailableError
 from trunkline.core.exchange import (
@@ -26,11 +26,16 @@ from trunkline.gateway.blocks import Blocks
 from trunkline.gateway.throttle import Throttle
 from trunkline.gateway.together import Answer, Together, is_small
 from trunkline.serving import wire, wire_results
+from trunkline.serving.aside import aside
 from trunkline.serving.status import from_head_error, from_rpc_error
 
 _DESCRIBE_TIMEOUT_S = 2.0
+# A service that answers nothing, and did not say what it serves when it was asked so long ago, is given little time:
+# it is most likely gone, and whoever asks many heads should not wait for it until the deadline.
+_SILENT_S, _SILENT_TIMEOUT_S = 3.0, 1.0
 _HEAD_SERVICE = head_service_pb2.DESCRIPTOR.services_by_name["HeadService"].full_name
 _PREDICT, _PREDICT_ALL = f"/{_HEAD_SERVICE}/Predict", f"/{_HEAD_SERVICE}/PredictAll"
+_DESCRIBE = f"/{_HEAD_SERVICE}/DescribeHeads"
 
 
 class RemoteBackbone:
@@ -96,7 +101,8 @@ class RemoteHeads:
     """The HeadRunner at an address."""
 
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
-        self._stub = HeadServiceStub(channel)
+        self._describe: Any = channel.unary_unary(_DESCRIBE)
+        self._described: tuple[bytes, list[HeadInfo]] = b"", []
         # Its requests are put together as bytes, so that features pass through unread.
         self._predict: Any = channel.unary_unary(
             _PREDICT, response_deserializer=head_service_pb2.PredictResponse.FromString
@@ -108,6 +114,7 @@ class RemoteHeads:
         self._takes_several = True
         self._paces: defaultdict[tuple[str, str], Pace] = defaultdict(Pace)  # by head and version
         self._name = f"the head service at {address}"
+        self._silent_since: float | None = None
         self._arenas: frozenset[str] = frozenset()
         self._unreadable: set[str] = set()
 
@@ -117,13 +124,15 @@ class RemoteHeads:
 
     async def describe(self) -> list[HeadInfo]:
         try:
-            served = await self._stub.DescribeHeads(
-                head_service_pb2.DescribeHeadsRequest(), timeout=_DESCRIBE_TIMEOUT_S
-            )
+            answer = await self._describe(b"", timeout=_DESCRIBE_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
+            self._silent_since = self._silent_since or time.monotonic()
             raise from_rpc_error(error, self._name) from error
-        self._arenas = frozenset(served.arenas)
-        return list(map(wire.served_head_from_pb, served.heads))
+        self._silent_since = None
+        if answer != self._described[0]:  # it is asked every moment, and says the same nearly always
+            self._arenas, heads = await aside(_described, answer)
+            self._described = answer, heads
+        return self._described[1]
 
     def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
         """None: the features are not made here."""
@@ -139,25 +148,40 @@ class RemoteHeads:
         return answer
 
     async def _ask_one(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
+        given_s = self._given_s(timeout_s)
         try:
-            answer = await self._predict(wire.predict_request(question), timeout=timeout_s)
+            answer = await self._predict(wire.predict_request(question), timeout=given_s)
         except grpc.aio.AioRpcError as error:
-            raise self._noted(from_rpc_error(error, self._name)) from error
+            raise self._noted(self._explained(error, cut=given_s != timeout_s)) from error
+        self._silent_since = None
         return self._answer_of(answer.outcome)
 
     async def _ask_all(self, questions: Sequence[HeadQuestion], timeout_s: float | None) -> Sequence[Answer]:
         if len(questions) == 1:
             return [await self._ask_one(questions[0], timeout_s)]
+        given_s = self._given_s(timeout_s)
         try:
-            answer = await self._predict_all(wire.predict_all_request(questions), timeout=timeout_s)
+            answer = await self._predict_all(wire.predict_all_request(questions), timeout=given_s)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
-                raise from_rpc_error(error, self._name) from error
+                raise self._explained(error, cut=given_s != timeout_s) from error
             self._takes_several = False  # a service of an older version
             asked = [self._ask_one(question, timeout_s) for question in questions]
             found = await asyncio.gather(*asked, return_exceptions=True)
             return [each if isinstance(each, HeadAnswer | Exception) else RuntimeError(str(each)) for each in found]
+        self._silent_since = None
         return [self._answer_or_error(outcome) for outcome in answer.outcomes]
+
+    def _given_s(self, timeout_s: float | None) -> float | None:
+        """How long a call may take: as it was asked, but little while the service says nothing at all."""
+        if self._silent_since is None or time.monotonic() - self._silent_since < _SILENT_S:
+            return timeout_s
+        return _SILENT_TIMEOUT_S if timeout_s is None else min(timeout_s, _SILENT_TIMEOUT_S)
+
+    def _explained(self, error: grpc.aio.AioRpcError, *, cut: bool) -> Exception:
+        if cut and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ServiceUnavailableError(f"{self._name} does not answer: try again")
+        return from_rpc_error(error, self._name)
 
     def _answer_or_error(self, outcome: vision_service_pb2.HeadOutcome) -> Answer:
         """Of one head among others: what is wrong with its answer costs that one alone."""
@@ -179,3 +203,8 @@ class RemoteHeads:
         if isinstance(error, FeaturesGoneError) and "arena" in error.metadata:
             self._unreadable.add(error.metadata["arena"])
         return error
+
+
+def _described(answer: bytes) -> tuple[frozenset[str], list[HeadInfo]]:
+    served = head_service_pb2.DescribeHeadsResponse.FromString(answer)
+    return frozenset(served.arenas), list(map(wire.served_head_from_pb, served.heads))

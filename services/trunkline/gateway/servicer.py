@@ -17,7 +17,9 @@ from trunkline.gateway.compare import compare_with
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
 from trunkline.serving import wire, wire_results
-from trunkline.serving.pages import page
+from trunkline.serving.aside import aside
+from trunkline.serving.limits import check_message, short_id
+from trunkline.serving.pages import message_page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
@@ -75,29 +77,34 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
     async def AnalyzeStream(
         self, request_iterator: AsyncIterable[pb.AnalyzeStreamRequest], context: Context
     ) -> AsyncIterator[pb.AnalyzeStreamResponse]:
-        async for response in self._streams.answer(request_iterator, self._answer_picture):
+        async for response in self._streams.answer(request_iterator, self._answer_picture, _size_of):
             yield response
 
     async def _answer_picture(
         self, request: pb.AnalyzeStreamRequest, send: Callable[[pb.AnalyzeStreamResponse], None]
     ) -> None:
+        key = short_id(request.id)
+
         def tell(outcome: Outcome) -> None:
-            send(pb.AnalyzeStreamResponse(id=request.id, outcome=_outcome_to_pb(outcome)))
+            send(pb.AnalyzeStreamResponse(id=key, outcome=_outcome_to_pb(outcome)))
 
         try:
+            check_message(request)
             asks, timeout_s = _asks_from_pb(request.heads), self._picture_timeout_s(request)
             done = await self._analyzer.analyze(request.image.data, asks, timeout_s, tell)
         except Exception as error:  # one bad picture costs its own answer, never the stream
             if not isinstance(error, TrunklineError):
                 _log.error("bug in a picture of a stream", exc_info=error)
-            send(pb.AnalyzeStreamResponse(id=request.id, error=to_head_error(error)))
+            send(pb.AnalyzeStreamResponse(id=key, error=to_head_error(error)))
         else:
-            send(pb.AnalyzeStreamResponse(id=request.id, done=_done_to_pb(done)))
+            send(pb.AnalyzeStreamResponse(id=key, done=_done_to_pb(done)))
 
     async def ListHeads(self, request: pb.ListHeadsRequest, context: Context) -> pb.ListHeadsResponse:
         heads = [head for head in self._directory.heads() if request.task in ("", head.task)]
-        part, token = page(heads, lambda head: head.name, request.page_size, request.page_token)
-        return pb.ListHeadsResponse(heads=map(wire.head_to_pb, part), next_page_token=token)
+        part, token = await aside(
+            message_page, heads, lambda head: head.name, wire.head_to_pb, request.page_size, request.page_token
+        )
+        return pb.ListHeadsResponse(heads=part, next_page_token=token)
 
     async def GetHead(self, request: pb.GetHeadRequest, context: Context) -> pb.GetHeadResponse:
         if not request.head:
@@ -126,6 +133,10 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         if not budget_s > 0:
             raise InvalidRequestError(f"the budget of the picture is {budget_s:g} s: give one above 0")
         return budget_s
+
+
+def _size_of(request: pb.AnalyzeStreamRequest) -> int:
+    return request.ByteSize()
 
 
 def _detect_params(request: pb.DetectRequest) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from trunkline.core.errors import ServiceUnavailableError
+from trunkline.serving.budget import ByteBudget, Hold
 
 Q = TypeVar("Q")  # a question, as it was read
 A = TypeVar("A")  # a part of an answer
@@ -14,8 +15,9 @@ Work = Callable[[Q, Callable[[A], None]], Awaitable[None]]
 class Streams:
     """All streams of a process, each with at most `in_flight` questions that are read and not wholly answered."""
 
-    def __init__(self, in_flight: int) -> None:
+    def __init__(self, in_flight: int, budget: ByteBudget) -> None:
         self._in_flight = in_flight
+        self._budget = budget
         self._open: set[_Stream[Any, Any]] = set()
         self._started = self._stopping = False
 
@@ -29,9 +31,12 @@ class Streams:
         for stream in self._open:
             stream.stop()
 
-    async def answer(self, questions: AsyncIterable[Q], work: "Work[Q, A]") -> AsyncIterator[A]:
+    async def answer(
+        self, questions: AsyncIterable[Q], work: "Work[Q, A]", size_of: Callable[[Q], int]
+    ) -> AsyncIterator[A]:
         """What work(question, send) sends, for all questions side by side, until all are answered.
 
+        The bytes of a question, `size_of`, are held from the budget until it is answered; it waits until they fit.
         `work` raises nothing: what fails is a part of its answer. Raises ServiceUnavailableError where the process
         starts or stops, what reading raises, and cancels all work where it is cancelled itself.
         """
@@ -39,7 +44,7 @@ class Streams:
             raise ServiceUnavailableError("the gateway is not ready yet: try again", service="gateway")
         if self._stopping:
             raise _stops()
-        stream = _Stream(questions, work, self._in_flight)
+        stream = _Stream(questions, work, size_of, self._in_flight, self._budget)
         self._open.add(stream)
         try:
             async for part in stream.parts():
@@ -57,9 +62,18 @@ _ANSWERED, _END = _End(), _End()
 
 
 class _Stream(Generic[Q, A]):
-    def __init__(self, questions: AsyncIterable[Q], work: "Work[Q, A]", in_flight: int) -> None:
+    def __init__(
+        self,
+        questions: AsyncIterable[Q],
+        work: "Work[Q, A]",
+        size_of: Callable[[Q], int],
+        in_flight: int,
+        budget: ByteBudget,
+    ) -> None:
         self._questions = questions
         self._work = work
+        self._size_of = size_of
+        self._budget = budget
         self._places = asyncio.Semaphore(in_flight)
         self._parts: asyncio.Queue[A | _End] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()
@@ -94,7 +108,11 @@ class _Stream(Generic[Q, A]):
         async for question in self._questions:
             if self._stopped:
                 return
-            self._begin(question)
+            held = await self._budget.hold_in_time(self._size_of(question))
+            if self._stopped:
+                held.release()
+                return
+            self._begin(question, held)
             await self._places.acquire()
             if self._stopped:
                 return
@@ -105,9 +123,10 @@ class _Stream(Generic[Q, A]):
             reader.exception()  # where the stream is closed, nobody else looks
         self._end_if_answered()
 
-    def _begin(self, question: Q) -> None:
+    def _begin(self, question: Q, held: Hold) -> None:
         task = asyncio.create_task(self._answer(question))
         self._running.add(task)
+        task.add_done_callback(lambda _: held.release())
         task.add_done_callback(self._answered)
 
     async def _answer(self, question: Q) -> None:

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from trunkline.core.errors import NotFoundError
 from trunkline.core.exchange import Features, HeadAnswer, HeadInfo, HeadQuestion, Shortcut, local_arrays
-from trunkline.core.head import Arrays
+from trunkline.core.head import Arrays, answer_weight
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
+from trunkline.core.text import listed
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
 from trunkline.heads.stock import Choice, Key, Stock
 from trunkline.serving.workers import Priority, WorkerPool
@@ -38,16 +39,17 @@ class HeadEngine:
         """Load the heads of this choice. A version that nobody can be sent to any more stays for `grace_s` seconds.
 
         With a backbone digest, heads of another backbone are refused here; without, when they are first asked.
-        A head that cannot be loaded is kept with its fault. Raises NotFoundError for a name that does not exist.
+        A head that cannot be loaded is kept with its fault; one whose files do not answer is left out
+        until they do. Raises NotFoundError for a name that does not exist.
         """
-        known = repository.names("head")
-        for name in choice.names:
-            if name not in known:
-                raise NotFoundError(
-                    f"there is no head {name!r} in {repository.root}; known: {', '.join(known) or 'none'}", name=name
-                )
         stock = Stock(repository, choice, grace_s)
-        stock.refresh()
+        stock.refresh(first=True)
+        for name, late_s in stock.late().items():
+            _log.error("head %s is left out: its files have not answered for %.0f s", name, late_s)
+        for name in choice.names:
+            if name not in stock.heads and name not in stock.late() and not repository.versions("head", name):
+                known = listed(repository.folders("head"))
+                raise NotFoundError(f"there is no head {name!r} in {repository.root}; known: {known}", name=name)
         return cls(stock, workers)
 
     def answering(self) -> dict[str, bool]:
@@ -65,7 +67,10 @@ class HeadEngine:
         except Exception as error:  # whatever it is, serving goes on
             trouble = f"{type(error).__name__}: {error}"
             if trouble != self._trouble:
-                _log.exception("the model folder could not be followed; what is loaded goes on")
+                why = f": {error}" if (is_known := isinstance(error, OSError)) else ""
+                _log.error(
+                    "the model folder could not be followed%s; what is loaded goes on", why, exc_info=not is_known
+                )
             self._trouble = trouble
         else:
             self._trouble = ""
@@ -92,6 +97,7 @@ class HeadEngine:
             Priority.HEAD,
             timeout_s=timeout_s,
             required=question.required,
+            weight=answer_weight(head.decoder, question.frame),
         )
         return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000, queue_ms)
 
@@ -112,6 +118,7 @@ class HeadEngine:
             Priority.HEAD,
             timeout_s=timeout_s,
             required=any(question.required for question in questions),
+            weight=max((_weight(*each) for each in zip(heads, questions, strict=True)), default=0),
         )
         return [_after(queue_ms, each) if isinstance(each, HeadAnswer) else each for each in answers]
 
@@ -159,6 +166,10 @@ def _timed(head: LoadedHead, features: Arrays, frame: Frame, params: Mapping[str
 
 def _after(queue_ms: float, answer: HeadAnswer) -> HeadAnswer:
     return replace(answer, head_ms=answer.head_ms + queue_ms, queue_ms=queue_ms)
+
+
+def _weight(head: LoadedHead | Exception, question: HeadQuestion) -> int:
+    return 0 if isinstance(head, Exception) else answer_weight(head.decoder, question.frame)
 
 
 def _raised(error: BaseException) -> Exception:

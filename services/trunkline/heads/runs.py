@@ -38,10 +38,16 @@ class Runs:
             started_at = time.perf_counter()
             found = self._session.run(inputs)
             if time.perf_counter() - started_at > SLOW_S and self._first.acquire(blocking=False):
-                threading.Thread(target=widen_session, args=(self._session, self._bundle), name="widen").start()
+                self._begin_to_widen()
             return found
         with turnstile.all_cores(wanted=self._width.choose(), company=self._company) as wide:
             started_at = time.perf_counter()
             found = self._session.run(inputs, wide=wide)
             self._width.ran(wide=wide, took_s=time.perf_counter() - started_at, pixels=1)
         return found
+
+    def _begin_to_widen(self) -> None:
+        # Never a daemon, as the worker that begins it is: one that is in native code while an interpreter ends aborts
+        # the process.
+        work = (self._session, self._bundle)
+        threading.Thread(target=widen_session, args=work, name="widen", daemon=False).start()

@@ -1,7 +1,7 @@
 """HeadService: convert, call, convert."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -11,11 +11,12 @@ from trunkline.api.inference.v1 import head_service_pb2 as pb
 from trunkline.api.inference.v1 import head_service_pb2_grpc as pb_grpc
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.exchange import HeadAnswer, HeadQuestion
+from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion
 from trunkline.core.images import ImageLimits
 from trunkline.heads.checks import checked_features, checked_frame
 from trunkline.heads.engine import HeadEngine
 from trunkline.serving import wire, wire_results
+from trunkline.serving.aside import aside
 from trunkline.serving.shared.reader import ArenaReader
 from trunkline.serving.shared.tensors import unchanged
 from trunkline.serving.status import code_of, to_head_error
@@ -73,8 +74,12 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
         )
 
     async def DescribeHeads(self, request: pb.DescribeHeadsRequest, context: Context) -> pb.DescribeHeadsResponse:
-        heads = map(wire.served_head_to_pb, await self._heads.describe())
+        heads = await aside(_served, await self._heads.describe())
         return pb.DescribeHeadsResponse(heads=heads, arenas=self._reader.ids() if self._reader is not None else ())
+
+
+def _served(heads: Sequence[HeadInfo]) -> list[pb.ServedHead]:
+    return list(map(wire.served_head_to_pb, heads))
 
 
 def _named(features: Mapping[str, np.ndarray], question: pb.HeadQuestion) -> dict[str, np.ndarray]:

@@ -1,10 +1,12 @@
 """The versions that a process holds: loads what the catalog names, drops what nobody can ask for any more."""
 
+import errno
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from trunkline.core.bundle import GOLDEN_FILE, KIND_FOLDERS, LABELS_FILE, MANIFEST_FILE, MODEL_FILE
@@ -16,9 +18,17 @@ from trunkline.core.repository import Repository
 from trunkline.heads.loading import FaultyHead, LoadedHead, load_head
 from trunkline.heads.routing import route, versions_of
 from trunkline.serving.execution import CPU, Execution
+from trunkline.serving.reads import Reads
 
+# A head whose files do not answer is left to its thread for this long before the next one is looked at, and for so
+# long before the look is over without it. Loading takes its time too.
+_PATIENCE_S, _LOOK_S = 1.0, 10.0
+_START_S = 30.0  # the same for the first look, after which a process listens
+_TOLD_AT_S = (10, 60, 600, 3600, 24 * 3600)  # the warning changes at these, and with it the log
+_ALL = ""  # the key of listing the folder; no head has it as its name
 _log = logging.getLogger(__name__)
 Key = tuple[str, int]  # name and version of a head
+_BROKEN_NAMES = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _Signature = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -59,7 +69,10 @@ class Stock:
         self._choice = choice
         self._grace_s = grace_s
         self._state = _State({}, {})
+        self._known: Sequence[str] = ()  # heads that were there at the last look
         self._looking = threading.Lock()
+        self._listing: Reads[list[str]] = Reads(repository.root)
+        self._reads: Reads[_Found] = Reads(repository.root, keep=True)
 
     @property
     def heads(self) -> Mapping[str, HeadInfo]:
@@ -70,36 +83,94 @@ class Stock:
         held = self._state.held.get((name, version))
         return held.head if held is not None else None
 
-    def refresh(self, also: Collection[Key] = ()) -> None:
+    def late(self) -> dict[str, float]:
+        """Heads whose files are being read, and for how long, seconds."""
+        return {name: late_s for name in self._known if (late_s := self._reads.since_s(name))}
+
+    def refresh(self, also: Collection[Key] = (), *, first: bool = False) -> None:
         """Follow catalog and folders; `also` are versions that somebody asked for. Takes the time of loading.
 
-        Raises OSError where the model folder cannot be looked through; everything then stays as it is.
+        A head whose files do not answer stays as it is, with a warning, and is not asked again until they did; the
+        others are followed on. Raises OSError where the model folder cannot be looked through, and what else a look
+        at a head raises; everything, or that head, then stays as it is.
         """
         with self._looking:
-            self._look(also)
+            self._known = self._listing.take(_ALL, self._names, _LOOK_S)
+            wanted = {name: [version for other, version in also if other == name] for name in self._known}
+            begun = [name for name in self._known if not self._reads.since_s(name)]
+            self._take(wanted, self._known, lambda name: _PATIENCE_S if name in begun else 0.0)
+            late = [name for name in begun if self._reads.since_s(name)]
+            if late:
+                within_s = _START_S if first else _LOOK_S
+                self._take(wanted, late, lambda name: max(0.0, within_s - self._reads.since_s(name)))
 
-    def _look(self, also: Collection[Key]) -> None:
-        before = self._state
-        look = _Look(self._repository, self._choice, before)
-        heads = {name: info for name in self._names() if (info := look.follow(name)) is not None}
-        for name, version in also:
+    def _take(
+        self, wanted: Mapping[str, Sequence[int]], names: Sequence[str], patience_s: Callable[[str], float]
+    ) -> None:
+        found, failed = {}, []
+        for name in names:
+            try:
+                found[name] = self._reads.take(name, partial(self._follow, name, wanted[name]), patience_s(name))
+            except TimeoutError:
+                continue
+            except Exception as error:
+                failed.append(error)
+        self._put(found)
+        if failed:
+            raise failed[0]
+
+    def _follow(self, name: str, also: Sequence[int]) -> "_Found":
+        look = _Look(self._repository, self._choice, self._state)
+        info = look.follow(name)
+        for version in also:
             look.load(name, version)
+        return _Found(info, {key: held for key, held in look.held.items() if key[0] == name})
+
+    def _put(self, found: Mapping[str, "_Found"]) -> None:
+        """Replace the state: heads that were looked at, those that are late, and none of those that are gone."""
+        before = self._state
+        heads = {name: info for name in self._known if (info := self._info(name, found, before)) is not None}
+        held = dict(before.held)
+        for look in found.values():
+            held.update(look.held)
         routed = {(name, version) for name, info in heads.items() for version in versions_of(info)}
         # Only now, as loading may have taken long: callers that were sent to a version before can still come.
         now = time.monotonic()
-        held = {}
-        for key, each in look.held.items():
+        kept = {}
+        for key, each in held.items():
             left_at = None if key in routed else each.left_at or now
             if left_at is None or now - left_at <= self._grace_s:
-                held[key] = replace(each, left_at=left_at)
-        self._state = _State(heads, held)
+                kept[key] = replace(each, left_at=left_at)
+        self._state = _State(heads, kept)
         _log_changes(before.heads, heads)
 
+    def _info(self, name: str, found: Mapping[str, "_Found"], before: _State) -> HeadInfo | None:
+        if name in found:
+            return found[name].info
+        last, warning = before.heads.get(name), _late_warning(self._reads.since_s(name))
+        if last is not None and warning:
+            return replace(last, routes=replace(last.routes, warning=warning))
+        return last
+
     def _names(self) -> list[str]:
-        folder = self._repository.root / KIND_FOLDERS["head"]
-        if not folder.is_dir() and self._state.heads:
-            raise FileNotFoundError(f"{folder} is gone")  # a file system that is away is no wish to serve nothing
-        return [name for name in self._repository.names("head") if name in (self._choice.names or (name,))]
+        names = self._repository.folders("head")
+        if not names and self._state.heads and not (self._repository.root / KIND_FOLDERS["head"]).is_dir():
+            # A file system that is away is no wish to serve nothing.
+            raise FileNotFoundError(f"{self._repository.root / KIND_FOLDERS['head']} is gone")
+        return [name for name in names if name in (self._choice.names or (name,))]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a look at one head has found: the head as it is served, None where it is not, and what is held of it."""
+
+    info: HeadInfo | None
+    held: Mapping[Key, _Held]
+
+
+def _late_warning(late_s: float) -> str:
+    passed = [limit_s for limit_s in _TOLD_AT_S if limit_s <= late_s]
+    return f"its files have not answered for more than {passed[-1]} s; what was read before goes on" if passed else ""
 
 
 class _Look:
@@ -183,8 +254,10 @@ def _signature(folder: Path) -> _Signature:
     for name in (MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE, LABELS_FILE):
         try:
             stat = (folder / name).stat()
-        except FileNotFoundError:
-            found.append(None)
+        except OSError as error:
+            if error.errno not in _BROKEN_NAMES:
+                raise
+            found.append(None)  # whoever reads it says what is wrong
         else:
             found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
     return tuple(found)

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from trunkline.core.errors import InvalidRequestError, NotFoundError
 from trunkline.core.repository import Repository
+from trunkline.core.text import shown
 from trunkline.core.train_request import TrainRequest
 from trunkline.heads.discovery import tasks
 
 
 def placed(request: TrainRequest) -> TrainRequest:
-    """The request with the whole path of its data, so that it means the same to a worker started elsewhere."""
-    return request.model_copy(update={"data": str(Path(request.data).absolute())})
+    """The request with whole paths of data and weights, so that it means the same to a worker started elsewhere."""
+    weights = request.weights and str(Path(request.weights).absolute())
+    return request.model_copy(update={"data": str(Path(request.data).absolute()), "weights": weights})
 
 
 def check_request(request: TrainRequest, models: Path) -> None:
@@ -19,7 +21,7 @@ def check_request(request: TrainRequest, models: Path) -> None:
     backbone that is not in the model folder."""
     known = learnable_tasks()
     if request.task not in known:
-        raise InvalidRequestError(f"task {request.task!r} cannot be learned; known: {', '.join(known)}")
+        raise InvalidRequestError(f"task {shown(request.task)!r} cannot be learned; known: {', '.join(known)}")
     check_data(request.data)
     if request.mode != "scratch" and not Repository(models).versions("backbone", request.backbone):
         raise NotFoundError(f"there is no backbone {request.backbone!r} to learn on", name=request.backbone)
@@ -28,9 +30,14 @@ def check_request(request: TrainRequest, models: Path) -> None:
 def check_data(data: str) -> None:
     """Raises InvalidRequestError where there is neither such a folder nor such a CSV file."""
     path = Path(data)
-    if not path.is_dir() and not (path.suffix == ".csv" and path.is_file()):
+    try:
+        there = path.is_dir() or (path.suffix == ".csv" and path.is_file())
+    except OSError:  # no right to look, or a name that no file can have
+        there = False
+    if not there:
+        named = shown(data)
         raise InvalidRequestError(
-            f"data: there is no folder or CSV file {data} on the machine of the training service", data=data
+            f"data: there is no folder or CSV file {named} on the machine of the training service", data=named
         )
 
 

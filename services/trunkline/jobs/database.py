@@ -14,5 +14,5 @@ class Database(AnyDatabase):
     """Transactions on the tables of schema.py. May be shared between threads; each process makes its own."""
 
     def __init__(self, url: str) -> None:
-        """Connects and brings the tables up to date. Raises ConfigurationError where that cannot be done."""
+        """Opens nothing yet. Raises ConfigurationError for a URL that is none."""
         super().__init__(url, _PURPOSE)

@@ -6,15 +6,15 @@ lease. Whoever has another token changes nothing.
 
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from trunkline.core.jobs import Job, JobError, JobProgress, JobState
 from trunkline.core.progress import Epoch
 from trunkline.jobs.database import Database, clock
-from trunkline.jobs.rows import add_event, fail, job_of, locked, set_state, storable
+from trunkline.jobs.rows import DamagedError, add_event, fail, job_of, locked, set_state, storable
 from trunkline.jobs.schema import JobRow
 
 CRASHES_AT_MOST = 3
@@ -59,8 +59,7 @@ class Leases:
     def take(self, lease_s: float) -> Claim | None:
         """Make the oldest waiting job run, for a worker that is about to be started; None where none waits."""
         with self._database.write() as session:
-            waiting = select(JobRow).where(JobRow.state == JobState.QUEUED).order_by(JobRow.number).limit(1)
-            row = session.scalar(waiting.with_for_update(skip_locked=True))
+            row = _first_readable(session)
             if row is None:
                 return None
             row.attempt += 1
@@ -72,9 +71,8 @@ class Leases:
     def started(self, claim: Claim, handle: str) -> None:
         """Note what the launcher knows the worker by."""
         with self._database.write() as session:
-            row = locked(session, claim.job)
-            if row.owner == claim.owner:
-                row.handle = handle
+            own = (JobRow.id == claim.job) & (JobRow.owner == claim.owner)
+            session.execute(update(JobRow).where(own).values(handle=handle))
 
     def running(self) -> list[Claim]:
         """All jobs that run, on any machine."""
@@ -111,7 +109,7 @@ class Leases:
     def swept(self, job: str) -> None:
         """Nothing of it is left."""
         with self._database.write() as session:
-            locked(session, job).swept = True
+            session.execute(update(JobRow).where(JobRow.id == job).values(swept=True))
 
     # For the worker ------------------------------------------------------------------------------------------
 
@@ -165,6 +163,25 @@ class Leases:
                 "" if state.final else "its worker was stopped; it goes on from its last checkpoint",
             )
             return state
+
+
+def _first_readable(session: Session) -> JobRow | None:
+    """The oldest job that waits; one that cannot be read, which no worker could begin, ends here."""
+    waiting = select(JobRow).where(JobRow.state == JobState.QUEUED).order_by(JobRow.number).limit(1)
+    while (row := session.scalar(waiting.with_for_update(skip_locked=True))) is not None:
+        try:
+            job_of(row)
+        except DamagedError as error:
+            # No more than that: whatever else is in the row may be damaged too.
+            values = {
+                "state": JobState.FAILED.value,
+                "error": asdict(JobError(9, error.reason, error.message, error.metadata)),
+                "ended_at": clock(session),
+            }
+            session.execute(update(JobRow).where(JobRow.number == row.number).values(values))
+        else:
+            return row
+    return None
 
 
 def _owned(session: Session, claim: Claim) -> JobRow:

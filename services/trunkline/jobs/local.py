@@ -12,6 +12,7 @@ from typing import Any
 
 from trunkline.core.cpu import available_cores
 from trunkline.jobs.launcher import Launch, Look
+from trunkline.serving.ends import fate_of
 
 PARENT = "TRUNKLINE_WORKER_PARENT"  # the process with which a local worker dies
 _NICE = 10
@@ -38,7 +39,7 @@ class LocalLauncher:
             del self._children[handle]
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)  # helpers that it could not end itself
-            return Look(alive=False, fate=_fate(child.returncode or 0))
+            return Look(alive=False, fate=fate_of(child.returncode or 0))
         pid = _pid_here(handle)
         if pid is None:
             return Look(alive=None)
@@ -112,7 +113,3 @@ def _started(pid: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] in ("Z", "X") else fields[19]
-
-
-def _fate(code: int) -> str:
-    return f"ended with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"

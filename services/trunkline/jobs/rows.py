@@ -1,34 +1,70 @@
 """Rows of the job store as values, and the two changes that every part of it makes: an event, and a new state."""
 
+import logging
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from trunkline.core.errors import NotFoundError
+from trunkline.core.errors import JobStateError, NotFoundError
 from trunkline.core.jobs import Job, JobError, JobEvent, JobProgress, JobState, StateChange
 from trunkline.core.progress import Epoch
-from trunkline.core.train_request import TrainRequest
+from trunkline.core.train_request import TrainRequest, stored_request
 from trunkline.jobs.database import clock
 from trunkline.jobs.schema import EventRow, JobRow
 
 _LONGEST_STAGE = 64
+_LONGEST_TEXT = 4096
+# What a column that is damaged leads to, whatever is in it.
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError)
+_LEFT_OUT = "(too long for a list)"
+_Row = TypeVar("_Row", JobRow, EventRow)
+_Value = TypeVar("_Value", Job, JobEvent)
+_log = logging.getLogger(__name__)
 
 
-def job_of(row: JobRow) -> Job:
+class DamagedError(JobStateError):
+    """A job whose row cannot be read."""
+
+
+def job_of(row: JobRow, *, brief: bool = False) -> Job:
+    """brief: without what may be large, whose columns are not looked at. Raises DamagedError."""
+    try:
+        return _job_of(row, brief=brief)
+    except _DAMAGE as error:
+        raise DamagedError(
+            f"job {row.id!r} cannot be read, as its entry in the database is damaged: remove it with: "
+            f"trunkline jobs delete {row.id}",
+            job=row.id,
+        ) from error
+
+
+def readable(rows: Iterable[_Row], convert: Callable[[_Row], _Value]) -> list[_Value]:
+    """Those that can be read: a damaged one costs itself alone."""
+    found = []
+    for row in rows:
+        try:
+            found.append(convert(row))
+        except (DamagedError, *_DAMAGE) as error:
+            _log.warning("left out of an answer: %s", str(error)[: _LONGEST_STAGE * 4])
+    return found
+
+
+def _job_of(row: JobRow, *, brief: bool) -> Job:
+    request = TrainRequest(name=row.name, data=_LEFT_OUT) if brief else stored_request(row.request)
     return Job(
         id=row.id,
-        request=TrainRequest.model_validate(row.request),
+        request=request,
         state=JobState(row.state),
-        progress=_progress(row.progress) if row.progress else None,
+        progress=None if brief or not row.progress else _progress(row.progress),
         attempt=row.attempt,
-        metrics={name: float(value) for name, value in row.metrics.items()},
+        metrics={} if brief else {name: float(value) for name, value in row.metrics.items()},
         model_version=row.model_version,
-        error=JobError(**row.error) if row.error else None,
+        error=None if brief or not row.error else JobError(**row.error),
         created_at=_time(row.created_at),
         started_at=None if row.started_at is None else _time(row.started_at),
         ended_at=None if row.ended_at is None else _time(row.ended_at),
@@ -88,9 +124,10 @@ def set_state(session: Session, row: JobRow, state: JobState, note: str = "") ->
 
 
 def fail(session: Session, row: JobRow, error: JobError) -> None:
-    """End a job with an error."""
-    row.error = asdict(error)
-    set_state(session, row, JobState.FAILED, error.message)
+    """End a job with an error, whose texts are cut."""
+    metadata = {key: value[:_LONGEST_TEXT] for key, value in error.metadata.items()}
+    row.error = asdict(replace(error, message=error.message[:_LONGEST_TEXT], metadata=metadata))
+    set_state(session, row, JobState.FAILED, error.message[:_LONGEST_TEXT])
 
 
 def storable(fields: Mapping[str, Any]) -> dict[str, Any]:

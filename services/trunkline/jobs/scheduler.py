@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trunkline.core.errors import TrunklineError
+from trunkline.core.errors import ServiceUnavailableError, TrunklineError
+from trunkline.database.threads import Threads
 from trunkline.jobs.launcher import OWNER, WORKER_MODULE, Launch, Launcher, Look
 from trunkline.jobs.leases import Claim, LeaseLostError, Leases
 from trunkline.jobs.sweep import sweep
+from trunkline.serving.reads import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -44,11 +46,12 @@ class _Own:
 class Scheduler:
     """Runs at most `slots` workers at a time. Several schedulers may share one database.
 
-    environment: what workers need to know, see launcher.py. work: folder of the jobs' checkpoints.
-    module: the program of a job.
+    threads: for what asks the database. environment: what workers need to know, see launcher.py. work: folder of the
+    jobs' checkpoints. module: the program of a job.
     """
 
     leases: Leases
+    threads: Threads
     launcher: Launcher
     slots: int
     environment: Mapping[str, str]
@@ -65,6 +68,9 @@ class Scheduler:
         self._rest_until = 0.0
         self._swept_at = 0.0
         self._sweep_soon = False
+        self._sweeping = asyncio.Lock()
+        self._sweeper: asyncio.Task[None] | None = None
+        self._silent = False
 
     def wake(self) -> None:
         """Something changed: look now."""
@@ -81,13 +87,21 @@ class Scheduler:
             self._wake.clear()
             try:
                 await self._tick()
+            except ServiceUnavailableError as error:  # of the database or the launcher, for as long as that lasts
+                if not self._silent:
+                    _log.warning("jobs have to wait: %s", error)
+                self._silent = True
             except (TrunklineError, OSError) as error:
                 _log.warning("jobs have to wait: %s", error)
             except Exception:
                 _log.exception("bug in the scheduler")
+            else:
+                self._silent = False
             if not self._stopping:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self.pace.poll_s)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         await self._end_all()
 
     async def _end_all(self) -> None:
@@ -100,14 +114,14 @@ class Scheduler:
         for own in self._own.values():
             # One that had hardly begun could not say so itself.
             with contextlib.suppress(LeaseLostError, TrunklineError):
-                await asyncio.to_thread(self.leases.stopped, own.claim)
+                await self.threads.run(self.leases.stopped, own.claim)
 
     async def _alive(self) -> bool:
         looks = [await self.launcher.look(own.handle) for own in self._own.values()]
         return any(look.alive for look in looks)
 
     async def _tick(self) -> None:
-        running = await asyncio.to_thread(self.leases.running)
+        running = await self.threads.run(self.leases.running)
         await self._settle_own(running)
         for claim in running:
             if claim.job not in self._own:
@@ -125,7 +139,7 @@ class Scheduler:
             look = await self.launcher.look(own.handle)
             claim = claims.get(own.claim.owner)
             if look.alive is False:
-                await asyncio.to_thread(self.leases.lost, own.claim, look.fate)
+                await self.threads.run(self.leases.lost, own.claim, look.fate)
                 del self._own[job]
                 self._sweep_soon = True
             elif claim is None or claim.cancelled or claim.expired:
@@ -149,16 +163,16 @@ class Scheduler:
         """A job of a scheduler that may be gone: its worker died with it, or has not renewed its lease."""
         look = await self.launcher.look(claim.handle) if claim.handle else Look(alive=None)
         if look.alive is False:
-            await asyncio.to_thread(self.leases.lost, claim, look.fate)
+            await self.threads.run(self.leases.lost, claim, look.fate)
         elif claim.expired:
             await self.launcher.stop(claim.handle, force=True)
-            await asyncio.to_thread(self.leases.lost, claim, "was not heard of for too long")
+            await self.threads.run(self.leases.lost, claim, "was not heard of for too long")
         elif claim.cancelled and look.alive and claim.owner not in self._asked:
             self._asked.add(claim.owner)  # it may wait for its start still, and not have heard of that
             await self.launcher.stop(claim.handle, force=False)
 
     async def _start_next(self) -> bool:
-        claim = await asyncio.to_thread(self.leases.take, self.pace.start_s)
+        claim = await self.threads.run(self.leases.take, self.pace.start_s)
         if claim is None:
             return False
         launch = Launch(
@@ -171,17 +185,29 @@ class Scheduler:
         except (TrunklineError, OSError) as error:
             _log.error("no worker could be started for %s: %s", claim.job, error)
             self._rest_until = _now() + self.pace.rest_s
-            await asyncio.to_thread(self.leases.stopped, claim)
+            await self.threads.run(self.leases.stopped, claim)
             return False
         self._own[claim.job] = _Own(claim, handle)
-        await asyncio.to_thread(self.leases.started, claim, handle)
+        await self.threads.run(self.leases.started, claim, handle)
         return True
 
     async def _sweep(self) -> None:
         if not self._sweep_soon and _now() - self._swept_at < self.pace.sweep_s:
             return
-        await asyncio.to_thread(sweep, self.leases, self.work, self.models, frozenset(self._own))
         self._swept_at, self._sweep_soon = _now(), False
+        if not self._sweeping.locked():  # one whose folder does not answer is left to its thread, and jobs go on
+            self._sweeper = asyncio.create_task(self._sweep_aside(frozenset(self._own)))
+
+    async def _sweep_aside(self, busy: frozenset[str]) -> None:
+        async with self._sweeping:
+            try:
+                ended = [job for job in await self.threads.run(self.leases.unswept) if job not in busy]
+                for job in await in_thread(lambda: sweep(ended, self.work, self.models)):
+                    await self.threads.run(self.leases.swept, job)
+            except (TrunklineError, OSError) as error:
+                _log.warning("what jobs left behind has to wait: %s", error)
+            except Exception:
+                _log.exception("bug in the sweep")
 
 
 def _now() -> float:

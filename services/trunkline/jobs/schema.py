@@ -1,15 +1,34 @@
 """Tables of the job store, and the steps that bring an older database up to date."""
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Connection, Double, Index, Integer, String
+from sqlalchemy import JSON, Boolean, Connection, Dialect, Double, Index, Integer, String, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from trunkline.database.schema import Schema, VersionRow
 
 
+class StoredJson(TypeDecorator[Any]):
+    """JSON, or the text itself where it is none: what is damaged in one row must not fail those read with it."""
+
+    impl = JSON
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        read = super().result_processor(dialect, coltype)
+
+        def tolerant(value: Any) -> Any:
+            try:
+                return value if read is None else read(value)
+            except (ValueError, TypeError, RecursionError):
+                return value
+
+        return tolerant
+
+
 class Base(DeclarativeBase):
-    type_annotation_map = {dict[str, Any]: JSON, float: Double, str: String}  # noqa: RUF012 - SQLAlchemy reads it
+    type_annotation_map = {dict[str, Any]: StoredJson, float: Double, str: String}  # noqa: RUF012 - SQLAlchemy reads it
 
 
 class SchemaRow(VersionRow, Base):
@@ -39,10 +58,10 @@ class JobRow(Base):
     handle: Mapped[str] = mapped_column(String(255), default="")
     lease_until: Mapped[float] = mapped_column(default=0.0)
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
-    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    metrics: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    progress: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(none_as_null=True))
+    metrics: Mapped[dict[str, Any]] = mapped_column(StoredJson, default=dict)
     model_version: Mapped[str] = mapped_column(String(32), default="")
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(none_as_null=True))
     last_sequence: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[float]
     started_at: Mapped[float | None]

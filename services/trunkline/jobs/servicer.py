@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -13,27 +15,44 @@ from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
 from trunkline.core.jobs import Job, JobEvent
 from trunkline.core.store import ModelStore
 from trunkline.core.train_request import TrainRequest
+from trunkline.database.threads import Threads
+from trunkline.jobs.access import DataAccess, metadata_of
 from trunkline.jobs.check import check_data, check_request, placed
 from trunkline.jobs.evaluation import Evaluator
+from trunkline.jobs.patience import Patience
 from trunkline.jobs.rows import no_such_job
 from trunkline.jobs.store import JobStore
+from trunkline.jobs.sweep import clear
 from trunkline.serving.wire_training import event_to_pb, job_to_pb, request_from_pb, state_from_pb
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["TrainingService"].full_name
-_LONGEST_ID = 128
 _POLL_S = 0.25
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class TrainingServicer(pb_grpc.TrainingServiceServicer):
-    """models: what jobs publish into. changed: called when there is something for the scheduler to do."""
+    """models: what jobs publish into. work: folder of their checkpoints. threads: for what asks the database.
+
+    changed: called when there is something for the scheduler to do. access: which data jobs and evaluations may read.
+    """
 
     def __init__(
-        self, store: JobStore, evaluator: Evaluator, models: ModelStore, changed: Callable[[], None]
+        self,
+        store: JobStore,
+        threads: Threads,
+        evaluator: Evaluator,
+        models: ModelStore,
+        work: Path,
+        changed: Callable[[], None],
+        access: DataAccess,
     ) -> None:
         self._store = store
+        self._threads = threads
+        self._access = access
+        self._patience = Patience()
         self._evaluator = evaluator
         self._models = models
+        self._work = work
         self._changed = changed
         self._stopping = asyncio.Event()
 
@@ -44,30 +63,47 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
     async def CreateTrainingJob(
         self, request: pb.CreateTrainingJobRequest, context: Context
     ) -> pb.CreateTrainingJobResponse:
-        if len(request.request_id) > _LONGEST_ID or not request.request_id.isprintable():
-            raise InvalidRequestError(f"request_id must be at most {_LONGEST_ID} characters that can be printed")
-        wanted = placed(request_from_pb(request.request))
-        job = await asyncio.to_thread(self._create, request.request_id, wanted)
+        if not request.request_id.isprintable():
+            raise InvalidRequestError("request_id must be characters that can be printed")
+        asked = request_from_pb(request.request)
+        wanted = placed(asked)
+        metadata = metadata_of(context)
+
+        def check() -> None:
+            self._access.require(asked, metadata)
+            check_request(wanted, self._models.root)
+
+        # A call that is repeated gets its job even where the data has gone since.
+        job = await self._find(request.request_id, wanted)
+        if job is None:
+            await self._patience.ask("the check of the data", check, context.time_remaining())
+            job = await self._threads.run(self._store.create, request.request_id, wanted, self._models.where)
         self._changed()
         return pb.CreateTrainingJobResponse(job=job_to_pb(job))
 
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.GetTrainingJobResponse:
-        job = await asyncio.to_thread(self._store.get, _named(request.job))
+        job = await self._threads.run(self._store.get, _named(request.job))
         return pb.GetTrainingJobResponse(job=job_to_pb(job))
 
     async def ListTrainingJobs(
         self, request: pb.ListTrainingJobsRequest, context: Context
     ) -> pb.ListTrainingJobsResponse:
         states = [state_from_pb(state) for state in request.states]
-        jobs, token = await asyncio.to_thread(self._store.page, states, request.page_size, request.page_token)
+        jobs, token = await self._threads.run(self._store.page, states, request.page_size, request.page_token)
         return pb.ListTrainingJobsResponse(jobs=map(job_to_pb, jobs), next_page_token=token)
 
     async def CancelTrainingJob(
         self, request: pb.CancelTrainingJobRequest, context: Context
     ) -> pb.CancelTrainingJobResponse:
-        job = await asyncio.to_thread(self._store.cancel, _named(request.job))
+        job = await self._threads.run(self._store.cancel, _named(request.job))
         self._changed()
         return pb.CancelTrainingJobResponse(job=job_to_pb(job))
+
+    async def DeleteTrainingJob(
+        self, request: pb.DeleteTrainingJobRequest, context: Context
+    ) -> pb.DeleteTrainingJobResponse:
+        await self._threads.run(self._store.delete, _named(request.job), partial(clear, self._work))
+        return pb.DeleteTrainingJobResponse()
 
     async def WatchTrainingJob(
         self, request: pb.WatchTrainingJobRequest, context: Context
@@ -81,22 +117,23 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
     async def EvaluateHead(self, request: pb.EvaluateHeadRequest, context: Context) -> pb.EvaluateHeadResponse:
         if not request.head:
             raise InvalidRequestError("name a head to evaluate")
-        check_data(request.data)
+        metadata = metadata_of(context)
+
+        def check() -> None:
+            self._access.roots(metadata).require(request.data)
+            check_data(request.data)
+
+        await self._patience.ask("the check of the data", check, context.time_remaining())
         split = request.split if request.HasField("split") else None
-        found = await self._evaluator.evaluate(request.head, request.data, split)
+        found = await self._evaluator.evaluate(request.head, request.data, split, context.time_remaining())
         return pb.EvaluateHeadResponse(**found)
 
-    def _create(self, request_id: str, wanted: TrainRequest) -> Job:
-        # A call that is repeated gets its job even where the data has gone since.
-        found = self._store.find(request_id, wanted) if request_id else None
-        if found is not None:
-            return found
-        check_request(wanted, self._models.root)
-        return self._store.create(request_id, wanted, self._models.where)
+    async def _find(self, request_id: str, wanted: TrainRequest) -> Job | None:
+        return await self._threads.run(self._store.find, request_id, wanted) if request_id else None
 
     async def _watch(self, job: str, after: int) -> AsyncIterator[JobEvent]:
         while True:
-            events, ended = await asyncio.to_thread(self._store.events, job, after)
+            events, ended = await self._threads.run(self._store.events, job, after)
             for event in events:
                 yield event
                 after = event.sequence

@@ -1,16 +1,18 @@
-"""The job store as the service sees it: jobs come in, are looked at, listed, watched and cancelled."""
+"""The job store as the service sees it: jobs come in, are looked at, listed, watched, cancelled and removed."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from trunkline.core.errors import InvalidRequestError
+from trunkline.core.errors import InvalidRequestError, JobStateError
 from trunkline.core.jobs import Job, JobEvent, JobState
 from trunkline.core.train_request import TrainRequest
 from trunkline.jobs.database import Database, clock
-from trunkline.jobs.rows import event_of, job_of, locked, no_such_job, set_state
+from trunkline.jobs.listing import listed
+from trunkline.jobs.removal import ACTIVE, check_removable, make_room
+from trunkline.jobs.rows import DamagedError, event_of, job_of, locked, no_such_job, readable, set_state
 from trunkline.jobs.schema import EventRow, JobRow
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
@@ -21,8 +23,10 @@ _LONGEST_TOKEN = 18
 class JobStore:
     """Every method is one transaction and raises ServiceUnavailableError where the database does not answer."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, queue: int) -> None:
+        """queue: jobs that wait at most."""
         self._database = database
+        self._queue = queue
 
     def find(self, request_id: str, request: TrainRequest) -> Job | None:
         """The job of this request_id. Raises InvalidRequestError where that one has another request."""
@@ -33,7 +37,7 @@ class JobStore:
     def create(self, request_id: str, request: TrainRequest, models: str) -> Job:
         """Queue a job that publishes into `models`, a folder or URL; the job of this request_id where there is one.
 
-        Raises InvalidRequestError where that one has another request.
+        Raises InvalidRequestError where that one has another request, QueueFullError where too many wait.
         """
         request_id = request_id or secrets.token_hex(16)
         try:
@@ -41,6 +45,7 @@ class JobStore:
                 found = session.scalar(select(JobRow).where(JobRow.request_id == request_id))
                 if found is not None:
                     return _same(found, request)
+                make_room(session, self._queue)
                 row = JobRow(
                     id=f"job-{secrets.token_hex(6)}",
                     request_id=request_id,
@@ -73,6 +78,7 @@ class JobStore:
     def page(self, states: Sequence[JobState], size: int, token: str) -> tuple[list[Job], str]:
         """The newest first, and the token of the next page, "" for none.
 
+        A page may have fewer than were asked for, see listing.py.
         Raises InvalidRequestError for a negative size or a token that is none.
         """
         if size < 0:
@@ -80,14 +86,8 @@ class JobStore:
         if token and not (token.isascii() and token.isdecimal() and len(token) <= _LONGEST_TOKEN):
             raise InvalidRequestError("page_token is none that this service gave")
         wanted = min(size or DEFAULT_PAGE, LARGEST_PAGE)
-        query = select(JobRow).order_by(JobRow.number.desc()).limit(wanted + 1)
-        if states:
-            query = query.where(JobRow.state.in_([state.value for state in states]))
-        if token:
-            query = query.where(JobRow.number < int(token))
         with self._database.read() as session:
-            rows = session.scalars(query).all()
-            return [job_of(row) for row in rows[:wanted]], str(rows[wanted - 1].number) if len(rows) > wanted else ""
+            return listed(session, states, token, wanted)
 
     def events(self, job: str, after: int) -> tuple[list[JobEvent], bool]:
         """The next events after a sequence number, and whether the job has ended and these are its last.
@@ -101,7 +101,10 @@ class JobStore:
             # Read after the row: what has ended by then has all of its events.
             later = select(EventRow).where(EventRow.job == row.number, EventRow.sequence > after)
             found = session.scalars(later.order_by(EventRow.sequence).limit(_EVENTS_AT_ONCE)).all()
-            return [event_of(each) for each in found], JobState(row.state).final and len(found) < _EVENTS_AT_ONCE
+            events = readable(found, event_of)
+            if len(found) == _EVENTS_AT_ONCE and not events:
+                raise DamagedError(f"the events of job {job!r} cannot be read: they are damaged", job=job)
+            return events, row.state not in ACTIVE and len(found) < _EVENTS_AT_ONCE
 
     def cancel(self, job: str) -> Job:
         """End a job that waits, mark one that runs; one that has ended stays as it is. Raises NotFoundError."""
@@ -113,6 +116,24 @@ class JobStore:
                 set_state(session, row, JobState.CANCELLED)
             session.flush()
             return job_of(row)
+
+    def delete(self, job: str, clear: Callable[[str], bool]) -> None:
+        """Remove a job that has ended, with its events. clear: removes its folder, and says whether it is gone.
+
+        Raises NotFoundError, and JobStateError where it cannot be removed yet.
+        """
+        with self._database.read() as session:
+            row = session.scalar(select(JobRow).where(JobRow.id == job))
+            if row is None:
+                raise no_such_job(job)
+            check_removable(session, row)
+        if not clear(job):
+            raise JobStateError(f"the folder of {job} cannot be removed yet: try again in some seconds", job=job)
+        with self._database.write() as session:
+            row = locked(session, job)
+            check_removable(session, row)
+            session.execute(delete(EventRow).where(EventRow.job == row.number))
+            session.delete(row)
 
 
 def _same(row: JobRow, request: TrainRequest) -> Job:

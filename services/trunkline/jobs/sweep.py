@@ -2,10 +2,10 @@
 
 import logging
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from trunkline.core.staging import sweep_staging
-from trunkline.jobs.leases import Leases
 
 _log = logging.getLogger(__name__)
 
@@ -15,13 +15,18 @@ def job_folder(work: Path, job: str) -> Path:
     return work / job
 
 
-def sweep(leases: Leases, work: Path, models: Path, busy: frozenset[str]) -> None:
-    """Remove what is left of all jobs but the busy ones, whose worker is not gone yet."""
-    for job in leases.unswept():
-        if job in busy:
-            continue
-        shutil.rmtree(job_folder(work, job), ignore_errors=True)
-        if not job_folder(work, job).exists():
-            leases.swept(job)
+def clear(work: Path, job: str) -> bool:
+    """Remove the folder of a job; whether nothing of it is left."""
+    folder = job_folder(work, job)
+    if folder.parent != work or folder.name in ("", ".."):
+        return True  # an id that is none of ours, in a database that is damaged
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+def sweep(ended: Iterable[str], work: Path, models: Path) -> list[str]:
+    """Remove what is left of jobs that have ended and whose worker is gone; returns those of which nothing is."""
+    swept = [job for job in ended if clear(work, job)]
     for folder in sweep_staging(models):
         _log.info("removed %s, which a process that is gone had left", folder)
+    return swept

@@ -21,6 +21,7 @@ from trunkline.loadtest.mix import parse_mix, turns
 from trunkline.loadtest.pictures import endless, made_pictures, read_pictures
 from trunkline.loadtest.plan import Part, Setup
 from trunkline.loadtest.tally import Tally
+from trunkline.serving.ends import end_with
 from trunkline.serving.loop import run_loop
 
 _TELLS_EACH_S = 0.5
@@ -94,4 +95,4 @@ def _say(**message: Any) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
-    run_loop(main())
+    end_with(lambda: run_loop(main()))

@@ -53,6 +53,16 @@ class PoolStats:
     ended: Counter[str] = field(default_factory=Counter)
 
 
+class Mean:
+    """A running mean; 0 while there is nothing to go by."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, newest: float) -> None:
+        self.value = _mixed(self.value, newest)
+
+
 class Estimate:
     """Running means of a pool with this many threads, seconds."""
 
@@ -83,14 +93,15 @@ class Estimate:
         """Whether a piece that may start now should, with a margin, since half of all take longer than the mean."""
         return left_s >= _MARGIN * self.rest_s(priority)
 
-    def wait_s(self, ahead: Mapping[Lane, int], running: Mapping[Priority, int]) -> float:
-        """Until a thread is free for a piece that has these pieces ahead of it."""
+    def wait_s(self, ahead: Mapping[Lane, int], running: Mapping[Priority, int], taken: int = 0) -> float:
+        """Until a thread is free for a piece that has these ahead of it. taken: threads that large pieces have."""
+        threads = max(1, self._threads - taken)
         waiting_s = sum(count * self._cost_s(lane.priority) for lane, count in ahead.items())
-        if sum(running.values()) < self._threads and not waiting_s:
+        if sum(running.values()) < threads and not waiting_s:
             return 0.0
         # A piece that runs is half done, on average.
         running_s = sum(count * self._mean_s[priority] / 2 for priority, count in running.items())
-        return (waiting_s + running_s) / self._threads
+        return (waiting_s + running_s) / threads
 
     def _cost_s(self, priority: Priority) -> float:
         """With a pass come the heads that overtake those who wait for theirs."""
@@ -99,11 +110,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Load:
-    """What a pool holds: pieces that wait, by lane, and pieces that run, by priority."""
+    """What a pool holds: pieces that wait, by lane, and pieces that run, by priority; and how many large ones run."""
 
     waiting: Mapping[Lane, int]
     running: Mapping[Priority, int]
     threads: int
+    large: int = 0
 
     def held(self, priority: Priority) -> int:
         """Pieces of a priority that wait or run."""
@@ -112,7 +124,7 @@ class Load:
     @property
     def idle(self) -> bool:
         """Whether a piece would run at once."""
-        return not any(self.waiting.values()) and sum(self.running.values()) < self.threads
+        return not any(self.waiting.values()) and sum(self.running.values()) + self.large < self.threads
 
     def ahead_of(self, lane: Lane) -> dict[Lane, int]:
         return {each: count for each, count in self.waiting.items() if each <= lane}
@@ -131,9 +143,14 @@ def check_time(load: Load, lane: Lane, estimate: Estimate, left_s: float | None)
         return
     # Optional work gives way to everything, also to what it would overtake.
     ahead = dict(load.waiting) if lane.optional else load.ahead_of(lane)
-    wait_s = estimate.wait_s(ahead, load.running)
-    if wait_s + estimate.rest_s(lane.priority) > (_OPTIONAL_SHARE if lane.optional else _REQUIRED_SHARE) * left_s:
+    wait_s = estimate.wait_s(ahead, load.running, load.large)
+    if wait_s + estimate.rest_s(lane.priority) > share_of(left_s, optional=lane.optional):
         raise too_late(wait_s, left_s)
+
+
+def share_of(left_s: float, *, optional: bool) -> float:
+    """What may be promised of the time that is left."""
+    return (_OPTIONAL_SHARE if optional else _REQUIRED_SHARE) * left_s
 
 
 def too_late(wait_s: float, left_s: float) -> QueueFullError:

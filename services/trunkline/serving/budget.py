@@ -1,5 +1,6 @@
 """Bytes that the requests of a process hold in memory, and the limit on them."""
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,7 @@ from trunkline.core.errors import MemoryFullError
 SMALL_BYTES = 1024 * 1024
 _SHARE_OF_LARGE = 0.75
 _RETRY_AFTER_S = 0.5
+_LOOK_S = 0.05
 
 
 class ByteBudget:
@@ -18,6 +20,19 @@ class ByteBudget:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.held_bytes = 0
+
+    async def room(self) -> None:
+        """Wait until no more than half is held: for who can hold back, as one who reads a stream."""
+        while self.held_bytes > self.limit_bytes // 2:  # noqa: ASYNC110  an event would cost every call
+            await asyncio.sleep(_LOOK_S)
+
+    async def hold_in_time(self, count: int) -> "Hold":
+        """Hold `count` bytes as soon as they fit."""
+        while True:
+            try:
+                return self.hold(count)
+            except MemoryFullError:
+                await asyncio.sleep(_LOOK_S)
 
     def hold(self, count: int = 0) -> "Hold":
         """Hold `count` bytes until the hold is released. Raises MemoryFullError where they do not fit."""

@@ -10,6 +10,7 @@ from trunkline.core.models import Canary, HeadCatalog, Model, ModelVersion
 _SHOWN = 64  # characters of a name that came
 _PLAIN = ("name", "version", "task", "mode", "digest", "backbone", "backbone_digest", "label_count")
 _ORIGIN = ("source", "licence", "data", "fault")
+_LONGEST = 4096  # characters of a text of a manifest, which its card has whole
 
 
 def model_to_pb(model: Model) -> pb.Model:
@@ -50,7 +51,8 @@ def _state_from_pb(message: pb.Model) -> HeadCatalog | None:
 
 def version_to_pb(version: ModelVersion) -> pb.ModelVersion:
     message = pb.ModelVersion(
-        **{name: getattr(version, name) for name in (*_PLAIN, *_ORIGIN)},
+        **{name: getattr(version, name) for name in _PLAIN},
+        **{name: getattr(version, name)[:_LONGEST] for name in _ORIGIN},
         features=version.features,
         metrics=version.metrics,
     )

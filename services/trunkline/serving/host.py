@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from trunkline.core.errors import ConfigurationError
+from trunkline.serving.accepting import make_server
+from trunkline.serving.budget import ByteBudget
 from trunkline.serving.channel import message_limits
-from trunkline.serving.interceptors import ErrorInterceptor
+from trunkline.serving.connections import connection_options
+from trunkline.serving.interceptors import GuardInterceptor
+from trunkline.serving.parent import port_is_kept
+from trunkline.serving.receiving import Receiver, Rules, rules_of
 from trunkline.serving.settings import Settings
 from trunkline.serving.telemetry.interceptor import ObservingInterceptor
 from trunkline.serving.telemetry.telemetry import Telemetry
@@ -32,12 +36,16 @@ class Host:
         """`role` is for metrics and traces. Raises ConfigurationError where traces are wanted and cannot be had."""
         self._settings = settings
         self.telemetry = Telemetry(settings, role)
-        self._server = _unregistered_server(
-            interceptors=[ObservingInterceptor(self.telemetry), ErrorInterceptor()],
-            options=[
+        self.budget = ByteBudget(settings.request_memory_mib * 1024 * 1024)
+        self._receiver = Receiver(self.budget)
+        self._server: grpc.aio.Server = make_server(
+            [ObservingInterceptor(self.telemetry), GuardInterceptor(self._receiver, self._rules)],
+            [
                 *message_limits(settings.max_message_bytes),
-                # Otherwise a second server could take the same port unseen, and half of the calls.
-                ("grpc.so_reuseport", 0),
+                *connection_options(),
+                # Otherwise a second server could take the same port unseen, and half of the calls. Where the port is
+                # kept by who started this process, nobody else gets it.
+                ("grpc.so_reuseport", int(port_is_kept())),
                 # Clients ask every 10 s whether a quiet stream still stands; by default that is taken for abuse.
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 *_connection_age(settings.connection_age_s),
@@ -48,6 +56,8 @@ class Host:
         self._services: list[str] = [health.SERVICE_NAME, reflection.SERVICE_NAME]
         self._when_ready: list[Callable[[], None]] = []
         self._before_drain: list[Callable[[], None]] = []
+        self._down: set[str] = set()  # services that cannot serve just now, while the process does
+        self._is_ready = False
         self.address = settings.address
         self.http_address = ""  # of the HTTP port before this server, where there is one
 
@@ -70,6 +80,7 @@ class Host:
                 "choose another with --address HOST:PORT"
             ) from error
         await self._server.start()
+        self._receiver.receipts.start()
         self.address = f"{host}:{port}"
         self.telemetry.start()
 
@@ -84,9 +95,16 @@ class Host:
 
     async def ready(self, *further: str) -> None:
         """The process, its services and these further names serve from now on."""
-        await self.set_ready([*self._services[2:], *further, OVERALL], ready=True)
+        self._is_ready = True
+        await self.set_ready([*(set(self._services[2:]) - self._down), *further, OVERALL], ready=True)
         for act in self._when_ready:
             act()
+
+    async def set_service(self, name: str, *, ready: bool) -> None:
+        """One service alone can serve, or cannot: it is shown as soon as the process is ready."""
+        self._down = self._down - {name} if ready else self._down | {name}
+        if self._is_ready:
+            await self.set_ready([name], ready=ready)
 
     def when_ready(self, act: Callable[[], None]) -> None:
         """Call this when the process is said to be ready."""
@@ -105,24 +123,13 @@ class Host:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_pause_s)
         await self._server.stop(self._settings.drain_s)
+        await self._receiver.close()
         await self.telemetry.stop()
+
+    def _rules(self, method: str) -> Rules:
+        return rules_of(method, self._settings.max_image_bytes, self._settings.max_message_bytes)
 
 
 def _connection_age(age_s: float) -> list[tuple[str, int]]:
     """A connection that is too old takes no new calls and ends with its last one, however long that takes."""
     return [("grpc.max_connection_age_ms", round(1000 * age_s))] if age_s else []
-
-
-def _unregistered_server(**options: Any) -> grpc.aio.Server:
-    """A grpc.aio server that finds methods by name alone, as it does where they are not registered with it too.
-
-    Generated code adds each method both ways. For each registered one grpc.aio keeps a request waiting, and at every
-    call, of whatever method, looks at all of them: with the 31 of all in one that was half of all that Python called.
-    """
-
-    def leave_out(service_name: str, method_handlers: Mapping[str, Any]) -> None:
-        """Its generic handler is there already."""
-
-    server = grpc.aio.server(**options)
-    server.add_registered_method_handlers = leave_out  # type: ignore[method-assign]
-    return server

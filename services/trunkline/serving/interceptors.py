@@ -1,78 +1,141 @@
-"""The one place where errors become statuses, for every call of every service."""
+"""The one place where requests are received and errors become statuses, for every call of every service."""
 
 from __future__ import annotations  # the generics of grpc exist for type checkers alone
 
+import contextlib
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
 
-from trunkline.core.errors import TrunklineError
+from trunkline.core.errors import QueueFullError, TrunklineError
+from trunkline.serving.budget import Hold
+from trunkline.serving.receiving import Parse, Receiver, Rules
 from trunkline.serving.status import abort
 
+_MOST_STREAMS = 1024  # open at a time; each takes some 30 KB while nothing happens
 _log = logging.getLogger(__name__)
-_Method = Callable[[Any, Any], Awaitable[Any]]
-_Stream = Callable[[Any, Any], AsyncIterator[Any]]
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Maps what a call raises to its status, also in the middle of a stream of answers.
+class GuardInterceptor(grpc.aio.ServerInterceptor):
+    """Receives the requests of every call within limits, and maps what a call raises to its status.
 
-    The text of a bug goes to the log, never to the client.
+    All methods become ones that read a stream of requests, as only those can end a call that is half received. The
+    text of a bug goes to the log, never to the client.
     """
+
+    def __init__(self, receiver: Receiver, rules: Callable[[str], Rules]) -> None:
+        """`rules` gives those of a method by its full name."""
+        self._receiver = receiver
+        self._rules = rules
+        self._open_streams = 0
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        handler = await continuation(handler_call_details)
+        handler: Any = await continuation(handler_call_details)
+        if handler is None:
+            return None
         name = handler_call_details.method
-        if handler is not None and handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(
-                _guarded(handler.unary_unary, name),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
+        requests = _Requests(self._receiver, handler, self._rules(name))
+        if not handler.response_streaming:
+            behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+            return grpc.stream_unary_rpc_method_handler(
+                _one_answer(behaviour, requests, name), None, handler.response_serializer
             )
-        # Health and reflection have streams that are no generators; they raise no error of ours.
-        if handler is not None and inspect.isasyncgenfunction(handler.unary_stream):
-            return grpc.unary_stream_rpc_method_handler(
-                _guarded_stream(handler.unary_stream, name),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        if handler is not None and inspect.isasyncgenfunction(handler.stream_stream):
-            return grpc.stream_stream_rpc_method_handler(
-                _guarded_stream(handler.stream_stream, name),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        return handler
+        behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        # The watch of health is no generator: it writes its answers itself.
+        wrap = _many_answers if inspect.isasyncgenfunction(behaviour) else _written_answers
+        return grpc.stream_stream_rpc_method_handler(
+            wrap(behaviour, requests, name, self._stream_opened), None, handler.response_serializer
+        )
 
-
-def _guarded(method: _Method, name: str) -> _Method:
-    async def call(request: Any, context: Any) -> Any:
+    @contextlib.contextmanager
+    def _stream_opened(self) -> Iterator[None]:
+        if self._open_streams >= _MOST_STREAMS:
+            raise QueueFullError(
+                f"{_MOST_STREAMS} streams are open, which is the limit: try again later",
+                retry_after_s=1.0,
+                limit=_MOST_STREAMS,
+            )
+        self._open_streams += 1
         try:
-            return await method(request, context)
+            yield
+        finally:
+            self._open_streams -= 1
+
+
+class _Requests:
+    """How the requests of one method are received."""
+
+    def __init__(self, receiver: Receiver, handler: Any, rules: Rules) -> None:
+        self._receiver = receiver
+        self._parse: Parse = handler.request_deserializer
+        self._rules = rules
+        self._is_stream = handler.request_streaming
+
+    def hold(self) -> Hold:
+        """For the bytes of a call; to be released when it ends."""
+        return self._receiver.budget.hold()
+
+    async def of(self, context: Any, held: Hold) -> Any:
+        """What a behaviour is called with: the request, or all of them as they come."""
+        if self._is_stream:
+            return self._receiver.each(context, self._parse, self._rules)
+        return await self._receiver.only(context, self._parse, self._rules, held)
+
+
+_Opened = Callable[[], contextlib.AbstractContextManager[None]]
+
+
+def _one_answer(behaviour: Any, requests: _Requests, name: str) -> Any:
+    async def call(_: Any, context: Any) -> Any:
+        held = requests.hold()
+        try:
+            return await behaviour(await requests.of(context, held), context)
         except grpc.aio.AbortError:
             raise
         except Exception as error:
             await _end(context, error, name)
+        finally:
+            held.release()
 
     return call
 
 
-def _guarded_stream(method: _Stream, name: str) -> _Stream:
-    async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+def _many_answers(behaviour: Any, requests: _Requests, name: str, opened: _Opened) -> Any:
+    async def stream(_: Any, context: Any) -> AsyncIterator[Any]:
+        held = requests.hold()
         try:
-            async for message in method(request, context):
-                yield message
+            with opened():
+                async for message in behaviour(await requests.of(context, held), context):
+                    yield message
         except grpc.aio.AbortError:
             raise
         except Exception as error:
             await _end(context, error, name)
+        finally:
+            held.release()
+
+    return stream
+
+
+def _written_answers(behaviour: Any, requests: _Requests, name: str, opened: _Opened) -> Any:
+    async def stream(_: Any, context: Any) -> None:
+        held = requests.hold()
+        try:
+            with opened():
+                await behaviour(await requests.of(context, held), context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            await _end(context, error, name)
+        finally:
+            held.release()
 
     return stream
 

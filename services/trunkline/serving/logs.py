@@ -14,6 +14,12 @@ def set_up_logs(level: str, role: str, form: Literal["text", "json"] = "text") -
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(role) if form == "json" else TextLines(role))
     logging.basicConfig(level=level.upper(), handlers=[handler])
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_not_of_metadata)
+
+
+def _is_not_of_metadata(record: logging.LogRecord) -> bool:
+    """gRPC has a line and a traceback for each odd byte that a caller puts into its metadata."""
+    return not str(record.msg).startswith("Invalid encoding on ")
 
 
 class TextLines(logging.Formatter):

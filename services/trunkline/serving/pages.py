@@ -3,10 +3,30 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from google.protobuf.message import Message
+
 from trunkline.core.errors import InvalidRequestError
 
 DEFAULT_SIZE, LARGEST_SIZE = 100, 1000
+# So that a page fits into a message of 4 MiB, what clients take at most unless they are told otherwise.
+LARGEST_BYTES = 3 * 1024 * 1024
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+
+def message_page(
+    items: Sequence[T], key: Callable[[T], str], convert: Callable[[T], M], size: int, token: str
+) -> tuple[list[M], str]:
+    """The same as messages, fewer where they are large, but at least one."""
+    part, following = page(items, key, size, token)
+    messages: list[M] = []
+    room = LARGEST_BYTES
+    for place, message in enumerate(map(convert, part)):
+        room -= message.ByteSize()
+        if room < 0 and messages:
+            return messages, key(part[place - 1])
+        messages.append(message)
+    return messages, following
 
 
 def page(items: Sequence[T], key: Callable[[T], str], size: int, token: str) -> tuple[Sequence[T], str]:

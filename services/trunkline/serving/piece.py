@@ -14,11 +14,18 @@ class Piece:
     """Work and the future of its caller, in the caller's event loop."""
 
     def __init__(
-        self, work: Callable[[], Any], lane: Lane, loop: asyncio.AbstractEventLoop, timeout_s: float | None
+        self,
+        work: Callable[[], Any],
+        lane: Lane,
+        loop: asyncio.AbstractEventLoop,
+        timeout_s: float | None,
+        weight: int = 0,
     ) -> None:
+        """weight: bytes of memory that it takes, where it is large; 0 for all others."""
         self.work = work
         self.context = contextvars.copy_context()  # so that a log line of the work names the request
         self.lane = lane
+        self.weight = weight
         self.timeout_s = timeout_s
         self.lent_s = 0.0  # of its thread's time, to what went before it
         self.done: asyncio.Future[Any] = loop.create_future()

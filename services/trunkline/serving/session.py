@@ -10,12 +10,15 @@ import onnxruntime as ort
 
 from trunkline.core.bundle import BackboneManifest, Bundle, HeadManifest
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError, TrunklineError
+from trunkline.core.text import shown
 from trunkline.serving.device import DeviceArrays, DeviceTensor
 from trunkline.serving.execution import CPU, Execution, device_of, preload_libraries
 from trunkline.serving.memory import give_back_freed
 
+GOLDEN_RUN_S = 60.0  # the longest that a model may compute its golden outputs; the slowest that are known take 2 s
 _GOLDEN_TOLERANCE = 1e-3  # relative to the largest golden value, at least to 1
 _SHOWN = 200  # characters of what ONNX Runtime says
+_FATAL = 4  # severity of ONNX Runtime's log
 _sharing, _shared = threading.Lock(), threading.Event()
 _log = logging.getLogger(__name__)
 
@@ -60,6 +63,42 @@ class OnnxSession:
             raise ModelInvalidError(
                 f"{self.name} cannot compute with these inputs: their sizes do not go together, or it is damaged"
             ) from error
+
+    def try_run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None = None,
+        *,
+        within_s: float = GOLDEN_RUN_S,
+    ) -> dict[str, np.ndarray]:
+        """Like `run`, for a model that nobody has run before.
+
+        Raises ModelInvalidError where it cannot be run, or takes longer than `within_s` seconds. Only between two of
+        its operations is the time looked at.
+        """
+        names = list(outputs) if outputs is not None else list(self.outputs)
+        self._check(inputs)
+        options = ort.RunOptions()
+        options.log_severity_level = _FATAL  # what went wrong is in the error
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            options.terminate = True
+
+        watch = threading.Timer(within_s, end)
+        watch.daemon = True
+        watch.start()
+        try:
+            return dict(zip(names, self._session.run(names, dict(inputs), options), strict=True))
+        except Exception as error:  # ONNX Runtime's own classes share no public base
+            if late.is_set():
+                reason = f"it takes longer than {within_s:g} s for its example"
+            else:
+                reason = f"ONNX Runtime cannot run it: {first_line(error)}"
+            raise ModelInvalidError(f"{self.name}: {reason}") from error
+        finally:
+            watch.cancel()
 
     def run_in_place(
         self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], *, wide: bool = False
@@ -126,7 +165,7 @@ def _open(model: bytes, name: str, execution: Execution, threads: int) -> ort.In
     try:
         session = ort.InferenceSession(model, _options(threads), providers=providers)
     except Exception as error:  # ONNX Runtime's own classes share no public base
-        raise ModelInvalidError(f"{name}: ONNX Runtime cannot load the model: {error}") from error
+        raise ModelInvalidError(f"{name}: ONNX Runtime cannot load the model: {first_line(error)}") from error
     # It was built with the provider, and still goes on without it where a driver or a library is not there.
     execution.check(session.get_providers(), available)
     session._model_bytes = None  # kept for a fall-back that is not wanted; as large as the weights
@@ -172,14 +211,29 @@ def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest], execut
     inputs, expected = bundle.read_golden()
     if not inputs or not expected:
         raise ModelInvalidError(f"{session.name}: golden.npz holds no inputs or no outputs")
-    found = session.run(inputs, [name for name in expected if name in session.outputs])
+    unknown = next((name for name in expected if name not in session.outputs), None)
+    if unknown is not None:
+        raise ModelInvalidError(f"{session.name}: the model has no output {shown(unknown)!r}, golden.npz has")
+    found = _golden_outputs(session, inputs, list(expected))
     for name, want in expected.items():
-        if name not in found:
-            raise ModelInvalidError(f"{session.name}: the model has no output {name!r}, golden.npz has")
         _compare(session.name, name, _like(found[name], want), want)
     give_back_freed()
     _log.info("%s loaded, golden outputs %s hold", session.name, ", ".join(expected))
     return session
+
+
+def first_line(error: Exception) -> str:
+    """What ONNX Runtime or onnx says, which may be many lines and hold any name of the file."""
+    return shown(str(error).strip().partition("\n")[0], 300) or type(error).__name__
+
+
+def _golden_outputs(
+    session: OnnxSession, inputs: Mapping[str, np.ndarray], names: Sequence[str]
+) -> Mapping[str, np.ndarray]:
+    try:
+        return session.run(inputs, names) if session.device else session.try_run(inputs, names)
+    except InvalidRequestError as error:
+        raise ModelInvalidError(f"{session.name}: golden.npz does not fit the model: {error.message}") from error
 
 
 def widen_session(session: OnnxSession, bundle: Bundle[Any]) -> None:

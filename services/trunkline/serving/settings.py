@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from trunkline.core.cpu import available_cores
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.images import ImageLimits
+from trunkline.serving.addresses import is_loopback
 from trunkline.serving.execution import PROVIDERS, Execution
 
 _MOST_WIDE_THREADS = 8  # a layer of a small backbone takes well under a millisecond and divides no further
@@ -66,6 +67,20 @@ class Settings(BaseSettings):
     training_jobs: int = Field(
         1, ge=0, description="jobs that run at once; 0 leaves training out of all in one and of the gateway"
     )
+    training_queue: int = Field(
+        100, ge=1, description="training jobs that wait at most; further ones are refused until some have begun"
+    )
+    training_data_roots: CommaList = Field(
+        (),
+        description="folders below which jobs and evaluations may read data and weights; where empty they may read "
+        "any, but are refused unless the service, and the gateway before it, listen on loopback alone",
+    )
+    training_annotations_mib: int = Field(
+        256,
+        ge=1,
+        description="limit on one file of annotations of a data set, MiB; reading it takes up to ten times as much "
+        "memory",
+    )
     training_cores: int = Field(0, ge=0, description="cores that a job may use; 0 takes all but one")
     training_processes: int = Field(
         1, ge=1, description="processes that share a job, started by torchrun where it is more than one"
@@ -93,7 +108,15 @@ class Settings(BaseSettings):
     gallery_memory_mib: int = Field(
         1024,
         ge=1,
-        description="galleries in memory, MiB; above it, those that were not asked the longest are dropped",
+        description="galleries in memory, MiB; above it, those that were not asked the longest are dropped, and none "
+        "may grow beyond it",
+    )
+    gallery_limit: int = Field(1000, ge=0, description="galleries that there may be")
+    gallery_images: int = Field(1_000_000, ge=0, description="images that one gallery may have")
+    gallery_disk_mib: int = Field(
+        16 * 1024,
+        ge=0,
+        description="vectors and kept pictures of all galleries, MiB; it is about their disk space",
     )
     threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
     stream_in_flight: int = Field(
@@ -167,7 +190,9 @@ class Settings(BaseSettings):
         description="OTLP receiver of traces (gRPC), such as http://127.0.0.1:4317; off where empty",
     )
 
-    @field_validator("heads", "default_heads", "heads_path", "head_addresses", "providers", mode="before")
+    @field_validator(
+        "heads", "default_heads", "heads_path", "head_addresses", "providers", "training_data_roots", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -214,6 +239,11 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def reached_from_here_alone(self) -> bool:
+        """Whether this process listens on loopback alone, for gRPC and for HTTP."""
+        return all(is_loopback(address) for address in (self.address, self.http_address) if address)
+
+    @property
     def worker_threads(self) -> int:
         """Threads that compute, never more than the cores this process may use unless set."""
         return self.threads or available_cores()
@@ -232,6 +262,11 @@ class Settings(BaseSettings):
         """How models run here."""
         wide_threads = min(self.wide_threads or _MOST_WIDE_THREADS, self.worker_threads)
         return Execution(self.providers, self.allow_fallback, wide_threads)
+
+    @property
+    def end_s(self) -> float:
+        """Seconds from SIGTERM after which a process is gone, whatever hangs: its drain, and a few for the rest."""
+        return self.drain_pause_s + self.drain_s + 6
 
     @property
     def image_limits(self) -> ImageLimits:

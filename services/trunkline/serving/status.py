@@ -7,14 +7,20 @@ from grpc_status import rpc_status
 
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core import errors
+from trunkline.core.text import LONGEST_ECHO
 
 DOMAIN = "trunkline"
+# A status travels in headers, of which clients take 8 KB by default, twice: as text with each odd byte as three, and
+# in base64 with its details.
+_LONGEST_MESSAGE = 800
+_MOST_VALUES = 6
 _DETAILS_KEY = "grpc-status-details-bin"
 
 # The first class that an error is an instance of decides.
 _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.DataInvalidError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.DataForbiddenError, grpc.StatusCode.PERMISSION_DENIED),
     (errors.WrongTaskError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
     (errors.BackboneMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
@@ -28,6 +34,7 @@ _CODES: tuple[tuple[type[errors.TrunklineError], grpc.StatusCode], ...] = (
     (errors.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (errors.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
     (errors.GalleryStateError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.JobStateError, grpc.StatusCode.FAILED_PRECONDITION),
 )
 _BY_REASON: dict[str, type[errors.TrunklineError]] = {
     cls.reason: cls
@@ -36,6 +43,7 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.InvalidImageError,
         errors.ImageTooLargeError,
         errors.DataInvalidError,
+        errors.DataForbiddenError,
         errors.WrongTaskError,
         errors.NotFoundError,
         errors.BackboneMismatchError,
@@ -49,9 +57,10 @@ _BY_REASON: dict[str, type[errors.TrunklineError]] = {
         errors.DeadlineError,
         errors.AlreadyExistsError,
         errors.GalleryStateError,
+        errors.JobStateError,
     )
 }
-_BUSY = {cls.reason: cls for cls in (errors.QueueFullError, errors.MemoryFullError)}
+_BUSY = {cls.reason: cls for cls in (errors.QueueFullError, errors.MemoryFullError, errors.QuotaError)}
 
 
 def code_of(error: Exception) -> grpc.StatusCode:
@@ -67,11 +76,12 @@ def to_status(error: Exception) -> status_pb2.Status:
     code = code_of(error)
     known = isinstance(error, errors.TrunklineError) and code is not grpc.StatusCode.INTERNAL
     message = error.message if known and isinstance(error, errors.TrunklineError) else "internal error"
-    status = status_pb2.Status(code=code.value[0], message=_sendable(message))
+    status = status_pb2.Status(code=code.value[0], message=_sendable(message, _LONGEST_MESSAGE))
     info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN)
     if known and isinstance(error, errors.TrunklineError):
         info.reason = error.reason
-        info.metadata.update({key: _sendable(value) for key, value in error.metadata.items()})
+        values = list(error.metadata.items())[:_MOST_VALUES]
+        info.metadata.update({key: _sendable(value, LONGEST_ECHO) for key, value in values})
     status.details.add().Pack(info)
     if isinstance(error, errors.QueueFullError):
         delay = Duration()
@@ -80,9 +90,12 @@ def to_status(error: Exception) -> status_pb2.Status:
     return status
 
 
-def _sendable(text: str) -> str:
-    """Names of files may hold bytes that are no UTF-8, which a message cannot."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _sendable(text: str, longest: int) -> str:
+    """At most `longest` bytes. Names of files may hold bytes that are no UTF-8, which a message cannot."""
+    encoded = text.encode("utf-8", "backslashreplace")
+    if len(encoded) <= longest:
+        return encoded.decode()
+    return encoded[: longest - len("…".encode())].decode("utf-8", "ignore") + "…"
 
 
 def to_head_error(error: Exception) -> vision_service_pb2.HeadError:

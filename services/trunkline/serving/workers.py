@@ -5,10 +5,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from trunkline.core.errors import DeadlineError, QueueFullError, ServiceUnavailableError
+from trunkline.core.steps import in_steps
 from trunkline.serving.admission import LANES, Estimate, Lane, Load, PoolStats, Priority, check_time, full, too_late
+from trunkline.serving.large import MEMORY_BYTES, LargeWork, is_large
 from trunkline.serving.piece import Piece
 from trunkline.serving.turnstile import Turnstile
 
@@ -21,16 +23,18 @@ class WorkerPool:
 
     Within a lane the first goes first. Work whose caller was cancelled or whose deadline passed leaves its queue at
     once. The queues may be read and changed by several threads, under one lock. Work that is alone may ask
-    `turnstile` for all cores; long work calls `give_way` between its steps.
+    `turnstile` for all cores; long work calls `give_way` between its steps. Large work waits apart, leaves threads to
+    the rest and takes at most `large_bytes` of memory together (`large.py`).
     """
 
-    def __init__(self, threads: int, max_held: int) -> None:
+    def __init__(self, threads: int, max_held: int, large_bytes: int = MEMORY_BYTES) -> None:
         self.stats = PoolStats()
         self.turnstile = Turnstile(threads)
         self._max_held = max_held
         self._changed = threading.Condition()
         self._lanes: dict[Lane, OrderedDict[Piece, None]] = {lane: OrderedDict() for lane in LANES}
         self._running = dict.fromkeys(Priority, 0)
+        self._large = LargeWork(threads, max_held, large_bytes)
         self._lent = 0  # of those that run, how many have lent their thread to another
         self._estimate = Estimate(threads)
         self._closed = False
@@ -44,16 +48,21 @@ class WorkerPool:
     @property
     def load(self) -> Load:
         """What waits and what runs at this moment."""
-        return Load({lane: len(held) for lane, held in self._lanes.items()}, dict(self._running), len(self._threads))
+        waiting = {lane: len(held) for lane, held in self._lanes.items()}
+        return Load(waiting, dict(self._running), len(self._threads), self._large.running)
 
     @property
     def held(self) -> int:
         """Pieces of work that wait or run."""
-        return self.waiting + sum(self._running.values())
+        return self.waiting + sum(self._running.values()) + self._large.running
 
     @property
     def waiting(self) -> int:
         """Pieces of work in the queues."""
+        return self._small_waiting + len(self._large)
+
+    @property
+    def _small_waiting(self) -> int:
         return sum(map(len, self._lanes.values()))
 
     @property
@@ -66,16 +75,21 @@ class WorkerPool:
         return self._estimate.mean_s(priority)
 
     async def run(
-        self, work: Callable[[], T], priority: Priority, timeout_s: float | None = None, required: bool = True
+        self,
+        work: Callable[[], T],
+        priority: Priority,
+        timeout_s: float | None = None,
+        required: bool = True,
+        weight: int = 0,
     ) -> tuple[T, float]:
-        """The result of work() and the milliseconds it waited.
+        """The result of work() and the milliseconds it waited. weight: bytes of memory that it will take.
 
         Raises QueueFullError at once where the bound is reached or the work could not be done within `timeout_s`
         seconds, DeadlineError where they are over before it starts, and what work() raises. Work that is not
         `required` is refused earlier, and later too, to make room for work that is.
         """
         loop = asyncio.get_running_loop()
-        piece = Piece(work, Lane(priority, not required), loop, timeout_s)
+        piece = Piece(work, Lane(priority, not required), loop, timeout_s, weight if is_large(weight) else 0)
         self._put(piece)
         timer = loop.call_later(timeout_s, self._expire, piece) if timeout_s is not None else None
         try:
@@ -95,25 +109,46 @@ class WorkerPool:
         """
         mine = self._here.piece
         began_at = time.perf_counter()
-        while (piece := self._take_before(mine)) is not None:
-            self._run(piece)
-            with self._changed:
-                self._lent -= 1
+        while (piece := self._take_before(lambda lane: lane.priority < mine.lane.priority)) is not None:
+            self._run_lent(piece)
         self._here.piece = mine
         mine.lent_s += time.perf_counter() - began_at
 
-    def close(self) -> None:
-        """Let running work end and stop the threads; work that still waits is cancelled."""
+    def _in_steps(self, piece: Piece) -> Any:
+        """A large piece: between its steps one small one after the other has its turn, where no thread is free."""
+
+        def lend() -> None:
+            small = self._take_before(lambda lane: not lane.optional)
+            if small is None:
+                return
+            began_at = time.perf_counter()
+            self._run_lent(small)
+            self._here.piece = piece
+            piece.lent_s += time.perf_counter() - began_at
+
+        with in_steps(lend):
+            return piece.work()
+
+    def _run_lent(self, piece: Piece) -> None:
+        with in_steps(None):
+            self._run(piece)
+        with self._changed:
+            self._lent -= 1
+
+    def close(self, within_s: float | None = None) -> None:
+        """Let running work end, within `within_s` seconds, and stop the threads; work that waits is cancelled."""
+        ends_at = None if within_s is None else time.monotonic() + within_s
         with self._changed:
             self._closed = True
-            waiting = [piece for lane in self._lanes.values() for piece in lane]
+            waiting = [*(piece for lane in self._lanes.values() for piece in lane), *self._large]
+            self._large.clear()
             for lane in self._lanes.values():
                 lane.clear()
             self._changed.notify_all()
         for piece in waiting:
             piece.post(piece.done.cancel)
         for thread in self._threads:
-            thread.join()
+            thread.join(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
 
     # Into the queue and out of it --------------------------------------------------------------------------
 
@@ -121,6 +156,9 @@ class WorkerPool:
         with self._changed:
             if self._closed:
                 raise ServiceUnavailableError("this process is stopping")
+            if piece.weight:
+                self._put_large(piece)
+                return
             if piece.is_over() or not self._runs_at_once():
                 load = self.load
                 self._check_time(load, piece)
@@ -128,12 +166,25 @@ class WorkerPool:
             self._lanes[piece.lane][piece] = None
             self._changed.notify()
 
+    def _put_large(self, piece: Piece) -> None:
+        if piece.is_over() or not (self._runs_at_once() and not self._large and self._large.may_run(piece)):
+            try:
+                self._large.check(piece)
+            except DeadlineError:
+                self.stats.refused["over"] += 1
+                raise
+            except QueueFullError as error:
+                self.stats.refused["full" if "limit" in error.metadata else "late"] += 1
+                raise
+        self._large.put(piece)
+        self._changed.notify()
+
     def _runs_at_once(self) -> bool:
-        return not self.waiting and self._busy < min(len(self._threads), self._max_held)
+        return not self._small_waiting and self._busy < min(len(self._threads), self._max_held)
 
     @property
     def _busy(self) -> int:
-        return sum(self._running.values()) - self._lent
+        return sum(self._running.values()) + self._large.running - self._lent
 
     def _check_time(self, load: Load, piece: Piece) -> None:
         try:
@@ -149,7 +200,10 @@ class WorkerPool:
         held, limit = load.held(lane.priority), self._max_held // (2 if lane.optional else 1)
         if held < limit:
             return
-        wait_s, optional = self._estimate.wait_s(load.waiting, load.running), self._lanes[Lane(lane.priority, True)]
+        wait_s, optional = (
+            self._estimate.wait_s(load.waiting, load.running, load.large),
+            self._lanes[Lane(lane.priority, True)],
+        )
         if lane.optional or not optional:
             self.stats.refused["pressure" if lane.optional else "full"] += 1
             raise full(held, limit, wait_s)
@@ -160,6 +214,8 @@ class WorkerPool:
     def _remove(self, piece: Piece) -> bool:
         """Whether it was still waiting."""
         with self._changed:
+            if piece.weight:
+                return self._large.remove(piece)
             return self._lanes[piece.lane].pop(piece, _ABSENT) is not _ABSENT
 
     def _expire(self, piece: Piece) -> None:
@@ -180,7 +236,7 @@ class WorkerPool:
         started_at = time.perf_counter()
         queue_ms = piece.waited_s() * 1000
         try:
-            result = piece.context.run(piece.work)
+            result = piece.context.run(self._in_steps, piece) if piece.weight else piece.context.run(piece.work)
         except BaseException as error:
             self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "failed")
             piece.fail(error)
@@ -195,6 +251,10 @@ class WorkerPool:
         """The next piece that can still be done in time; None at the end."""
         with self._changed:
             while True:
+                large = self._large.take(small_wait=bool(self._small_waiting)) if self._large else None
+                if large is not None:
+                    self._large.begin(large)
+                    return large
                 lane = next((lane for lane in self._lanes.values() if lane), None)
                 if lane is not None:
                     piece, _ = lane.popitem(last=False)
@@ -206,11 +266,11 @@ class WorkerPool:
                 else:
                     self._changed.wait()
 
-    def _take_before(self, mine: Piece) -> Piece | None:
-        """A piece of a higher priority than this one, which lends it its thread."""
+    def _take_before(self, goes_before: Callable[[Lane], bool]) -> Piece | None:
+        """A piece of such a lane, for the piece that runs on this thread and lends it."""
         with self._changed:
             while self._busy >= len(self._threads):
-                before = (held for lane, held in self._lanes.items() if lane.priority < mine.lane.priority)
+                before = (held for lane, held in self._lanes.items() if goes_before(lane))
                 lane = next(filter(None, before), None)
                 if lane is None:
                     break
@@ -223,7 +283,7 @@ class WorkerPool:
 
     def _in_time(self, piece: Piece) -> bool:
         # A thread that has nothing else to do tries what may be too late; so do the means get right again.
-        if piece.timeout_s is None or not self.waiting:
+        if piece.timeout_s is None or not self._small_waiting:
             return True
         left_s = piece.timeout_s - piece.waited_s()
         if self._estimate.fits(piece.lane.priority, left_s):
@@ -235,8 +295,13 @@ class WorkerPool:
     def _ended(self, piece: Piece, took_s: float, how: str) -> None:
         priority = piece.lane.priority
         with self._changed:
-            self._running[priority] -= 1
             self.stats.ended[how] += 1
+            if piece.weight:
+                self._large.end(piece, took_s, done=how == "done")
+                if self._large:
+                    self._changed.notify()
+                return
+            self._running[priority] -= 1
             if how == "done":  # a picture that is none says nothing about how long one takes
                 passes_wait = any(self._lanes[lane] for lane in _PASSES)
                 self._estimate.ran(priority, took_s, passes_wait=passes_wait)

@@ -36,7 +36,7 @@ class AnnotatedMaps(Dataset[Any]):
 
     def _one(self, index: int, view: int) -> tuple[dict[str, np.ndarray], Any]:
         sample, stored = self._samples[index], self._views[view][index]
-        annotation = annotation_of_view(sample, sample.read(), self._recipe, view, self._learner.annotation)
+        annotation = annotation_of_view(sample, sample.encoded(), self._recipe, view, self._learner.annotation)
         return {name: stored.map(name) for name in self._recipe.maps}, annotation
 
 
@@ -58,4 +58,4 @@ class AnnotatedPixels(Dataset[Any]):
 
     def _one(self, index: int, view: int) -> tuple[np.ndarray, Any]:
         sample = self._samples[index]
-        return annotated_view(sample, sample.read(), self._recipe, view, self._learner.annotation)
+        return annotated_view(sample, sample.encoded(), self._recipe, view, self._learner.annotation)

@@ -15,6 +15,7 @@ from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import preprocess
 from trunkline.core.repository import Repository
 from trunkline.core.results import Result
+from trunkline.core.text import shown
 from trunkline.core.train_request import TrainRequest
 from trunkline.heads.discovery import head_class
 from trunkline.serving.session import load_session
@@ -22,6 +23,8 @@ from trunkline.training.data.accept import require_none
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.read import read_dataset
 from trunkline.training.learner import Asking, PairLearner, Scores, TaskLearner, learner_class
+
+_LONGEST_VERSION = 18
 
 
 def answers(
@@ -44,7 +47,7 @@ def answers(
 
     def answer(sample: Sample) -> Result:
         try:
-            pixels, frame = preprocess(EncodedImage(sample.read()), head.manifest.preprocess)
+            pixels, frame = preprocess(EncodedImage(sample.encoded()), head.manifest.preprocess)
         except InvalidRequestError as error:
             raise DataInvalidError.at(sample.name, error.message) from error
         features = sessions[0].run({IMAGE: pixels}, wanted) if wanted else {}
@@ -73,7 +76,7 @@ def evaluate_head(
 
     The split is "test" by default, and all there is where the data has one split or none. Returns head, version,
     data, count and metrics. Raises NotFoundError for the head, InvalidRequestError where its classes or targets
-    are not those of the data, DataInvalidError, OSError.
+    are not those of the data, DataInvalidError, DataForbiddenError, ModelInvalidError.
     """
     repository = Repository(models)
     name, version = _version(models, name)
@@ -110,8 +113,8 @@ def _version(models: Path, head: str) -> tuple[str, int | None]:
     name, slash, version = head.partition("/")
     if not slash:
         return name, current_catalog(models, name).default or None
-    if not version.isdecimal():
-        raise InvalidRequestError(f"{version!r} is no version: write NAME or NAME/VERSION")
+    if not (version.isdecimal() and len(version) <= _LONGEST_VERSION):
+        raise InvalidRequestError(f"{shown(version)!r} is no version: write NAME or NAME/VERSION")
     return name, int(version)
 
 
@@ -147,8 +150,11 @@ def _relabelled(dataset: Dataset, head: Bundle[HeadManifest]) -> Dataset:
     if not dataset.classes:
         raise InvalidRequestError(f"the data has no classes; head {head.manifest.name!r} answers with classes")
     index = {label: number for number, label in enumerate(head.labels)}
-    unknown = sorted(set(dataset.classes) - set(index))
-    if unknown:
-        raise InvalidRequestError(f"head {head.manifest.name!r} does not know the class {unknown[0]!r} of the data")
+    unknown = next((place for place, name in enumerate(dataset.classes, 1) if name not in index), None)
+    if unknown is not None:
+        raise InvalidRequestError(
+            f"head {head.manifest.name!r} does not know class {unknown} of the {len(dataset.classes)} of the data: "
+            "trunkline data check shows them in their order"
+        )
     labels = [index[name] for name in dataset.classes]
     return replace(dataset, classes=head.labels, samples=tuple(each.relabelled(labels) for each in dataset.samples))

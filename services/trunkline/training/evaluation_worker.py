@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.core.errors import TrunklineError
+from trunkline.core.roots import DataRoots
+from trunkline.serving.ends import end_with
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import read_settings
 from trunkline.serving.status import to_status
 from trunkline.serving.store.opening import open_models
+from trunkline.training.data.reading import confine, limit_annotations
 from trunkline.training.process import die_with_parent
 
 
@@ -18,6 +21,9 @@ def main() -> None:
     """The answer has head, version, data, count and metrics, or `error`: a google.rpc.Status in hexadecimal."""
     die_with_parent()
     set_up_logs("INFO", "evaluation")
+    settings = read_settings()
+    confine(DataRoots(settings.training_data_roots))
+    limit_annotations(settings.training_annotations_mib)
     question = json.load(sys.stdin)
     # Libraries may print; standard output is for the answer alone.
     out = os.dup(1)
@@ -38,4 +44,4 @@ def _evaluate(models: str, head: str, data: Path, split: str | None) -> dict[str
 
 
 if __name__ == "__main__":
-    main()
+    end_with(main)

@@ -109,7 +109,7 @@ class FeatureStore:
 
     def features(self, samples: Sequence[Sample], recipe: Recipe) -> dict[str, np.ndarray]:
         """The features themselves of view 0, by name, float32 (N, ...); not stored."""
-        parts = [self._run(_pixels(sample, sample.read(), recipe, 0), recipe.features) for sample in samples]
+        parts = [self._run(_pixels(sample, sample.encoded(), recipe, 0), recipe.features) for sample in samples]
         return {name: np.concatenate([part[name] for part in parts]) for name in recipe.features}
 
     def _all(self, wanted: Sequence[tuple[Sample, int]], recipe: Recipe) -> Iterator[Stored]:
@@ -120,7 +120,7 @@ class FeatureStore:
                 pool.shutdown(cancel_futures=True)
 
     def _one(self, sample: Sample, view: int, recipe: Recipe) -> Stored:
-        data = sample.read()
+        data = sample.encoded()
         path = self._path(data, recipe, view)
         wanted = [*(_beside(path, name) for name in recipe.maps), path]
         if not all(file.is_file() for file in wanted):
@@ -165,7 +165,7 @@ def _write(path: Path, array: np.ndarray) -> None:
 
 def pixels_of(sample: Sample, spec: PreprocessSpec) -> np.ndarray:
     """uint8 (1, H, W, C). Raises DataInvalidError that names the picture."""
-    return _opened(sample, sample.read(), spec)[0]
+    return _opened(sample, sample.encoded(), spec)[0]
 
 
 def _pixels(sample: Sample, data: bytes, recipe: Recipe, view: int) -> np.ndarray:

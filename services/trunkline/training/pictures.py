@@ -39,7 +39,7 @@ def draw_samples(samples: Sequence[Sample], scores: Scores, path: Path) -> None:
     for row, chosen in enumerate(rows):
         for column, index in enumerate(chosen):
             at = (column * _TILE[0], row * (_TILE[1] + _TEXT))
-            picture = scores.overlay(index, decode_image(samples[index].read()))
+            picture = scores.overlay(index, decode_image(samples[index].encoded()))
             sheet.paste(ImageOps.fit(picture, _TILE), at)
             ImageDraw.Draw(sheet).text((at[0] + 4, at[1] + _TILE[1] + 2), scores.caption(index), "black")
     sheet.save(path, "JPEG", quality=85)

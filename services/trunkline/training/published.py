@@ -1,6 +1,6 @@
 """Whether an earlier attempt of a job has published its head and died before it could say so."""
 
-from trunkline.core.bundle import CARD_FILE, MANIFEST_FILE, Bundle, HeadManifest
+from trunkline.core.bundle import MANIFEST_FILE, Bundle, HeadManifest
 from trunkline.core.errors import TrunklineError
 from trunkline.core.repository import Repository
 from trunkline.core.store import ModelStore
@@ -23,6 +23,6 @@ def find_published(work: Work, store: ModelStore) -> Bundle[HeadManifest] | None
         except TrunklineError:
             continue
         newer = (bundle.path / MANIFEST_FILE).stat().st_mtime >= work.since
-        if newer and command in (bundle.path / CARD_FILE).read_text(encoding="utf-8"):
+        if newer and command in bundle.card:
             return bundle
     return None

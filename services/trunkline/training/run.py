@@ -230,7 +230,7 @@ def _manifest(job: Job, fitted: Fitted, model: bytes, dataset: Dataset, version:
 
 def _evaluation(request: TrainRequest, dataset: Dataset, samples: Sequence[Sample]) -> Evaluation:
     """By which a later version is known to be measured on the same samples, with the same truth."""
-    named = ((f"{sample.name}|{_truth(dataset, sample)}", sample.read()) for sample in samples)
+    named = ((f"{sample.name}|{_truth(dataset, sample)}", sample.encoded()) for sample in samples)
     digest = evaluation_digest(named)
     return Evaluation(data=dataset.root.name, split=request.test_split, count=len(samples), digest=digest)
 

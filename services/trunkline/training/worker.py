@@ -17,17 +17,20 @@ from trunkline.core.bundle import Bundle, HeadManifest, read_bundle
 from trunkline.core.errors import ServiceUnavailableError, TrunklineError
 from trunkline.core.jobs import JobError
 from trunkline.core.progress import Watcher
+from trunkline.core.roots import DataRoots
 from trunkline.core.store import ModelStore
 from trunkline.jobs.database import Database
 from trunkline.jobs.launcher import OWNER
 from trunkline.jobs.leases import Claim, LeaseLostError, Leases, Work
 from trunkline.jobs.sweep import job_folder
+from trunkline.serving.ends import end_with
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.settings import Settings, read_settings
 from trunkline.serving.status import error_info, to_status
 from trunkline.serving.store.opening import open_models
 from trunkline.training import group
 from trunkline.training.data.accept import accept_data
+from trunkline.training.data.reading import confine, limit_annotations
 from trunkline.training.heartbeat import LEASE_S, Heartbeat
 from trunkline.training.process import Sigterm, die_with_parent, ignore_sigterm
 from trunkline.training.published import find_published
@@ -43,6 +46,8 @@ def main() -> int:
     settings = read_settings()
     job, owner = sys.argv[1], os.environ.get(OWNER, "")
     set_up_logs(settings.log_level, f"worker {job}", settings.log_format)
+    confine(DataRoots(settings.training_data_roots))
+    limit_annotations(settings.training_annotations_mib)
     if group.rank():
         return _help(settings, job, owner)
     for talkative in ("onnx_ir", "onnxscript"):
@@ -156,4 +161,4 @@ def _tell(write: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

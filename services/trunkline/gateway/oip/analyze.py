@@ -11,6 +11,8 @@ from trunkline.gateway.directory import Directory
 from trunkline.gateway.oip.model import PICTURE, RESULT, Description, Item, Port, Question, each, no_params
 from trunkline.gateway.oip.outputs import JSON_PORT, document
 from trunkline.gateway.oip.tensors import BYTES
+from trunkline.serving.aside import aside
+from trunkline.serving.limits import check_message
 
 NAME = "analyze"
 VERSION = "1"
@@ -38,21 +40,23 @@ class AnalyzeModel:
         """A head that fails is an outcome in the document. Raises InvalidRequestError and errors of the picture."""
         no_params(question.params, [HEADS])
         heads = _names(question.params.get(HEADS))
+        check_message(_request(b"", heads))
         pictures = question.inputs[PICTURE]  # (N,) bytes
         return await each(len(pictures), lambda place: self._one(pictures[place], heads, question))
 
     async def _one(self, picture: bytes, heads: list[str], question: Question) -> Item:
-        request = pb.AnalyzeRequest(
-            image=image_pb2.Image(data=picture), heads=[pb.HeadRequest(head=head) for head in heads]
-        )
-        done = await self.vision.Analyze(request, question.context)
+        done = await self.vision.Analyze(_request(picture, heads), question.context)
         return Item(
-            outputs={RESULT: document(done)} if RESULT in question.wanted else {},
+            outputs={RESULT: await aside(document, done)} if RESULT in question.wanted else {},
             version=VERSION,
             queue_ms=done.timings.queue_ms,
             decode_ms=done.timings.decode_ms,
             infer_ms=done.timings.backbone_ms + done.timings.head_ms,
         )
+
+
+def _request(picture: bytes, heads: list[str]) -> pb.AnalyzeRequest:
+    return pb.AnalyzeRequest(image=image_pb2.Image(data=picture), heads=[pb.HeadRequest(head=head) for head in heads])
 
 
 def _names(value: object) -> list[str]:

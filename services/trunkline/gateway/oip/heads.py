@@ -1,5 +1,6 @@
 """A version of a head as a model: pictures in, or the tensors that it declares."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -7,14 +8,16 @@ import numpy as np
 
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import InvalidRequestError, TrunklineError
-from trunkline.core.exchange import IMAGE, BackboneInfo, HeadInfo, HeadQuestion
+from trunkline.core.exchange import IMAGE, BackboneInfo, HeadAnswer, HeadInfo, HeadQuestion
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.raw import pack_pixels
+from trunkline.core.results import Detections, Segmentation
 from trunkline.gateway.analyzer import Analyzer, check_usable
 from trunkline.gateway.directory import Directory, HeadEntry
 from trunkline.gateway.oip.model import PICTURE, Description, Item, Port, Question, each
 from trunkline.gateway.oip.outputs import outputs_of, ports_of
 from trunkline.gateway.oip.tensors import BYTES
+from trunkline.serving.aside import aside
 
 PIXELS = "pixels"  # preprocessed pictures, the feature `image`; that name is taken by the encoded ones
 
@@ -83,7 +86,7 @@ class HeadModel:
         if answer is None:
             raise RuntimeError("a required question was neither answered nor refused")
         return Item(
-            outputs=outputs_of(self.entry.info.name, answer, question.wanted),
+            outputs=await _outputs_of(self.entry.info.name, answer, question.wanted),
             version=answer.version,
             queue_ms=done.queue_ms,
             decode_ms=done.decode_ms,
@@ -110,10 +113,18 @@ class HeadModel:
             params=question.params,
         )
         answer = await self.entry.runner.predict(asked, question.timeout_s)
-        return Item(outputs_of(info.name, answer, question.wanted), answer.version, infer_ms=answer.head_ms)
+        outputs = await _outputs_of(info.name, answer, question.wanted)
+        return Item(outputs, answer.version, infer_ms=answer.head_ms)
 
 
 _SILENT = "its head service does not answer"
+
+
+async def _outputs_of(head: str, answer: HeadAnswer, wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
+    """JSON of masks and label maps is long."""
+    if isinstance(answer.result, Segmentation | Detections):
+        return await aside(outputs_of, head, answer, wanted)
+    return outputs_of(head, answer, wanted)
 
 
 def _input_name(feature: str) -> str:

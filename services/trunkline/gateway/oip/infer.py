@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
 
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.core.errors import DeadlineError, InvalidRequestError
@@ -13,6 +15,9 @@ from trunkline.gateway.oip.models import Models
 from trunkline.gateway.oip.outputs import stacked
 from trunkline.gateway.oip.statistics import Statistics
 from trunkline.gateway.oip.tensors import put_output, read_inputs
+from trunkline.serving.aside import LARGE_BYTES, aside
+
+T = TypeVar("T")
 
 _SHOWN = 64  # characters of a name that came
 
@@ -38,7 +43,7 @@ class Inference:
             self._statistics.failed(found.name, found.version, time.perf_counter_ns() - started_ns)
             raise
         asked_ns = time.perf_counter_ns()
-        response = _response(request, wanted, items)
+        response = await _beside(_size(items), _response, request, wanted, items)
         done_ns = time.perf_counter_ns()
         self._statistics.answered(found.name, items, done_ns - started_ns, done_ns - asked_ns)
         return response
@@ -54,7 +59,7 @@ class Inference:
     ) -> list[Item]:
         timeout_s = self._timeout_s(request, context)
         question = Question(
-            inputs=read_inputs(request, found.inputs),
+            inputs=await self._inputs(request, found),
             params=params.for_the_model(request),
             wanted=wanted,
             timeout_s=timeout_s,
@@ -66,11 +71,23 @@ class Inference:
         except TimeoutError as error:
             raise DeadlineError("the time of the request is over") from error
 
+    async def _inputs(self, request: pb.ModelInferRequest, found: Description) -> Mapping[str, np.ndarray]:
+        return await _beside(request.ByteSize(), read_inputs, request, found.inputs)
+
     def _timeout_s(self, request: pb.ModelInferRequest, context: Any) -> float:
         left_s: float | None = context.time_remaining()
         own_s = params.timeout_s(request)
         given = self._default_timeout_s if left_s is None else left_s
         return given if own_s is None else min(given, own_s)
+
+
+async def _beside(size: int, work: Callable[..., T], *arguments: object) -> T:
+    """work(*arguments), beside the event loop where it is about many bytes."""
+    return await aside(work, *arguments) if size > LARGE_BYTES else work(*arguments)
+
+
+def _size(items: Sequence[Item]) -> int:
+    return sum(array.nbytes for item in items for array in item.outputs.values())
 
 
 def _wanted(request: pb.ModelInferRequest, found: Description) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.core.errors import TrunklineError
 from trunkline.gateway.oip.infer import Inference
+from trunkline.serving.limits import check_message, short_id
 from trunkline.serving.status import to_status
 
 # Further requests stay in the transport, whose flow control then holds the client back.
@@ -48,9 +49,10 @@ async def answers(
 
 async def _answer(request: pb.ModelInferRequest, inference: Inference, context: Any) -> pb.ModelStreamInferResponse:
     try:
+        check_message(request)
         return pb.ModelStreamInferResponse(infer_response=await inference.infer(request, context))
     except Exception as error:  # one failed request costs one answer
         if not isinstance(error, TrunklineError):
             _log.error("bug in ModelStreamInfer", exc_info=error)
-        failed = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+        failed = pb.ModelInferResponse(model_name=short_id(request.model_name), id=short_id(request.id))
         return pb.ModelStreamInferResponse(error_message=to_status(error).message, infer_response=failed)

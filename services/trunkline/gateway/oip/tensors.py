@@ -1,9 +1,9 @@
 """Tensors of the protocol to arrays and back; raw and typed contents both."""
 
+import itertools
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -98,12 +98,13 @@ def _array(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, por
     shape = tuple(tensor.shape)
     count = math.prod(shape)
     if port.datatype == BYTES:
-        if raw is None:
-            return as_bytes(_counted(tensor.contents.bytes_contents, count, tensor.name))
-        # One more than there may be is looked at, however many came.
-        return as_bytes(_counted(list(islice(_elements(raw, tensor.name), count + 1)), count, tensor.name))
+        texts = tensor.contents.bytes_contents if raw is None else _elements(raw, count, tensor.name)
+        return as_bytes(_counted(texts, count, tensor.name))
     numbers = _typed(tensor, port.datatype, count) if raw is None else _raw(raw, port.datatype, tensor.name)
-    array = np.asarray(_counted(numbers, count, tensor.name)).reshape(shape)
+    try:
+        array = np.asarray(_counted(numbers, count, tensor.name)).reshape(shape)
+    except ValueError as error:  # an axis of 0 beside one that no array has
+        raise InvalidRequestError(f"input {tensor.name!r} has a shape that is not valid") from error
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InvalidRequestError(f"input {tensor.name!r} has values that are not finite")
     return array
@@ -126,7 +127,14 @@ def _raw(raw: bytes, datatype: str, name: str) -> np.ndarray:
     return np.frombuffer(raw, dtype)
 
 
-def _elements(raw: bytes, name: str) -> Iterator[bytes]:
+def _elements(raw: bytes, count: int, name: str) -> list[bytes]:
+    found = list(itertools.islice(_each_element(raw, name), count + 1))
+    if len(found) > count:  # how many more is not counted, as a message has room for millions of empty ones
+        raise InvalidRequestError(f"input {name!r} has more values than its shape says, {count}")
+    return found
+
+
+def _each_element(raw: bytes, name: str) -> Iterator[bytes]:
     start = 0
     while start < len(raw):
         if start + _LENGTH.size > len(raw):

@@ -1,8 +1,15 @@
-"""Bodies of requests, with the limit on a message enforced while they are read."""
+"""Bodies of requests, with their limits enforced and their memory counted while they are read."""
+
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.gateway.rest.limits import MOST_NAMES, BodyLimit
+from trunkline.serving.budget import Hold
+
+# A value of JSON costs about as much work as so many bytes.
+_BYTES_OF_A_VALUE = 64
 
 
 class BodyTooLargeError(InvalidRequestError):
@@ -13,19 +20,54 @@ class MediaTypeError(InvalidRequestError):
     reason = "MEDIA_TYPE"
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Raises BodyTooLargeError, and MediaTypeError for a compressed one, whose size nobody would know."""
+@dataclass
+class Body:
+    """What was read: its parts, their bytes, and the values and names that it has at most if it is JSON."""
+
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+    values: int = 0
+    names: int = 0
+
+    @property
+    def work(self) -> int:
+        """The work of reading it, as bytes that are copied."""
+        return max(self.size, _BYTES_OF_A_VALUE * self.values)
+
+    def count(self, part: bytes) -> None:
+        """Count what this part of a JSON text begins: each value and name has one of these characters beside it."""
+        self.values += part.count(b",") + part.count(b"[") + part.count(b"{")
+        self.names += part.count(b":")
+
+    def take(self) -> bytes:
+        """All of it in one piece; the parts are gone then."""
+        whole = b"".join(self.parts)
+        self.parts.clear()
+        return whole
+
+
+async def read_body(request: Request, limit: BodyLimit, hold: Hold) -> Body:
+    """The body; `hold` grows as it arrives.
+
+    Raises BodyTooLargeError, MemoryFullError, InvalidRequestError for JSON of too many values, MediaTypeError for a
+    compressed body, whose size nobody would know, and ClientDisconnect where the rest does not come.
+    """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise MediaTypeError("compressed bodies are not read: send it without Content-Encoding")
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit_bytes:
-        raise _too_large(limit_bytes)
-    body = bytearray()
+    if length.isdecimal() and int(length) > limit.bytes:
+        raise too_large(limit)
+    body = Body()
     async for part in request.stream():
-        body += part
-        if len(body) > limit_bytes:
-            raise _too_large(limit_bytes)
-    return bytes(body)
+        body.size += len(part)
+        if body.size > limit.bytes:
+            raise too_large(limit)
+        hold.add(limit.cost * len(part))
+        body.parts.append(part)
+        if limit.values is not None:
+            body.count(part)
+            check_values(body, limit)
+    return body
 
 
 def media_type(request: Request) -> str:
@@ -33,5 +75,18 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _too_large(limit_bytes: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"the body is over the limit of {limit_bytes} bytes", limit_bytes=limit_bytes)
+def check_values(body: Body, limit: BodyLimit) -> None:
+    """Raises InvalidRequestError for more values than are read."""
+    if limit.values is not None and body.values > limit.values:
+        raise InvalidRequestError(
+            f"the JSON has more than {limit.values} values; larger tensors are sent as binary data of /v2",
+            limit_values=limit.values,
+        )
+    if body.names > MOST_NAMES:
+        raise InvalidRequestError(f"the JSON has more than {MOST_NAMES} names", limit_names=MOST_NAMES)
+
+
+def too_large(limit: BodyLimit) -> BodyTooLargeError:
+    return BodyTooLargeError(
+        f"the body is over the limit of {limit.bytes} bytes{limit.hint}", limit_bytes=limit.bytes
+    )

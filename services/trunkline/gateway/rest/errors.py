@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from trunkline.core.errors import TrunklineError
 from trunkline.gateway.rest.body import BodyTooLargeError, MediaTypeError
+from trunkline.gateway.rest.jsons import shown
 from trunkline.serving.status import code_name, retry_delay_s, to_status
 
 _log = logging.getLogger(__name__)
@@ -69,11 +70,18 @@ def as_error_object(error: Exception) -> JSONResponse:
 
 async def not_routed(request: Request, error: Exception) -> JSONResponse:
     """For a path or a verb that no route takes."""
-    code = error.status_code if isinstance(error, HTTPException) else 500
-    message = f"there is no {request.method} {request.url.path} here"
-    if request.url.path.startswith("/v2"):
-        return JSONResponse({"error": message}, code)
-    return JSONResponse({"code": grpc.StatusCode.UNIMPLEMENTED.value[0], "message": message}, code)
+    code, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    path = request.scope["path"]
+    message = f"there is no {shown(request.method)} {shown(path)} here"
+    return refusal(code, grpc.StatusCode.UNIMPLEMENTED, message, path, headers)
+
+
+def refusal(
+    http: int, code: grpc.StatusCode, message: str, path: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer to what never became a call, in the form that its path stands for."""
+    content = {"error": message} if path.startswith("/v2") else {"code": code.value[0], "message": message}
+    return JSONResponse(content, http, headers)
 
 
 def http_code(error: Exception, status: status_pb2.Status) -> int:

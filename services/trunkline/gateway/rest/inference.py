@@ -1,129 +1,135 @@
 """/v2: the Open Inference Protocol over REST."""
 
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import grpc
 from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
-from trunkline.core.errors import InvalidRequestError
-from trunkline.gateway.rest.body import read_body
+from trunkline.gateway.rest.aside import SMALL_BYTES
+from trunkline.gateway.rest.body import Body, read_body
 from trunkline.gateway.rest.calls import call
+from trunkline.gateway.rest.endpoint import Endpoint, PacedResponse, Port
 from trunkline.gateway.rest.errors import as_error_object
+from trunkline.gateway.rest.jsons import load_object
+from trunkline.gateway.rest.limits import BodyLimit, json_limit, tensors_json_limit, tensors_limit
 from trunkline.gateway.rest.plain import plain
-from trunkline.gateway.rest.tensors import HEADER_LENGTH, binary_outputs, read_request, write_response
+from trunkline.gateway.rest.tensors import HEADER_LENGTH, binary_outputs, header_length, read_request, write_response
+from trunkline.serving.budget import Hold
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-_Endpoint = Callable[[Request], Awaitable[Response]]
+_Behaviour = Callable[[Request, Hold], Awaitable[Response]]
 
 
-def routes(channel: grpc.aio.Channel, limit_bytes: int) -> list[Route]:
+def routes(port: Port) -> list[Route]:
     """All of them; models with and without a version in the path."""
-    api = _Api(channel, limit_bytes)
+    api = _Api(port)
+
+    def route(path: str, behaviour: _Behaviour, verb: str) -> Route:
+        return Route(path, Endpoint(behaviour, as_error_object, port.budget), methods=[verb])
+
     found = [
-        Route("/v2", _guarded(api.server), methods=["GET"]),
-        Route("/v2/health/live", _guarded(api.live), methods=["GET"]),
-        Route("/v2/health/ready", _guarded(api.ready), methods=["GET"]),
-        Route("/v2/models/stats", _guarded(api.stats), methods=["GET"]),
-        Route("/v2/repository/index", _guarded(api.index), methods=["POST"]),
-        Route("/v2/repository/models/{name}/load", _guarded(api.load), methods=["POST"]),
-        Route("/v2/repository/models/{name}/unload", _guarded(api.unload), methods=["POST"]),
+        route("/v2", api.server, "GET"),
+        route("/v2/health/live", api.live, "GET"),
+        route("/v2/health/ready", api.ready, "GET"),
+        route("/v2/models/stats", api.stats, "GET"),
+        route("/v2/repository/index", api.index, "POST"),
+        route("/v2/repository/models/{name}/load", api.load, "POST"),
+        route("/v2/repository/models/{name}/unload", api.unload, "POST"),
     ]
     for model in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         found += [
-            Route(model, _guarded(api.metadata), methods=["GET"]),
-            Route(f"{model}/ready", _guarded(api.model_ready), methods=["GET"]),
-            Route(f"{model}/config", _guarded(api.config), methods=["GET"]),
-            Route(f"{model}/stats", _guarded(api.stats), methods=["GET"]),
-            Route(f"{model}/infer", _guarded(api.infer), methods=["POST"]),
+            route(model, api.metadata, "GET"),
+            route(f"{model}/ready", api.model_ready, "GET"),
+            route(f"{model}/config", api.config, "GET"),
+            route(f"{model}/stats", api.stats, "GET"),
+            route(f"{model}/infer", api.infer, "POST"),
         ]
     return found
 
 
 class _Api:
-    def __init__(self, channel: grpc.aio.Channel, limit_bytes: int) -> None:
-        self._channel = channel
-        self._limit_bytes = limit_bytes
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._tensors_limit = tensors_limit(port.settings)
+        self._json_limit = tensors_json_limit(port.settings)
+        self._small_limit = json_limit(pb.RepositoryIndexRequest.DESCRIPTOR, port.settings)
 
-    async def server(self, request: Request) -> Response:
-        return JSONResponse(plain(await self._call("ServerMetadata", pb.ServerMetadataRequest(), request)))
+    async def server(self, request: Request, _hold: Hold) -> Response:
+        return JSONResponse(plain(await self._call(pb.ServerMetadataRequest(), request)))
 
-    async def live(self, request: Request) -> Response:
-        return _state((await self._call("ServerLive", pb.ServerLiveRequest(), request)).live, "live")
+    async def live(self, request: Request, _hold: Hold) -> Response:
+        return _state((await self._call(pb.ServerLiveRequest(), request)).live, "live")
 
-    async def ready(self, request: Request) -> Response:
-        return _state((await self._call("ServerReady", pb.ServerReadyRequest(), request)).ready, "ready")
+    async def ready(self, request: Request, _hold: Hold) -> Response:
+        return _state((await self._call(pb.ServerReadyRequest(), request)).ready, "ready")
 
-    async def model_ready(self, request: Request) -> Response:
-        asked = pb.ModelReadyRequest(**request.path_params)
-        return _state((await self._call("ModelReady", asked, request)).ready, "ready")
+    async def model_ready(self, request: Request, _hold: Hold) -> Response:
+        return _state((await self._call(pb.ModelReadyRequest(**request.path_params), request)).ready, "ready")
 
-    async def metadata(self, request: Request) -> Response:
-        asked = pb.ModelMetadataRequest(**request.path_params)
-        return JSONResponse(plain(await self._call("ModelMetadata", asked, request)))
+    async def metadata(self, request: Request, _hold: Hold) -> Response:
+        return JSONResponse(plain(await self._call(pb.ModelMetadataRequest(**request.path_params), request)))
 
-    async def config(self, request: Request) -> Response:
-        asked = pb.ModelConfigRequest(**request.path_params)
-        return JSONResponse(plain((await self._call("ModelConfig", asked, request)).config))
+    async def config(self, request: Request, _hold: Hold) -> Response:
+        return JSONResponse(plain((await self._call(pb.ModelConfigRequest(**request.path_params), request)).config))
 
-    async def stats(self, request: Request) -> Response:
-        asked = pb.ModelStatisticsRequest(**request.path_params)
-        return JSONResponse(plain(await self._call("ModelStatistics", asked, request)))
+    async def stats(self, request: Request, _hold: Hold) -> Response:
+        return JSONResponse(plain(await self._call(pb.ModelStatisticsRequest(**request.path_params), request)))
 
-    async def index(self, request: Request) -> Response:
-        ready = _document(await read_body(request, self._limit_bytes)).get("ready", False)
-        asked = pb.RepositoryIndexRequest(ready=ready is True)
-        found = await self._call("RepositoryIndex", asked, request)
+    async def index(self, request: Request, hold: Hold) -> Response:
+        body = await read_body(request, self._small_limit, hold)
+        document = await self._port.reading.run(body.work, load_object, body.take())
+        found = await self._call(pb.RepositoryIndexRequest(ready=document.get("ready") is True), request)
         return JSONResponse([plain(model) for model in found.models])
 
-    async def load(self, request: Request) -> Response:
+    async def load(self, request: Request, _hold: Hold) -> Response:
         asked = pb.RepositoryModelLoadRequest(model_name=request.path_params["name"])
-        return JSONResponse(plain(await self._call("RepositoryModelLoad", asked, request)))
+        return JSONResponse(plain(await self._call(asked, request)))
 
-    async def unload(self, request: Request) -> Response:
+    async def unload(self, request: Request, _hold: Hold) -> Response:
         asked = pb.RepositoryModelUnloadRequest(model_name=request.path_params["name"])
-        return JSONResponse(plain(await self._call("RepositoryModelUnload", asked, request)))
+        return JSONResponse(plain(await self._call(asked, request)))
 
-    async def infer(self, request: Request) -> Response:
-        body = await read_body(request, self._limit_bytes)
-        asked = read_request(body, request.headers.get(HEADER_LENGTH))
-        asked.model_name = request.path_params["name"]
-        asked.model_version = request.path_params.get("version", "")
-        answer = await self._call("ModelInfer", asked, request)
-        content, length = write_response(answer, *binary_outputs(asked))
+    async def infer(self, request: Request, hold: Hold) -> Response:
+        length = header_length(request.headers.get(HEADER_LENGTH))
+        limit = self._json_limit if length is None else self._tensors_limit
+        body = await read_body(request, limit, hold)
+        message, binary = await self._port.reading.run(
+            body.work, _infer_request, body, length, self._json_limit, request.path_params
+        )
+        hold.release()  # the gRPC port counts what it receives
+        raw = await call(self._port.channel, f"/{_SERVICE}/ModelInfer", message, request)
+        del message
+        if len(raw) > SMALL_BYTES:
+            hold.add(2 * len(raw))
+        content, length = await self._port.answering.run(4 * len(raw), _infer_response, raw, *binary)
         if length is None:
-            return Response(content, media_type="application/json")
-        return Response(content, headers={HEADER_LENGTH: str(length)}, media_type="application/octet-stream")
+            return PacedResponse(content, media_type="application/json")
+        return PacedResponse(content, headers={HEADER_LENGTH: str(length)}, media_type="application/octet-stream")
 
-    async def _call(self, method: str, message: Message, request: Request) -> Any:
-        response = getattr(pb, f"{method}Response")
-        return await call(self._channel, f"/{_SERVICE}/{method}", message, response, request)
+    async def _call(self, message: Message, request: Request) -> Any:
+        """The answer of the call that takes such a message, for those whose answers are small."""
+        method = message.DESCRIPTOR.name.removesuffix("Request")
+        raw = await call(self._port.channel, f"/{_SERVICE}/{method}", message.SerializeToString(), request)
+        return getattr(pb, f"{method}Response").FromString(raw)
 
 
-def _guarded(endpoint: _Endpoint) -> _Endpoint:
-    async def guarded(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except Exception as error:  # every error gets its object
-            return as_error_object(error)
+def _infer_request(
+    body: Body, length: int | None, limit: BodyLimit, path: Mapping[str, str]
+) -> tuple[bytes, tuple[dict[str, bool], bool]]:
+    """The request as bytes, and which outputs are to be binary."""
+    asked = read_request(body.take(), length, limit)
+    asked.model_name = path["name"]
+    asked.model_version = path.get("version", "")
+    return asked.SerializeToString(), binary_outputs(asked)
 
-    return guarded
+
+def _infer_response(raw: bytes, asked: Mapping[str, bool], default: bool) -> tuple[bytes, int | None]:
+    return write_response(pb.ModelInferResponse.FromString(raw), asked, default)
 
 
 def _state(holds: bool, name: str) -> Response:
     return JSONResponse({name: holds}, 200 if holds else 503)
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body or b"{}")
-    except ValueError as error:
-        raise InvalidRequestError(f"the body is no JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidRequestError("the body is a JSON object")
-    return document

@@ -1,9 +1,7 @@
 """/v1: the native calls as JSON, by the table of rules."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import grpc
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -12,72 +10,94 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trunkline.core.errors import InvalidRequestError
-from trunkline.gateway.rest.body import MediaTypeError, media_type, read_body
+from trunkline.gateway.rest.aside import SMALL_BYTES
+from trunkline.gateway.rest.body import Body, MediaTypeError, media_type, read_body
 from trunkline.gateway.rest.calls import call
+from trunkline.gateway.rest.endpoint import Endpoint, PacedResponse, Port
 from trunkline.gateway.rest.errors import as_status
+from trunkline.gateway.rest.jsons import fill, shown
+from trunkline.gateway.rest.limits import json_limit, picture_limit
 from trunkline.gateway.rest.rules import Rule, rules
+from trunkline.serving.budget import Hold
 
-_Endpoint = Callable[[Request], Awaitable[Response]]
+_MOST_PARAMETERS = 100
 
 
-def routes(channel: grpc.aio.Channel, limit_bytes: int) -> list[Route]:
+def routes(port: Port) -> list[Route]:
     """One for each rule."""
-    return [Route(rule.path, _endpoint(rule, channel, limit_bytes), methods=[rule.verb]) for rule in rules()]
+    return [
+        Route(rule.path, Endpoint(_Native(rule, port).answer, as_status, port.budget), methods=[rule.verb])
+        for rule in rules()
+    ]
 
 
-def _endpoint(rule: Rule, channel: grpc.aio.Channel, limit_bytes: int) -> _Endpoint:
-    async def endpoint(request: Request) -> Response:
-        try:
-            message = await _message(rule, request, limit_bytes)
-            answer = await call(channel, rule.call, message, rule.response, request)
-        except Exception as error:  # every error gets its status
-            return as_status(error)
-        text = json_format.MessageToJson(
-            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
-        )
-        return Response(text, media_type="application/json")
+class _Native:
+    """The behaviour of one rule."""
 
-    return endpoint
+    def __init__(self, rule: Rule, port: Port) -> None:
+        self._rule, self._port = rule, port
+        self._json_limit = json_limit(rule.method.input_type, port.settings)
+        self._picture_limit = picture_limit(port.settings)
 
+    async def answer(self, request: Request, hold: Hold) -> Response:
+        message = await self._message(request, hold)
+        hold.release()  # the gRPC port counts what it receives
+        raw = await call(self._port.channel, self._rule.call, message, request)
+        del message
+        if len(raw) > SMALL_BYTES:
+            hold.add(2 * len(raw))
+        text = await self._port.answering.run(len(raw), _as_json, self._rule.response, raw)
+        return PacedResponse(text, media_type="application/json")
 
-async def _message(rule: Rule, request: Request, limit_bytes: int) -> Message:
-    """Raises InvalidRequestError for what does not fit the request of the call."""
-    message: Message = rule.request()
-    if not rule.has_body:
-        _set(message, {**_query(rule, request), **request.path_params})
-        return message
-    kind = media_type(request)
-    # A page in a browser cannot send these types to another site without asking it first.
-    if kind == "application/json":
-        _parse(message, await read_body(request, limit_bytes))
-        _set(message, request.path_params)
-    elif rule.takes_picture and (kind.startswith("image/") or kind == "application/octet-stream"):
-        _set(message, _query(rule, request))
-        message.image.data = await read_body(request, limit_bytes)  # type: ignore[attr-defined]
-    else:
+    async def _message(self, request: Request, hold: Hold) -> bytes:
+        """Raises InvalidRequestError for what does not fit the request of the call."""
+        rule = self._rule
+        if not rule.has_body:
+            return _serialized(rule.request(), {**_query(rule, request), **request.path_params})
+        kind = media_type(request)
+        # A page in a browser cannot send these types to another site without asking it first.
+        if kind == "application/json":
+            body = await read_body(request, self._json_limit, hold)
+            return await self._port.reading.run(body.work, _from_json, rule.request(), body, request.path_params)
+        if rule.takes_picture and (kind.startswith("image/") or kind == "application/octet-stream"):
+            values = _query(rule, request)
+            body = await read_body(request, self._picture_limit, hold)
+            return await self._port.reading.run(body.work, _from_picture, rule.request(), body, values)
         pictures = ", or image/* with the bytes of the picture" if rule.takes_picture else ""
-        raise MediaTypeError(f"send Content-Type application/json{pictures}, not {kind or 'none'!r}")
-    return message
+        raise MediaTypeError(f"send Content-Type application/json{pictures}, not {shown(kind or 'none')!r}")
 
 
-def _parse(message: Message, body: bytes) -> None:
-    try:
-        json_format.Parse(body or b"{}", message)
-    except RecursionError as error:
-        raise InvalidRequestError("the body is nested too deeply") from error
-    except (json_format.ParseError, UnicodeDecodeError) as error:
-        raise InvalidRequestError(f"the body is no JSON of {message.DESCRIPTOR.name}: {error}") from error
+def _from_json(message: Message, body: Body, path: dict[str, Any]) -> bytes:
+    fill(message, body.take())
+    return _serialized(message, path)
 
 
-def _set(message: Message, values: dict[str, Any]) -> None:
+def _from_picture(message: Any, body: Body, values: dict[str, Any]) -> bytes:
+    message.image.data = body.take()
+    return _serialized(message, values)
+
+
+def _serialized(message: Message, values: dict[str, Any]) -> bytes:
     try:
         json_format.ParseDict(values, message)
-    except json_format.ParseError as error:
-        raise InvalidRequestError(f"a parameter does not fit {message.DESCRIPTOR.name}: {error}") from error
+    except (json_format.ParseError, ValueError, TypeError, AttributeError) as error:
+        raise InvalidRequestError(f"a parameter does not fit {message.DESCRIPTOR.name}: {shown(error)}") from error
+    return message.SerializeToString()
+
+
+def _as_json(response: Any, raw: bytes) -> str:
+    return json_format.MessageToJson(
+        response.FromString(raw),
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+        indent=None,
+    )
 
 
 def _query(rule: Rule, request: Request) -> dict[str, Any]:
     """Query parameters as JSON values. Names of heads may be a list with commas: heads=a,b."""
+    if request.scope["query_string"].count(b"&") >= _MOST_PARAMETERS:
+        raise InvalidRequestError(f"the query has more than {_MOST_PARAMETERS} parameters")
     values: dict[str, Any] = {}
     for name in request.query_params:
         field = rule.method.input_type.fields_by_name.get(name)

@@ -50,6 +50,7 @@ POST   /v1/galleries/{gallery}:cancelReembedding        GalleryService.CancelRee
 POST   /v1/trainingJobs                                 TrainingService.CreateTrainingJob
 GET    /v1/trainingJobs                                 TrainingService.ListTrainingJobs
 GET    /v1/trainingJobs/{job}                           TrainingService.GetTrainingJob
+DELETE /v1/trainingJobs/{job}                           TrainingService.DeleteTrainingJob
 POST   /v1/trainingJobs/{job}:cancel                    TrainingService.CancelTrainingJob
 POST   /v1/heads:evaluate                               TrainingService.EvaluateHead
 """

@@ -5,23 +5,42 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from trunkline.core.errors import ConfigurationError
 from trunkline.gateway.rest import inference, native
+from trunkline.gateway.rest.aside import Aside
+from trunkline.gateway.rest.callers import Callers, watched
 from trunkline.gateway.rest.calls import open_own_channel
+from trunkline.gateway.rest.connection import Connection
+from trunkline.gateway.rest.endpoint import Port
 from trunkline.gateway.rest.errors import not_routed
+from trunkline.gateway.rest.listening import listen
+from trunkline.serving.budget import ByteBudget
 from trunkline.serving.settings import Settings
 
 # A client that keeps connections must not find each closed just as it sends on it.
 _KEEP_ALIVE_S = 75
+_LAST_ANSWERS_S = 2
 _log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, callers: Callers) -> None:
+        super().__init__(config)
+        self._callers = callers
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who has not read his answer, or sent his body, after a while is waited for no longer."""
+        ending = asyncio.get_running_loop().call_later(_LAST_ANSWERS_S, self._callers.abort)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are for the process, which then ends this server too."""
@@ -29,51 +48,53 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def rest_port(settings: Settings, grpc_address: str) -> AsyncIterator[str]:
+async def rest_port(settings: Settings, grpc_address: str, budget: ByteBudget) -> AsyncIterator[str]:
     """Serve HTTP at settings.http_address before the gRPC port at grpc_address; yields it with the real port.
 
-    At the end, requests in flight are finished within settings.drain_s. Leave it after the drain of the gRPC port:
-    who asks meanwhile gets 503. Raises ConfigurationError where the address cannot be had.
+    Bodies and answers are held in `budget`. Leave it after the drain of the gRPC port, when no call is in flight: who
+    asks meanwhile gets 503, and what of answers is not read soon is lost. Raises ConfigurationError where the address
+    cannot be had.
     """
-    listener = _listen(settings.http_address)
+    listener = listen(settings.http_address)
     channel = open_own_channel(grpc_address, settings.max_message_bytes)
-    limit_bytes = settings.max_message_bytes
-    app = Starlette(
-        routes=[*native.routes(channel, limit_bytes), *inference.routes(channel, limit_bytes)],
-        exception_handlers={HTTPException: not_routed},
-    )
-    server = _Server(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-        )
-    )
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not running.done():  # noqa: ASYNC110  there is no other sign
-        await asyncio.sleep(0.01)
-    address = f"{settings.http_address.rpartition(':')[0]}:{listener.getsockname()[1]}"
-    _log.info("HTTP on %s", address)
-    try:
-        yield address
-    finally:
-        server.should_exit = True
-        await running
-        await channel.close()
+    port = Port(settings, channel, budget, Aside("http-reading"), Aside("http-answering"))
+    callers = Callers(budget)
+    server = _Server(_config(_application(port), callers), callers)
+    async with watched(callers):
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not running.done():  # noqa: ASYNC110  there is no other sign
+            await asyncio.sleep(0.01)
+        address = f"{settings.http_address.rpartition(':')[0]}:{listener.getsockname()[1]}"
+        _log.info("HTTP on %s, for up to %d connections", address, callers.limit)
+        try:
+            yield address
+        finally:
+            server.should_exit = True
+            await running
+    port.reading.close()
+    port.answering.close()
+    await channel.close()
 
 
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, int(port)), family=family, backlog=1024)
-    except (OSError, ValueError, OverflowError) as error:
-        raise ConfigurationError(
-            f"cannot listen on {address}: the port is taken or not ours; choose another with --http HOST:PORT"
-        ) from error
+def _application(port: Port) -> Starlette:
+    application = Starlette(
+        routes=[*native.routes(port), *inference.routes(port)], exception_handlers={HTTPException: not_routed}
+    )
+    application.router.redirect_slashes = False  # to where, a caller's Host header would say
+    return application
+
+
+def _config(application: Starlette, callers: Callers) -> uvicorn.Config:
+    # What it would say of connections, any caller could say without end.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return uvicorn.Config(
+        application,
+        http=partial(Connection, callers),  # type: ignore[arg-type]
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=2 * _LAST_ANSWERS_S,
+    )

@@ -1,6 +1,6 @@
 """Boxes with a score for each class to the objects of the caller's picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,15 +11,21 @@ from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.head import Arrays, parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Box, Detection, Detections, RunLengthMask, ScoredLabel
+from trunkline.core.steps import between_steps
 from trunkline.heads.detection.frames import clip, has_area, to_picture
 from trunkline.heads.detection.nms import best_pairs, suppress
 from trunkline.heads.detection.params import DetectParams
-from trunkline.heads.detection.paste import paste
+from trunkline.heads.detection.paste import paste, trace
 from trunkline.heads.detection.settings import read_settings
 
 BOXES, SCORES, MASKS = "boxes", "scores", "masks"
 _ROUNDING = 1e-3  # by which a probability may be off
 _LISTED = 30  # labels in a message
+_PASTED_PIXELS = 16_000_000  # of all objects of an answer; where there are more, outlines are traced
+_OUTLINE_COLUMNS = 4_000_000  # of all objects of an answer: each takes some bytes of it
+
+
+Outliner = Callable[[np.ndarray, np.ndarray, int, int], RunLengthMask]
 
 
 class _Outputs(NamedTuple):
@@ -90,12 +96,13 @@ class Head:
         rivals = None if self._settings.class_agnostic else classes[real]
         kept = real[suppress(boxes[real], rivals, asked.nms_iou, asked.max_detections)]
         masks = found.masks if asked.masks else None
+        outline = _outliner(boxes[kept], frame) if masks is not None else paste
         return Detections(
             tuple(
                 Detection(
                     box=Box(*map(float, boxes[place])),
                     label=self._label(classes[place], found.scores[rows[place], classes[place]]),
-                    mask=None if masks is None else self._mask(masks[rows[place]], whole[place], frame),
+                    mask=None if masks is None else self._mask(masks[rows[place]], whole[place], frame, outline),
                 )
                 for place in kept
             )
@@ -137,10 +144,11 @@ class Head:
     def _label(self, index: int, score: float) -> ScoredLabel:
         return ScoredLabel(int(index), self._labels[index], min(1.0, float(score)))
 
-    def _mask(self, mask: np.ndarray, box: np.ndarray, frame: Frame) -> RunLengthMask:
+    def _mask(self, mask: np.ndarray, box: np.ndarray, frame: Frame, outline: Outliner) -> RunLengthMask:
         if not np.isfinite(mask).all():
             raise self._no_numbers(MASKS)
-        return paste(mask, box, frame.image_width, frame.image_height)
+        between_steps()
+        return outline(mask, box, frame.image_width, frame.image_height)
 
     def _checked(self, outputs: Arrays) -> _Outputs:
         self._check_shapes(outputs)
@@ -169,3 +177,17 @@ class Head:
                 + ", ".join(f"{name} {shape}" for name, shape in shapes.items()),
                 head=self._name,
             )
+
+
+def _outliner(boxes: np.ndarray, frame: Frame) -> Outliner:
+    """How masks of boxes float32 (n, 4), inside of the picture, are made. Raises InvalidRequestError for too many."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)  # (n, 2), width and height
+    columns = int(sides[:, 0].sum())
+    if columns > _OUTLINE_COLUMNS:
+        raise InvalidRequestError(
+            f"the outlines of {len(boxes)} objects in a picture of {frame.image_width}x{frame.image_height} pixels "
+            f"have {columns} columns in all; the limit is {_OUTLINE_COLUMNS}: send a smaller picture, a smaller "
+            "'max_detections', or 'masks' false",
+            parameter="max_detections",
+        )
+    return paste if sides.prod(axis=1).sum() <= _PASTED_PIXELS else trace

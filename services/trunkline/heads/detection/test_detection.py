@@ -1,5 +1,6 @@
 """Decoding of detection heads."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from trunkline.core.preprocess import Frame, PreprocessSpec, frame_of
 from trunkline.core.results import Box, Detections
 from trunkline.heads.detection.head import Head
 from trunkline.heads.detection.nms import best_pairs, suppress
-from trunkline.heads.detection.paste import paste
+from trunkline.heads.detection.paste import paste, trace
 
 LABELS = ("cat", "dog", "car")
 SAME = Frame(100, 80, 1.0, 0.0, 1.0, 0.0, 100, 80)  # the picture is the model's input
@@ -232,6 +233,37 @@ def plain_sample(mask, box, x, y):
     columns, rows = np.clip([column, column + 1], 0, width - 1), np.clip([row, row + 1], 0, height - 1)
     across = [mask[r, columns[0]] * (1 - u + column) + mask[r, columns[1]] * (u - column) for r in rows]
     return across[0] * (1 - v + row) + across[1] * (v - row)
+
+
+def test_tracing_gives_what_pasting_gives():
+    rng = np.random.default_rng(4)
+    for turn in range(120):
+        mask = rng.random(rng.integers(1, 30, 2)).astype(np.float32)
+        width, height = map(int, rng.integers(20, 200, 2))
+        left, top = rng.uniform(-30, 15, 2)
+        box = np.array([left, top, rng.uniform(16, 250), rng.uniform(16, 250)])
+        pasted, traced = (decode_mask(way(mask, box, width, height)) for way in (paste, trace))
+        assert (pasted != traced).sum() <= 1, turn  # where rounding decides
+
+
+def test_many_outlines_in_a_large_picture_are_bounded():
+    """A hundred objects, each as large as a picture of 49 megapixels, and then too many."""
+    frame = Frame(7000, 7000, 1.0, 0.0, 1.0, 0.0, 7000, 7000)
+    count = 600
+    rows, columns = np.ogrid[:28, :28]
+    disc = ((rows - 13.5) ** 2 + (columns - 13.5) ** 2 < 150).astype(np.float32)
+    given = outputs_of([[0, 0, 7000, 7000]] * count, [[0.9, 0, 0]] * count, np.repeat(disc[None], count, axis=0))
+    outlined = head(golden=given, nms_iou=1.0)
+    started = time.process_time()
+    found = outlined.decode(given, frame, {"max_detections": 100}).objects
+    assert time.process_time() - started < 30  # pasted pixel by pixel it was two minutes
+    assert len({each.mask for each in found}) == 1
+    area = coco.area({"size": [7000, 7000], "counts": found[0].mask.counts.encode()})
+    assert area == pytest.approx(disc.mean() * 7000**2, rel=0.02)
+    with pytest.raises(InvalidRequestError, match=r"4200000 columns.*'max_detections'") as caught:
+        outlined.decode(given, frame, {"max_detections": 1000})
+    assert caught.value.metadata == {"parameter": "max_detections"}
+    assert len(outlined.decode(given, frame, {"max_detections": 1000, "masks": False}).objects) == count
 
 
 def test_masks_belong_to_their_box_and_are_left_out_where_they_are_not_wanted():

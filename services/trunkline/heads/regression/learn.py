@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.results import Regression, Result
+from trunkline.core.text import shown
 from trunkline.core.train_choices import Augmentation
 from trunkline.heads.regression.scores import RegressionScores
 
@@ -35,7 +36,7 @@ class Learner:
             )
         unknown = sorted((set(options.angle) | set(options.unit)) - set(targets))
         if unknown:
-            raise InvalidRequestError(f"{unknown[0]!r} is no target of the data; its targets: {', '.join(targets)}")
+            raise InvalidRequestError(f"{shown(unknown[0])!r} is none of the {len(targets)} targets of the data")
         self._names = tuple(targets)
         self._angles = tuple(name in options.angle for name in targets)
         self._units = tuple(options.unit.get(name, "deg" if name in options.angle else "") for name in targets)

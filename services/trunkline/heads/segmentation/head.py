@@ -1,7 +1,7 @@
 """Scores for every place of a map to a class for every pixel of the caller's picture."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,13 +10,16 @@ from PIL import Image
 from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.head import Arrays, parse_params
-from trunkline.core.masks import encode_mask
+from trunkline.core.masks import LabelRuns, encode_mask
+from trunkline.core.png import PngWriter
 from trunkline.core.preprocess import Frame
-from trunkline.core.results import Segmentation, SegmentClass
-from trunkline.heads.segmentation.label_map import LabelMap, label_map, softmax
+from trunkline.core.results import RunLengthMask, Segmentation, SegmentClass
+from trunkline.heads.segmentation.bands import bands
+from trunkline.heads.segmentation.label_map import AT_ONCE, label_map, softmax
 from trunkline.heads.segmentation.palette import LARGEST, flat
 from trunkline.heads.segmentation.params import SegmentParams
 from trunkline.heads.segmentation.settings import read_palette
+from trunkline.heads.segmentation.tally import Tally, gray
 
 OUTPUT = "logits"
 _COMPRESSION = 3  # of PNG: label maps are flat, more takes longer and saves little
@@ -56,28 +59,57 @@ class Head:
         self._check_classes(logits.shape)
         if not np.isfinite(logits).all():
             raise ModelInvalidError(f"head {self._name!r} gave scores that are no finite numbers", head=self._name)
-        found = label_map(softmax(logits[0]), frame)
+        probabilities = softmax(logits[0])
+        if frame.image_width * frame.image_height > AT_ONCE:
+            return self._in_bands(probabilities, frame, asked)
+        found = label_map(probabilities, frame)
+        tally = Tally(len(self._labels))
+        tally.add(found)
         return Segmentation(
             label_map_png=self._label_png(found.labels) if asked.format != "rle" else b"",
-            classes=self._classes(found, masks=asked.format != "png"),
-            confidence_map_png=_gray_png(found.confidence) if asked.confidence_map else b"",
+            classes=self._classes(tally, lambda index: encode_mask(found.labels == index), asked),
+            confidence_map_png=_png(Image.fromarray(gray(found.confidence))) if asked.confidence_map else b"",
         )
 
-    def _classes(self, found: LabelMap, *, masks: bool) -> tuple[SegmentClass, ...]:
+    def answer_pixels(self, frame: Frame) -> int:
+        """Pixels that an answer has, which is what a large one costs."""
+        return frame.image_width * frame.image_height
+
+    def _in_bands(self, probabilities: np.ndarray, frame: Frame, asked: SegmentParams) -> Segmentation:
+        """The same pixels, in PNGs of another encoder; nothing of the size of the picture is held."""
+        size = (frame.image_width, frame.image_height)
+        tally = Tally(len(self._labels))
+        labels = PngWriter(*size, self._palette) if asked.format != "rle" else None
+        confidence = PngWriter(*size) if asked.confidence_map else None
+        runs = LabelRuns(*size) if asked.format != "png" else None
+        for strip in bands(probabilities, frame):
+            tally.add(strip)
+            if labels is not None:
+                labels.add(strip.labels)
+            if confidence is not None:
+                confidence.add(gray(strip.confidence))
+            if runs is not None:
+                runs.add(strip.labels)
+        masks = {} if runs is None else dict(zip(tally.order(), runs.masks(tally.order()), strict=True))
+        return Segmentation(
+            label_map_png=b"" if labels is None else labels.finish(),
+            classes=self._classes(tally, lambda index: masks[index], asked),
+            confidence_map_png=b"" if confidence is None else confidence.finish(),
+        )
+
+    def _classes(
+        self, tally: Tally, mask: Callable[[int], RunLengthMask], asked: SegmentParams
+    ) -> tuple[SegmentClass, ...]:
         """Those that occur, the largest first."""
-        flat_labels = found.labels.ravel()  # (H * W,)
-        counts = np.bincount(flat_labels, minlength=len(self._labels))
-        sums = np.bincount(flat_labels, found.confidence.ravel(), minlength=len(self._labels))
-        order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: -int(counts[index]))
         return tuple(
             SegmentClass(
                 index=index,
                 label=self._labels[index],
-                area=float(counts[index] / flat_labels.size),
-                confidence=float(sums[index] / counts[index]),
-                mask=encode_mask(found.labels == index) if masks else None,
+                area=tally.area(index),
+                confidence=tally.confidence(index),
+                mask=mask(index) if asked.format != "png" else None,
             )
-            for index in order
+            for index in tally.order()
         )
 
     def _label_png(self, labels: np.ndarray) -> bytes:
@@ -91,11 +123,6 @@ class Head:
                 f"head {self._name!r} has {len(self._labels)} labels, but the output {OUTPUT!r} has shape {shape}",
                 head=self._name,
             )
-
-
-def _gray_png(confidence: np.ndarray) -> bytes:
-    """float32 (H, W), 0 to 1 -> 8-bit gray PNG, 255 for 1."""
-    return _png(Image.fromarray(np.rint(255 * np.clip(confidence, 0, 1)).astype(np.uint8)))
 
 
 def _png(picture: Image.Image) -> bytes:

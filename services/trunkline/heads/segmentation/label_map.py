@@ -8,12 +8,12 @@ from PIL import Image
 from trunkline.core.preprocess import Frame
 
 IGNORED = 255  # label of pixels of which nothing is known
-_AT_ONCE = 4_000_000  # pixels: a large picture is filled in stripes
+AT_ONCE = 4_000_000  # pixels that are held as whole planes
 
 
 @dataclass(frozen=True)
-class LabelMap:
-    """labels: uint8 (H, W). confidence: float32 (H, W), the probability of that label, 0 to 1."""
+class Strip:
+    """Some rows of a picture. labels: uint8 (H, W). confidence: float32 (H, W), the probability of that label."""
 
     labels: np.ndarray
     confidence: np.ndarray
@@ -25,40 +25,38 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=0), np.float32)
 
 
-def label_map(probabilities: np.ndarray, frame: Frame) -> LabelMap:
+def label_map(probabilities: np.ndarray, frame: Frame) -> Strip:
     """float32 (K, h, w) over the whole model input -> the best class of every pixel of the caller's picture.
 
-    Probabilities are interpolated (bilinear), then compared, so that edges are smooth at any size.
+    Probabilities are interpolated (bilinear), then compared, so that edges are smooth at any size. Holds planes of
+    the whole picture: for one of at most AT_ONCE pixels.
     """
-    width, height = frame.image_width, frame.image_height
-    labels = np.empty((height, width), np.uint8)
-    confidence = np.empty((height, width), np.float32)
-    # A mean of values below 1/K is below 1/K, and the best class never is: such a class wins nowhere.
-    least = 1 / len(probabilities)
-    rivals = [index for index, plane in enumerate(probabilities) if plane.max() >= least]
-    planes = [Image.fromarray(probabilities[index]) for index in rivals]  # mode F
-    rows = max(1, _AT_ONCE // width)
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        box = _box(frame, probabilities.shape[1:], top, bottom)
-        stripe = [
-            np.asarray(plane.resize((width, bottom - top), Image.Resampling.BILINEAR, box=box)) for plane in planes
-        ]
-        _best(stripe, rivals, labels[top:bottom], confidence[top:bottom])
-    return LabelMap(labels, confidence)
-
-
-def _best(stripe: list[np.ndarray], rivals: list[int], labels: np.ndarray, confidence: np.ndarray) -> None:
-    """Fill in the largest of the planes (H, W) and whose it is."""
-    confidence[...] = stripe[0]
-    labels[...] = rivals[0]
-    for index, plane in zip(rivals[1:], stripe[1:], strict=True):
-        better = plane > confidence  # (H, W)
-        confidence[better] = plane[better]
+    size = (frame.image_width, frame.image_height)
+    box = box_of(frame, probabilities.shape[1:], 0, frame.image_height)
+    first, *others = rivals_of(probabilities, 1 / len(probabilities))
+    confidence = _resized(probabilities[first], size, box).copy()
+    labels = np.full(confidence.shape, first, np.uint8)
+    for index in others:
+        plane = _resized(probabilities[index], size, box)  # (H, W)
+        better = plane > confidence
+        np.copyto(confidence, plane, where=better)
         labels[better] = index
+    return Strip(labels, confidence)
 
 
-def _box(frame: Frame, shape: tuple[int, ...], top: int, bottom: int) -> tuple[float, float, float, float]:
+def rivals_of(probabilities: np.ndarray, least: float) -> list[int]:
+    """Of float32 (K, h, w), the classes that may win somewhere.
+
+    A mean of values below 1/K, `least`, is below 1/K, and the best class never is: such a class wins nowhere.
+    """
+    return [index for index, plane in enumerate(probabilities) if plane.max() >= least]
+
+
+def _resized(plane: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]) -> np.ndarray:
+    return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR, box=box))  # mode F
+
+
+def box_of(frame: Frame, shape: tuple[int, ...], top: int, bottom: int) -> tuple[float, float, float, float]:
     """Rows top to bottom of the caller's picture, in the cells of a map of this shape (h, w)."""
     per_y, per_x = shape[0] / frame.input_height, shape[1] / frame.input_width
     left, right = ((x - frame.x_offset) / frame.x_scale * per_x for x in (0, frame.image_width))

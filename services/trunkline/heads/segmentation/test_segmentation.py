@@ -9,8 +9,10 @@ from PIL import Image
 
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.masks import decode_mask
-from trunkline.core.preprocess import Frame, PreprocessSpec
-from trunkline.heads.segmentation import label_map as label_maps
+from trunkline.core.preprocess import Frame, PreprocessSpec, frame_of
+from trunkline.heads.segmentation import bands as band_maps
+from trunkline.heads.segmentation import head as heads
+from trunkline.heads.segmentation.bands import bands
 from trunkline.heads.segmentation.head import Head
 from trunkline.heads.segmentation.label_map import label_map, softmax
 from trunkline.heads.segmentation.palette import default_palette
@@ -100,14 +102,30 @@ def test_any_size_and_aspect_works(size):
     assert pixels(found.label_map_png).shape == size[::-1]
 
 
-def test_a_large_picture_is_filled_in_stripes_without_seams(monkeypatch):
+@pytest.mark.parametrize("size", [(900, 700), (2000, 40), (40, 3000)])
+@pytest.mark.parametrize("resize", ["squash", "pad"])
+def test_bands_are_the_whole_label_map_bit_for_bit(size, resize, monkeypatch):
+    monkeypatch.setattr(band_maps, "_AT_ONCE", 7_000)
     probabilities = softmax(np.random.default_rng(0).normal(size=(5, 24, 32)).astype(np.float32) * 3)
-    frame = squashed(320, 240)
-    whole = label_map(probabilities, frame)
-    monkeypatch.setattr(label_maps, "_AT_ONCE", 320 * 7)
-    stripes = label_map(probabilities, frame)
-    assert np.abs(whole.confidence - stripes.confidence).max() < 1e-5
-    assert (whole.labels != stripes.labels).mean() < 1e-4
+    frame = frame_of(*size, PreprocessSpec(resize=resize, width=128, height=96))
+    whole, strips = label_map(probabilities, frame), list(bands(probabilities, frame))
+    assert len(strips) > 1
+    assert (np.concatenate([strip.labels for strip in strips]) == whole.labels).all()
+    assert (np.concatenate([strip.confidence for strip in strips]) == whole.confidence).all()
+
+
+def test_a_large_picture_gets_the_answer_that_a_small_one_gets(monkeypatch):
+    classes = np.random.default_rng(2).integers(0, 3, (12, 16))
+    params = {"format": "both", "confidence_map": True}
+    whole = decode(classes, squashed(130, 90), params)
+    monkeypatch.setattr(heads, "AT_ONCE", 100)
+    monkeypatch.setattr(band_maps, "_AT_ONCE", 900)
+    found = decode(classes, squashed(130, 90), params)
+    assert found.classes == whole.classes
+    for png in ("label_map_png", "confidence_map_png"):
+        ours, theirs = (Image.open(io.BytesIO(getattr(each, png))) for each in (found, whole))
+        assert (ours.mode, ours.size, ours.getpalette()) == (theirs.mode, theirs.size, theirs.getpalette())
+        assert (np.asarray(ours) == np.asarray(theirs)).all()
 
 
 def test_classes_that_cannot_win_are_left_out_without_a_change():

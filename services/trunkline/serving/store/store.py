@@ -16,6 +16,7 @@ from trunkline.core.models import HeadCatalog
 from trunkline.core.publishing import Built, Manifest, renumber, version_exists
 from trunkline.core.repository import Repository
 from trunkline.core.store import ChangeState
+from trunkline.core.text import listed
 from trunkline.serving.store.mirror import STATE_FILE, Key, Mirror, versions_in
 from trunkline.serving.store.remote import Entry, RemoteObjects
 
@@ -174,7 +175,7 @@ class RemoteStore:
     def _versions(self, name: str) -> list[int]:
         versions = Repository(self.root).versions("head", name)
         if not versions:
-            known = ", ".join(Repository(self.root).names("head")) or "none"
+            known = listed(Repository(self.root).names("head"))
             raise NotFoundError(f"there is no head {name!r} in {self._objects.url}; known: {known}", name=name)
         return versions
 

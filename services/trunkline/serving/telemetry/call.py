@@ -46,9 +46,14 @@ def begin_call(call: Call) -> None:
 def request_id_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
     """The caller's x-request-id where it is short and harmless in a log, otherwise a new one (32 hex digits)."""
     for key, value in metadata or ():
-        if key == REQUEST_ID and isinstance(value, str) and _LEGAL_ID.fullmatch(value):
+        if key == REQUEST_ID and isinstance(value, str) and is_request_id(value):
             return value
     return new_request_id()
+
+
+def is_request_id(text: str) -> bool:
+    """Whether it is short and harmless in a log."""
+    return _LEGAL_ID.fullmatch(text) is not None
 
 
 def new_request_id() -> str:

@@ -1,5 +1,6 @@
 """The HTTP port of a process: /metrics for Prometheus, /healthz and /readyz for those who cannot ask over gRPC."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -10,6 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import make_wsgi_app
 
+# Prometheus and probes need a few; each has a thread and a descriptor.
+_MOST_CONNECTIONS = 16
 _TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 
 
@@ -53,6 +56,30 @@ def _say(start_response: Any, status: str, text: str) -> list[bytes]:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: dict[Any, None] = {}  # the oldest first; each has a thread
+        self._lock = threading.Lock()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            if len(self._open) >= _MOST_CONNECTIONS:
+                self._end(next(iter(self._open)))
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def _end(self, request: Any) -> None:
+        """Its thread finds that nothing more comes."""
+        del self._open[request]
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
 
     def server_bind(self) -> None:
         # HTTPServer's own would look up the name of the host, which may take seconds.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.text import shown, shown_path
 from trunkline.core.train_request import TrainRequest
 from trunkline.training.data.check import check_dataset
 from trunkline.training.data.dataset import Dataset
@@ -12,12 +13,13 @@ from trunkline.training.data.holdout import held_out
 from trunkline.training.data.read import read_dataset
 
 _CHECKED = "data-is-checked"
+_LONGEST = 1000  # characters of a problem
 
 
 def accept_data(request: TrainRequest, work: Path, progress: Callable[[int, int], None]) -> Dataset:
     """The data set of a request. A note in `work` saves the second look where a run goes on.
 
-    Raises DataInvalidError with the file and the reason; OSError.
+    Raises DataInvalidError with the file and the reason, DataForbiddenError for data that may not be read.
     """
     dataset = read_data(request)
     require_none(dataset.faults, request.data, request.task)
@@ -45,5 +47,6 @@ def require_none(problems: Sequence[str], data: str, task: str) -> None:
     """Raises DataInvalidError with the first of the problems, and how to see the others."""
     if problems:
         more = len(problems) - 1
-        rest = f"; and {more} more: trunkline data check {data} --task {task} shows all" if more else ""
-        raise DataInvalidError(problems[0] + rest, data=data, problems=len(problems))
+        named = shown_path(data)
+        rest = f"; and {more} more: trunkline data check {named} --task {task} shows all" if more else ""
+        raise DataInvalidError(shown(problems[0], _LONGEST) + rest, data=named, problems=len(problems))

@@ -5,27 +5,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from trunkline.core.results import Box
+from trunkline.core.text import shown_path
 
 _TOLERATED: Final = 1.0  # pixels that a box or an outline may stick out, as rounding makes them
 _ROUNDING: Final = 0.01  # pixels that are not worth a word
-_FEWEST_POINTS: Final = 3
+_FEWEST_POINTS, _MOST_POINTS = 3, 100_000
+_LONGEST_RIM: Final = 4_000_000  # pixels
+MOST_FINDINGS: Final = 10_000
 
 Size = tuple[int, int]  # (width, height)
 
 
 @dataclass
 class Findings:
-    """What is wrong in data while it is read. faults: nothing may be learned. remarks: what was mended."""
+    """What is wrong in data while it is read. faults: nothing may be learned. remarks: what was mended.
+
+    Of each the first 10,000 are kept. No line repeats what stands in a file.
+    """
 
     faults: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def fault(self, where: str, reason: str) -> None:
-        self.faults.append(f"{where}: {reason}")
+        _add(self.faults, where, reason)
 
     def remark(self, where: str, reason: str) -> None:
-        self.remarks.append(f"{where}: {reason}")
+        _add(self.remarks, where, reason)
+
+
+def _add(lines: list[str], where: str, reason: str) -> None:
+    if len(lines) < MOST_FINDINGS:
+        lines.append(f"{shown_path(where)}: {reason}")
 
 
 def fitted_box(box: Box, size: Size, where: str, findings: Findings) -> Box | None:
@@ -34,38 +47,48 @@ def fitted_box(box: Box, size: Size, where: str, findings: Findings) -> Box | No
     None, with a fault, for a box without an area, with a side that is no number, or that sticks out further.
     """
     sides = (box.x_min, box.y_min, box.x_max, box.y_max)
-    shown = "[" + ", ".join(f"{side:.10g}" for side in sides) + "]"
     if not all(map(math.isfinite, sides)):
-        findings.fault(where, f"the box {shown} has a side that is no number")
+        findings.fault(where, "the box has a side that is no number")
         return None
     if box.x_max <= box.x_min or box.y_max <= box.y_min:
-        findings.fault(where, f"the box {shown} has no area")
+        findings.fault(where, "the box has no area")
         return None
     width, height = size
     inside = Box(max(box.x_min, 0.0), max(box.y_min, 0.0), min(box.x_max, width), min(box.y_max, height))
     out = max(-box.x_min, -box.y_min, box.x_max - width, box.y_max - height)
     if out > _TOLERATED or inside.x_max <= inside.x_min or inside.y_max <= inside.y_min:
-        findings.fault(where, f"the box {shown} lies outside of the picture of {width}x{height} pixels")
+        findings.fault(where, "the box lies outside of the picture")
         return None
     if out > _ROUNDING:
-        findings.remark(where, f"the box {shown} sticks out of the picture by {out:.2g} pixels, which are cut off")
+        findings.remark(where, f"the box sticks out of the picture by {out:.2g} pixels, which are cut off")
     return inside
 
 
 def outline_fault(lines: Sequence[Sequence[float]], size: Size) -> str:
     """What is wrong with closed lines (x, y, x, y, …) in pixels of a picture of this size; "" where nothing is."""
     width, height = size
+    rim = 0.0
     for line in lines:
         if len(line) % 2:
             return f"a polygon has {len(line)} numbers, which make no pairs of x and y"
+        if len(line) > 2 * _MOST_POINTS:
+            return f"a polygon has {len(line) // 2} points; {_MOST_POINTS} is the most"
         if len(line) < 2 * _FEWEST_POINTS:
             return f"a polygon has {len(line) // 2} points; {_FEWEST_POINTS} is the least"
         if not all(map(math.isfinite, line)):
             return "a polygon has a coordinate that is no number"
         least = min(line)
         if least < -_TOLERATED or max(line[::2]) > width + _TOLERATED or max(line[1::2]) > height + _TOLERATED:
-            return f"a polygon lies outside of the picture of {width}x{height} pixels"
-    return ""
+            return "a polygon lies outside of the picture"
+        rim += _rim(line)
+    # What it takes to fill a polygon grows with the length of its rim.
+    return "" if rim <= _LONGEST_RIM else f"the polygons have a rim of more than {_LONGEST_RIM} pixels"
+
+
+def _rim(line: Sequence[float]) -> float:
+    """Pixels along the closed line, each step by its longer side."""
+    points = np.asarray(line, np.float64).reshape(-1, 2)
+    return float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())
 
 
 def box_around(line: Sequence[float]) -> Box:

@@ -130,7 +130,10 @@ def _problems(dataset: Dataset, broken: Sequence[Broken], training: Mapping[str,
     if not dataset.of_split(*FOR_TRAINING):
         yield "no picture is for training"
         return
-    yield from () if _may_lack_classes(dataset) else _empty(training)
+    if not _may_lack_classes(dataset):
+        # Names of classes may stand in a file; which they are is in the counts.
+        places = (place for place, count in enumerate(training.values(), 1) if not count)
+        yield from (f"class {place} of {len(training)} has no picture for training" for place in places)
 
 
 def _may_lack_classes(dataset: Dataset) -> bool:

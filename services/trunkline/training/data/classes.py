@@ -17,5 +17,5 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 def require_two(classes: tuple[str, ...], source: Path) -> None:
     """Raises DataInvalidError for fewer than two classes. source: the file or folder that they are from."""
     if len(classes) < 2:
-        found = f"only the class {classes[0]!r}" if classes else "no class"
+        found = "only one class" if classes else "no class"
         raise DataInvalidError.at(source, f"there is {found}; a classifier needs two or more")

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.reading import largest_annotations, line_at, read_annotations
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 
 _LISTS: Final = ("images", "annotations", "categories")
 _FOLDERS: Final = ("annotations", "Annotations")
+# Of the limit on the size of the file: COCO's own have one list in 100 bytes, and a value in 7.
+_BYTES_A_LIST, _BYTES_A_VALUE = 32, 6
 _OBJECTS: Final = "instances"  # beside captions_ and person_keypoints_ in COCO itself
 _TYPICAL: Final = re.compile(r"^_?(instances|annotations)|coco", re.IGNORECASE)
 
@@ -59,15 +62,35 @@ def _candidates(root: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> Any:
     """What the file holds; None for one that is no JSON and has no name that COCO's files have."""
-    data = path.read_bytes()
+    data = read_annotations(path)
+    _require_few(path, data)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         if not (_TYPICAL.search(path.name) or _split(path) or path.parent.name in _FOLDERS):
             return None
-        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        reason = "the file is empty" if not data.strip() else f"not JSON: {getattr(error, 'msg', error)}"
-        raise DataInvalidError.at(path, reason, line if data.strip() else None) from error
+        if not data.strip():
+            raise DataInvalidError.at(path, "the file is empty") from error
+        raise DataInvalidError.at(path, *_fault(data, error)) from error
+
+
+def _require_few(path: Path, data: bytes) -> None:
+    """Each list, object and value takes many times the room that it has in the file."""
+    lists, values = data.count(b"[") + data.count(b"{"), data.count(b",")
+    if lists > largest_annotations() // _BYTES_A_LIST or values > largest_annotations() // _BYTES_A_VALUE:
+        raise DataInvalidError.at(path, f"{lists} lists and objects with {values} values are too many for one file")
+
+
+def _fault(data: bytes, error: Exception) -> tuple[str, int | None]:
+    """What is wrong and on which line; never what stands there."""
+    match error:
+        case json.JSONDecodeError():
+            return f"not JSON: {error.msg}, at column {error.colno}", error.lineno
+        case UnicodeDecodeError():
+            return "the text is not UTF-8", line_at(data, error)
+        case RecursionError():
+            return "not JSON that can be read: it is nested too deep", None
+    return "not JSON that can be read: a number in it is too long", None
 
 
 def _split(path: Path) -> str:

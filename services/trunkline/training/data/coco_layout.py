@@ -15,6 +15,7 @@ from trunkline.training.data.coco_files import CocoFile, find_coco
 from trunkline.training.data.coco_objects import CocoObjects, Picture
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.files import find_file, upright_size
+from trunkline.training.data.reading import read_picture, require_small
 
 _Entry = dict[str, Any]
 
@@ -58,24 +59,23 @@ def _categories(files: Sequence[CocoFile]) -> tuple[dict[int, int], tuple[str, .
     """Label by id, and the names of the classes."""
     names: dict[int, str] = {}
     for file in files:
-        for category in file.document["categories"]:
-            number, name = _category(file.path, category)
+        for place, category in enumerate(file.document["categories"], 1):
+            number, name = _category(file.path, category, place)
             if names.setdefault(number, name) != name:
-                raise DataInvalidError.at(file.path, f"category {number} {name!r} is {names[number]!r} elsewhere")
-    twice = next((name for name in names.values() if list(names.values()).count(name) > 1), None)
-    if twice is not None or not names:
-        reason = "there are no categories" if twice is None else f"two categories are called {twice!r}"
+                raise DataInvalidError.at(file.path, f"category {place} of the list has another name elsewhere")
+    if not names or len(set(names.values())) < len(names):
+        reason = "two categories have the same name" if names else "there are no categories"
         raise DataInvalidError.at(files[0].path, reason)
     numbers = sorted(names)
     return {number: label for label, number in enumerate(numbers)}, tuple(names[number] for number in numbers)
 
 
-def _category(path: Path, category: object) -> tuple[int, str]:
+def _category(path: Path, category: object, place: int) -> tuple[int, str]:
     if isinstance(category, dict):
         number, name = category.get("id"), category.get("name")
         if isinstance(number, int) and isinstance(name, str) and name.strip():
             return number, name.strip()
-    raise DataInvalidError.at(path, f"a category has no whole number as id, or no name: {str(category)[:80]}")
+    raise DataInvalidError.at(path, f"category {place} of the list has no whole number as id, or no name")
 
 
 class _Reader:
@@ -95,27 +95,27 @@ class _Reader:
         groups = self._annotations(pictures)
         for number, picture in pictures.items():
             objects = self._objects.read(groups[number], picture)
-            read = partial(Path.read_bytes, self._root / picture.name)
+            read = partial(read_picture, self._root / picture.name)
             yield Sample(picture.name, self._file.split, None, (), read, objects=objects, size=picture.size)
 
     def _pictures(self) -> dict[Any, Picture]:
         """By id; None for one that is in the list and cannot be used is left out."""
         found: dict[Any, Picture] = {}
         self._known: set[Any] = set()
-        files: dict[str, Any] = {}
+        files: dict[str, int] = {}
         for place, entry in enumerate(self._file.document["images"], 1):
             number = entry.get("id") if isinstance(entry, dict) else None
+            where = f"{self._name}: image {place} of the list"
             if not isinstance(number, int | str):
-                self._findings.fault(self._name, f"image {place} of the list has no id")
+                self._findings.fault(where, "it has no id")
                 continue
-            where = f"{self._name}: image {number}"
             if number in self._known:
                 self._findings.fault(where, "two images have this id")
                 continue
             self._known.add(number)
             picture = self._picture(entry, where)
-            if picture is not None and files.setdefault(picture.name, number) != number:
-                self._findings.fault(where, f"its file {picture.name} is that of image {files[picture.name]}")
+            if picture is not None and files.setdefault(picture.name, place) != place:
+                self._findings.fault(where, f"its file is that of image {files[picture.name]} of the list")
             elif picture is not None:
                 found[number] = picture
         return found
@@ -125,7 +125,7 @@ class _Reader:
         try:
             path = find_file(self._root, self._folders, name) if isinstance(name, str) else None
             if path is None:
-                raise DataInvalidError(f"the picture {name} is missing" if name else "there is no file_name")
+                raise DataInvalidError("its picture is missing" if name else "there is no file_name")
             size = _declared(entry) or upright_size(path)
         except DataInvalidError as error:
             self._findings.fault(where, error.message)
@@ -135,23 +135,23 @@ class _Reader:
     def _annotations(self, pictures: dict[Any, Picture]) -> dict[Any, list[tuple[str, _Entry]]]:
         """Annotations with their names, by the id of the image."""
         groups: dict[Any, list[tuple[str, _Entry]]] = defaultdict(list)
-        lost: dict[str, list[str]] = defaultdict(list)
+        lost: dict[Any, list[str]] = defaultdict(list)
         seen: set[Any] = set()
         for place, entry in enumerate(self._file.document["annotations"], 1):
             number = entry.get("id") if isinstance(entry, dict) else None
-            name = f"annotation {number}" if isinstance(number, int | str) else f"annotation {place} of the list"
+            name = f"annotation {place} of the list"
             where = f"{self._name}: {name}"
             image = entry.get("image_id") if isinstance(entry, dict) else None
             if isinstance(number, int | str) and number in seen:
                 self._findings.fault(where, "two annotations have this id")
             elif not isinstance(image, int | str) or image not in self._known:
-                lost[repr(image)].append(name)
+                lost[image if isinstance(image, int | str) else None].append(name)
             elif image in pictures:
                 groups[image].append((name, entry))
             seen |= {number} if isinstance(number, int | str) else set()
-        for wanted, names in lost.items():
+        for names in lost.values():
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            self._findings.fault(f"{self._name}: {names[0]}{more}", f"there is no image {wanted}")
+            self._findings.fault(f"{self._name}: {names[0]}{more}", "there is no image of its image_id")
         return groups
 
 
@@ -161,5 +161,6 @@ def _declared(entry: _Entry) -> Size | None:
     if width is None and height is None:
         return None
     if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
-        raise DataInvalidError(f"width and height are {width!r} and {height!r}, not two whole numbers above 0")
+        raise DataInvalidError("width and height are not two whole numbers above 0")
+    require_small((width, height))
     return width, height

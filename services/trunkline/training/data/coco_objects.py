@@ -12,6 +12,7 @@ from trunkline.training.data.boxes import Findings, Size, fitted_box, outline_fa
 from trunkline.training.data.files import find_file
 from trunkline.training.data.objects import ObjectTruth
 from trunkline.training.data.outlines import InstanceMask, Outline, Polygons, RunLengths
+from trunkline.training.data.reading import read_picture
 
 _Entry = dict[str, Any]
 _LARGEST: Final = 2**53
@@ -38,15 +39,15 @@ class CocoObjects:
         return tuple(each for each in found if each is not None)
 
     def _object(self, name: str, entry: _Entry, picture: Picture) -> ObjectTruth | None:
-        where = f"{self._source}: {name} of {picture.name}"
+        where = f"{self._source}: {name}, of {picture.name}"
         category = entry.get("category_id")
         sides: Any = entry.get("bbox")
         label = self._labels.get(category) if isinstance(category, int) else None
         if label is None:
-            self._findings.fault(where, f"there is no category {category!r}")
+            self._findings.fault(where, "its category_id is that of no category")
             return None
         if not _are_numbers(sides) or len(sides) != 4:
-            self._findings.fault(where, f"bbox is {str(sides)[:60]}, not [x, y, width, height]")
+            self._findings.fault(where, "bbox is not [x, y, width, height]")
             return None
         x, y, width, height = map(float, sides)
         box = fitted_box(Box(x, y, x + width, y + height), picture.size, where, self._findings)
@@ -66,8 +67,9 @@ class CocoObjects:
         if isinstance(value, int) and isinstance(picture.mask_file, str):
             path = find_file(self._root, [self._root], picture.mask_file)
             if path is None:
-                raise DataInvalidError(f"the mask {picture.mask_file} is missing")
-            return InstanceMask(picture.mask_file, *picture.size, value, partial(Path.read_bytes, path))
+                raise DataInvalidError("its mask is missing")
+            name = path.relative_to(self._root).as_posix()
+            return InstanceMask(name, *picture.size, value, partial(read_picture, path))
         return None
 
 
@@ -83,8 +85,7 @@ def _polygons(segmentation: Any, size: Size) -> Polygons:
 def _run_lengths(segmentation: _Entry, size: Size) -> RunLengths:
     have, counts = segmentation.get("size"), segmentation.get("counts")
     if have != [size[1], size[0]]:
-        shown = "x".join(map(str, reversed(have))) if isinstance(have, list) else repr(have)
-        raise DataInvalidError(f"the run lengths are of {shown} pixels, the picture of {size[0]}x{size[1]}")
+        raise DataInvalidError("the run lengths are of another size than the picture")
     if isinstance(counts, str):
         return RunLengths(*size, counts)
     if isinstance(counts, list) and all(isinstance(count, int) for count in counts):

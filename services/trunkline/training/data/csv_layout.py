@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.text import shown
 from trunkline.training.data.classes import in_order, require_two
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.reading import is_file, read_picture
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 from trunkline.training.data.table import Row, Table, read_table
 
@@ -17,6 +19,7 @@ FILE: Final = "file"
 _LABEL, _SPLIT = "label", "split"
 # Layout to the columns of the number and the name of a class.
 _NUMBERED: Final = {"flowers102": ("class_id", "class_name"), "pets": ("breed_id", "breed")}
+_LONGEST_NUMBER, _SHOWN = 18, 20
 _BCCD = {"n_rbc", "n_wbc", "n_platelets"}
 
 _Truth = tuple[int | None, tuple[float, ...]]  # label and targets of a row
@@ -29,7 +32,7 @@ def read_csv(path: Path, targets: Sequence[str] = ()) -> Dataset:
     """
     table = read_table(path)
     if FILE not in table.columns:
-        raise DataInvalidError.at(path, f"there is no column 'file', only {', '.join(table.columns)}", 1)
+        raise DataInvalidError.at(path, f"there is no column 'file' among its {len(table.columns)}", 1)
     layout = _layout(table.columns)
     if targets or not _is_classification(table.columns, layout):
         return _regression(table, layout, targets)
@@ -66,8 +69,10 @@ def _target_names(table: Table, targets: Sequence[str]) -> tuple[str, ...]:
         raise DataInvalidError.at(table.path, "there is neither a column 'label' nor one of numbers", 1)
     for target in targets:
         if target in (FILE, _SPLIT) or target not in table.columns:
-            known = ", ".join(numeric) or "none"
-            raise DataInvalidError.at(table.path, f"there is no target {target!r}; columns of numbers: {known}", 1)
+            places = ", ".join(table.place(column) for column in numeric[:_SHOWN]) or "none"
+            more = f" and {len(numeric) - _SHOWN} more" if len(numeric) > _SHOWN else ""
+            reason = f"there is no target {shown(target)!r}; of numbers are: {places}{more}"
+            raise DataInvalidError.at(table.path, reason, 1)
     return tuple(dict.fromkeys(targets)) or numeric
 
 
@@ -82,7 +87,7 @@ def _number(text: str) -> float | None:
 def _require_number(table: Table, row: Row, column: str) -> float:
     number = _number(row[column])
     if number is None:
-        raise DataInvalidError.at(table.path, f"{row[column]!r} in column {column!r} is no number", row.line)
+        raise DataInvalidError.at(table.path, f"the value in {table.place(column)} is no number", row.line)
     return number
 
 
@@ -103,8 +108,8 @@ def _numbered_labels(table: Table, id_column: str, name_column: str) -> tuple[tu
     for row in table.rows:
         number, name = _class_number(table, row, id_column), row[name_column]
         if names.setdefault(number, name) != name or numbers.setdefault(name, number) != number:
-            before = f"{names[number]!r}" if names[number] != name else f"number {numbers[name]}"
-            raise DataInvalidError.at(table.path, f"class {number} {name!r} was {before} before", row.line)
+            other = "name" if names[number] != name else "number"
+            raise DataInvalidError.at(table.path, f"its class had another {other} before", row.line)
     index = {number: label for label, number in enumerate(sorted(names))}
     classes = tuple(names[number] for number in sorted(names))
     return classes, [index[int(row[id_column])] for row in table.rows]
@@ -112,8 +117,8 @@ def _numbered_labels(table: Table, id_column: str, name_column: str) -> tuple[tu
 
 def _class_number(table: Table, row: Row, column: str) -> int:
     text = row[column]
-    if not (text.isascii() and text.isdecimal()):
-        raise DataInvalidError.at(table.path, f"{text!r} in column {column!r} is no whole number", row.line)
+    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER):
+        raise DataInvalidError.at(table.path, f"the value in column {column!r} is no whole number", row.line)
     return int(text)
 
 
@@ -122,10 +127,10 @@ def _samples(table: Table, truths: Iterable[_Truth]) -> tuple[Sample, ...]:
     found: dict[str, tuple[int, Sample]] = {}
     for row, (label, targets) in zip(table.rows, truths, strict=True):
         name = _picture(table, row)
-        sample = Sample(name, _split(table, row), label, targets, partial(Path.read_bytes, table.path.parent / name))
+        sample = Sample(name, _split(table, row), label, targets, partial(read_picture, table.path.parent / name))
         line, before = found.setdefault(name, (row.line, sample))
         if before != sample:
-            reason = f"{name} is also on line {line}, with another {_difference(before, sample)}"
+            reason = f"its picture is also on line {line}, with another {_difference(before, sample)}"
             raise DataInvalidError.at(table.path, reason, row.line)
     return tuple(sample for _, sample in found.values())
 
@@ -137,22 +142,15 @@ def _difference(one: Sample, other: Sample) -> str:
 
 
 def _picture(table: Table, row: Row) -> str:
-    """Path of the picture below the root, in its shortest form. Links are followed, wherever they lead."""
+    """Path of the picture below the root, in its shortest form. Links are followed, as far as they may be."""
     name = posixpath.normpath(row[FILE])
     if not row[FILE]:
         raise DataInvalidError.at(table.path, "the file is empty", row.line)
     if posixpath.isabs(name) or name.split("/")[0] == "..":
-        raise DataInvalidError.at(table.path, f"{row[FILE]} leaves the folder of the data set", row.line)
-    if not _is_file(table.path.parent / name):
-        raise DataInvalidError.at(table.path, f"{row[FILE]} is missing", row.line)
+        raise DataInvalidError.at(table.path, "its file leaves the folder of the data set", row.line)
+    if not is_file(table.path.parent / name):
+        raise DataInvalidError.at(table.path, "its file is missing", row.line)
     return name
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def _split(table: Table, row: Row) -> str:
@@ -161,5 +159,5 @@ def _split(table: Table, row: Row) -> str:
     split = split_named(row[_SPLIT])
     if split is None:
         known = ", ".join(SPLITS)
-        raise DataInvalidError.at(table.path, f"the split {row[_SPLIT]!r} is none of {known}", row.line)
+        raise DataInvalidError.at(table.path, f"the split is none of {known}", row.line)
     return split

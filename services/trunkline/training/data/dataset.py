@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.masks import Mask
 from trunkline.training.data.objects import ObjectTruth
+from trunkline.training.data.reading import reason_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,13 @@ class Sample:
     objects: tuple[ObjectTruth, ...] | None = field(default=None, repr=False)
     size: tuple[int, int] | None = None
     pairs: tuple[tuple[str, bool], ...] = field(default=(), compare=False, repr=False)
+
+    def encoded(self) -> bytes:
+        """What `read` gives. Raises DataInvalidError with the name where it cannot be read."""
+        try:
+            return self.read()
+        except OSError as error:
+            raise DataInvalidError.at(self.name, f"cannot be read: {reason_of(error)}") from error
 
     def relabelled(self, labels: Sequence[int]) -> "Sample":
         """The same sample with other labels: `labels` by the old ones."""

@@ -4,10 +4,9 @@ import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from trunkline.core.errors import DataInvalidError
-from trunkline.core.images import SWAPS_AXES, orientation_of
+from trunkline.core.images import SWAPS_AXES, ImageLimits, orientation_of
+from trunkline.training.data.reading import is_file, open_data, open_header, reason_of
 
 
 def find_file(root: Path, folders: Sequence[Path], name: str) -> Path | None:
@@ -16,13 +15,13 @@ def find_file(root: Path, folders: Sequence[Path], name: str) -> Path | None:
     Raises DataInvalidError for a name that leads out of the root.
     """
     if not name or posixpath.isabs(name):
-        raise DataInvalidError(f"{name!r} is no path below the folder of the data set")
+        raise DataInvalidError("its file is no path below the folder of the data set")
     for folder in folders:
         path = below(root, folder, name)
         if path is not None and is_file(path):
             return path
         if path is None and is_file(folder / name):
-            raise DataInvalidError(f"{name!r} leaves the folder of the data set")
+            raise DataInvalidError("its file leaves the folder of the data set")
     return None
 
 
@@ -32,23 +31,14 @@ def below(root: Path, folder: Path, name: str) -> Path | None:
     return None if posixpath.isabs(plain) or plain.split("/")[0] == ".." else root / plain
 
 
-def is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
 def upright_size(path: Path) -> tuple[int, int]:
     """(width, height) of a picture after EXIF, from its header. Raises DataInvalidError without the name."""
     try:
-        with Image.open(path) as picture:
+        with open_data(path, ImageLimits().max_bytes) as file, open_header(file) as picture:
             width, height = picture.size
             # Pillow looks for the EXIF of a PNG behind its pixels, which takes long and is hardly ever there.
             early = picture.format != "PNG" or "exif" in picture.info
             swapped = early and orientation_of(picture) in SWAPS_AXES
-    except (MemoryError, RecursionError):
-        raise
-    except Exception as error:  # decoders raise almost anything on damaged data
-        raise DataInvalidError(f"the picture cannot be read: {error}") from error
+    except OSError as error:
+        raise DataInvalidError(f"the picture cannot be read: {reason_of(error)}") from error
     return (height, width) if swapped else (width, height)

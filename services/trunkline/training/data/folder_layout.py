@@ -9,6 +9,7 @@ from typing import Final
 from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.classes import in_order, require_two
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.reading import read_picture
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 
 PICTURE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
@@ -71,7 +72,7 @@ def _sample(root: Path, picture: _Found, label: int) -> Sample:
         name.encode()
     except UnicodeEncodeError as error:
         raise DataInvalidError.at(root, f"the name {name!a} is not UTF-8") from error
-    return Sample(name, picture.split, label, (), partial(Path.read_bytes, picture.path))
+    return Sample(name, picture.split, label, (), partial(read_picture, picture.path))
 
 
 def _skipped(root: Path, splits: dict[Path, str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.reading import largest_annotations, open_data, unreadable
 from trunkline.training.data.splits import SPLITS
 
 _IMAGES, _LABELS = "-images-idx3-ubyte.gz", "-labels-idx1-ubyte.gz"
@@ -54,7 +55,7 @@ def _samples(root: Path, stem: str, split: str) -> list[Sample]:
         reason = f"{len(labels)} labels for {len(images)} pictures"
         raise DataInvalidError.at(root / f"{stem}{_LABELS}", reason)
     if labels.max() >= len(_DIGITS):
-        raise DataInvalidError.at(root / f"{stem}{_LABELS}", f"the label {labels.max()} is no digit")
+        raise DataInvalidError.at(root / f"{stem}{_LABELS}", "a label is no digit from 0 to 9")
     return [
         Sample(f"{stem}[{number}]", split, int(label), (), partial(to_png, image))
         for number, (image, label) in enumerate(zip(images, labels, strict=True))
@@ -70,20 +71,26 @@ def to_png(image: np.ndarray) -> bytes:
 
 def _read_array(path: Path, dimensions: int) -> np.ndarray:
     """uint8 of the shape that the header says: (N, H, W) for pictures, (N,) for labels."""
-    data, start = _unpack(path), 4 + 4 * dimensions
+    data, start = _unpacked(path), 4 + 4 * dimensions
     if len(data) < start or data[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):
         raise DataInvalidError.at(path, f"not an idx file of bytes in {dimensions} dimensions")
     shape = tuple(np.frombuffer(data, ">u4", dimensions, 4).tolist())
     if 0 in shape or len(data) - start != math.prod(shape):
-        size = "x".join(map(str, shape))
-        raise DataInvalidError.at(path, f"{len(data) - start} values; the header says {size}")
+        raise DataInvalidError.at(path, f"{len(data) - start} values; the header says another number")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def _unpack(path: Path) -> bytes:
+def _unpacked(path: Path) -> bytes:
     if not path.is_file():
         raise DataInvalidError.at(path, "the file is missing")
+    most = largest_annotations()
     try:
-        return gzip.decompress(path.read_bytes())
+        with open_data(path, most) as packed, gzip.GzipFile(fileobj=packed) as file:
+            data = file.read(most + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataInvalidError.at(path, f"not gzip, or cut off: {error}") from error
+        raise DataInvalidError.at(path, "not gzip, or cut off") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if len(data) > most:
+        raise DataInvalidError.at(path, f"it has more than {most} bytes once it is unpacked")
+    return data

@@ -11,6 +11,7 @@ from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.images import EncodedImage, orientation_of
 from trunkline.training.data.dataset import Sample
 from trunkline.training.data.masks import IGNORED
+from trunkline.training.data.reading import reason_of
 
 _UPRIGHT = 1  # EXIF orientation
 
@@ -35,7 +36,7 @@ def look_at(sample: Sample) -> Look:
     try:
         data = sample.read()
     except OSError as error:
-        look.faults.append(f"cannot be read: {error.strerror or error}")
+        look.faults.append(f"cannot be read: {reason_of(error)}")
         return look
     look.digest = hashlib.sha256(data).hexdigest()
     try:
@@ -54,7 +55,7 @@ def _fits(declared: tuple[int, int], picture: EncodedImage, data: bytes, look: L
         orientation = orientation_of(opened)
     size = (picture.width, picture.height)
     if declared != size:
-        reason = f"the annotations are of a picture of {_text(declared)} pixels, this one has {_text(size)}"
+        reason = f"the annotations are of a picture of another size, this one has {_text(size)} pixels"
         if orientation != _UPRIGHT and declared == size[::-1]:
             reason += f" once EXIF orientation {orientation} is applied: annotate the upright picture"
         look.faults.append(reason)

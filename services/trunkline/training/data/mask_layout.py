@@ -10,6 +10,7 @@ from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.folder_layout import PICTURE_SUFFIXES
 from trunkline.training.data.masks import IGNORED, MaskFile
+from trunkline.training.data.reading import read_picture
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 from trunkline.training.data.table import read_table
 
@@ -17,6 +18,7 @@ _ANNOTATED: Final = "annot"  # CamVid: train/ and trainannot/
 _PICTURES, _MASKS = "images", "masks"
 CLASSES: Final = "classes.csv"
 _ID, _NAME = "class_id", "class_name"
+_DIGITS: Final = 10
 _NO_CLASS: Final = frozenset({"void", "ignore", "ignored", "unlabelled", "unlabeled"})
 
 
@@ -74,8 +76,8 @@ def _samples(root: Path, pair: _Pair, labels: Mapping[int, int]) -> Iterator[Sam
         mask = pair.masks / f"{path.stem}.png"
         if not mask.is_file():
             raise DataInvalidError.at(name, f"there is no mask {mask.relative_to(root).as_posix()}")
-        file = MaskFile(mask.relative_to(root).as_posix(), partial(Path.read_bytes, mask), labels)
-        yield Sample(name, pair.split, None, (), partial(Path.read_bytes, path), mask=file)
+        file = MaskFile(mask.relative_to(root).as_posix(), partial(read_picture, mask), labels)
+        yield Sample(name, pair.split, None, (), partial(read_picture, path), mask=file)
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], dict[int, int]]:
@@ -85,14 +87,14 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], dict[int, int]]:
     table = read_table(path)
     for column in (_ID, _NAME):
         if column not in table.columns:
-            raise DataInvalidError.at(path, f"there is no column {column!r}, only {', '.join(table.columns)}", 1)
+            raise DataInvalidError.at(path, f"there is no column {column!r} among its {len(table.columns)}", 1)
     named: dict[int, str] = {}
     for row in table.rows:
         text = row[_ID]
-        if not (text.isascii() and text.isdecimal() and int(text) <= IGNORED):
-            raise DataInvalidError.at(path, f"{text!r} in column {_ID!r} is no number from 0 to {IGNORED}", row.line)
+        if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS and int(text) <= IGNORED):
+            raise DataInvalidError.at(path, f"the value in column {_ID!r} is no number from 0 to {IGNORED}", row.line)
         if named.setdefault(int(text), row[_NAME]) != row[_NAME]:
-            raise DataInvalidError.at(path, f"class {text} was {named[int(text)]!r} before", row.line)
+            raise DataInvalidError.at(path, "its class had another name before", row.line)
     real = [value for value in sorted(named) if named[value].lower() not in _NO_CLASS and value != IGNORED]
     names = tuple(named[value] for value in real)
     if len(names) < 2 or len(set(names)) < len(names):

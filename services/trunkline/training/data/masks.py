@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
-from PIL import Image
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.reading import open_header, reason_of
 
 IGNORED: Final = 255  # label of pixels that count neither in the loss nor in the metrics
 UNKNOWN: Final = 254  # a value that belongs to no class; so labels are smaller
@@ -61,12 +61,7 @@ class MaskFile:
 
     def _values(self) -> np.ndarray:
         """uint8 (H, W)"""
-        try:
-            with Image.open(io.BytesIO(self.read())) as picture:
-                picture.load()
-                mode, values = picture.mode, np.array(picture)
-        except OSError as error:
-            raise DataInvalidError.at(self.name, f"the mask cannot be read: {error.strerror or error}") from error
+        mode, values = decode_values(self.read, self.name)
         if mode not in _MODES:
             raise DataInvalidError.at(
                 self.name, f"the mask is a picture of mode {mode}; class ids are one channel of 8 bits"
@@ -79,3 +74,22 @@ class MaskFile:
         for value, label in self.labels.items():
             table[value] = label
         return table
+
+
+def decode_values(read: Callable[[], bytes], name: str) -> tuple[str, np.ndarray]:
+    """The mode of a mask and its values as they are, (H, W) or (H, W, C).
+
+    read: the encoded bytes; raises OSError. Raises DataInvalidError with the name for what cannot be decoded or has
+    more pixels than a picture may have.
+    """
+    try:
+        with open_header(io.BytesIO(read())) as picture:
+            picture.load()
+            return picture.mode, np.array(picture)
+    except (MemoryError, RecursionError):
+        raise
+    except OSError as error:
+        reason = reason_of(error) if error.errno else "it is damaged or cut off"
+    except Exception as error:  # decoders raise almost anything on damaged data
+        reason = error.message if isinstance(error, DataInvalidError) else "it is damaged or cut off"
+    raise DataInvalidError.at(name, f"the mask cannot be read: {reason}")

@@ -8,6 +8,8 @@ from typing import Final
 from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.classes import in_order, require_two
 from trunkline.training.data.dataset import Dataset, OneShotRun, Sample
+from trunkline.training.data.files import below
+from trunkline.training.data.reading import is_file, read_lines, read_picture
 
 # Folder to split; the second names are those of the official archives.
 _PARTS: Final = {
@@ -49,15 +51,15 @@ def _run(root: Path, folder: Path) -> OneShotRun:
     support = tuple(_sample(root, path, "", None) for path in sorted((folder / "training").glob("*.png")))
     index = {f"{folder.name}/training/{Path(sample.name).name}": place for place, sample in enumerate(support)}
     queries, truth = [], []
-    for line, text in enumerate((folder / _ANSWERS).read_text(encoding="utf-8").splitlines(), 1):
+    for line, text in enumerate(read_lines(folder / _ANSWERS), 1):
         query, _, answer = text.strip().partition(" ")
-        if not (folder.parent / query).is_file() or answer not in index:
-            reason = f"{text!r} is no test picture with its training picture"
-            raise DataInvalidError.at(folder / _ANSWERS, reason, line)
-        queries.append(_sample(root, folder.parent / query, "", None))
+        path = below(root, folder.parent, query) if query else None
+        if path is None or not is_file(path) or answer not in index:
+            raise DataInvalidError.at(folder / _ANSWERS, "it is no test picture with its training picture", line)
+        queries.append(_sample(root, path, "", None))
         truth.append(index[answer])
     return OneShotRun(folder.name, support, tuple(queries), tuple(truth))
 
 
 def _sample(root: Path, path: Path, split: str, label: int | None) -> Sample:
-    return Sample(path.relative_to(root).as_posix(), split, label, (), partial(Path.read_bytes, path))
+    return Sample(path.relative_to(root).as_posix(), split, label, (), partial(read_picture, path))

@@ -1,16 +1,15 @@
 """The outline of one object, in the three ways in which data sets give it, as pixels on demand."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.masks import decode_mask
 from trunkline.core.results import RunLengthMask
+from trunkline.training.data.masks import decode_values
 
 
 class Outline(Protocol):
@@ -55,7 +54,7 @@ class RunLengths:
         if isinstance(self.counts, str):
             return self._decoded(self.counts).astype(np.uint8)
         if min(self.counts, default=0) < 0 or sum(self.counts) != self.width * self.height:
-            raise DataInvalidError(f"the run lengths do not fill {self.width}x{self.height} pixels")
+            raise DataInvalidError("the run lengths do not fill the picture")
         runs = np.asarray(self.counts, np.int64)
         values = (np.arange(len(runs)) % 2).astype(np.uint8)
         return np.ascontiguousarray(np.repeat(values, runs).reshape((self.height, self.width), order="F"))
@@ -64,7 +63,7 @@ class RunLengths:
         try:
             return np.ascontiguousarray(decode_mask(RunLengthMask(self.width, self.height, counts)))
         except InvalidRequestError as error:
-            raise DataInvalidError(error.message) from error
+            raise DataInvalidError("the run lengths are no text of COCO's, or do not fill the picture") from error
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,7 @@ class InstanceMask:
     read: Callable[[], bytes] = field(compare=False, repr=False)
 
     def load(self) -> np.ndarray:
-        try:
-            with Image.open(io.BytesIO(self.read())) as picture:
-                values = np.array(picture)  # (H, W)
-        except OSError as error:
-            raise DataInvalidError(f"the mask {self.name} cannot be read: {error.strerror or error}") from error
+        _, values = decode_values(self.read, self.name)  # (H, W)
         if values.shape != (self.height, self.width):
             shape = "x".join(map(str, values.shape[1::-1]))
             raise DataInvalidError(

@@ -35,8 +35,8 @@ class PaintedMask:
         Raises DataInvalidError that names the picture and the object.
         """
         if size is not None and size != self.pixels:
-            have, want = "x".join(map(str, self.pixels)), "x".join(map(str, size))
-            raise DataInvalidError.at(self.name, f"the outlines are of {have} pixels, the picture of {want}")
+            want = "x".join(map(str, size))
+            raise DataInvalidError.at(self.name, f"the outlines are of another size than the picture of {want}")
         width, height = self.pixels
         labels = np.full((height, width), self.background, np.uint8)
         pieces = [_Piece.of(each, self._pixels_of(each)) for each in self.objects]

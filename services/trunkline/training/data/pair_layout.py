@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.classes import require_two
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.reading import is_file, read_picture
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 from trunkline.training.data.table import Row, Table, read_columns, read_table
 
@@ -27,7 +28,7 @@ class _Pair(NamedTuple):
 
 def has_pairs(path: Path) -> bool:
     """Whether a CSV file has the columns of pairs."""
-    return path.is_file() and set(read_columns(path)) >= {*_SIDES, _SAME}
+    return is_file(path) and set(read_columns(path)) >= {*_SIDES, _SAME}
 
 
 def read_pairs(path: Path) -> Dataset:
@@ -46,8 +47,7 @@ def read_pairs(path: Path) -> Dataset:
         groups.join(pair.first, pair.second if pair.same else pair.first)
     for pair in pairs:
         if not pair.same and groups.of(pair.first) == groups.of(pair.second):
-            reason = f"{pair.first} and {pair.second} are the same by other pairs"
-            raise DataInvalidError.at(path, reason, pair.row.line)
+            raise DataInvalidError.at(path, "its pictures are the same by other pairs", pair.row.line)
     classes = tuple(dict.fromkeys(groups.of(name) for name in splits))
     require_two(classes, path)
     index = {name: label for label, name in enumerate(classes)}
@@ -55,7 +55,7 @@ def read_pairs(path: Path) -> Dataset:
     for pair in pairs:
         named[pair.first][pair.second] = pair.same
     samples = (
-        Sample(name, split, index[groups.of(name)], (), partial(Path.read_bytes, path.parent / name))
+        Sample(name, split, index[groups.of(name)], (), partial(read_picture, path.parent / name))
         for name, split in splits.items()
     )
     samples = (replace(sample, pairs=tuple(named[sample.name].items())) for sample in samples)
@@ -70,7 +70,7 @@ class _Groups:
 
     def of(self, name: str) -> str:
         while (before := self._before.setdefault(name, name)) != name:
-            name = before
+            self._before[name] = name = self._before[before]  # shorter for the next one
         return name
 
     def join(self, first: str, second: str) -> None:
@@ -90,7 +90,8 @@ def _splits(table: Table, pairs: Sequence[_Pair]) -> dict[str, str]:
         split = _split(table, pair.row)
         for name in (pair.first, pair.second):
             if found.setdefault(name, split) != split:
-                reason = f"{name} is in split {found[name]!r} before and in {split!r} here"
+                side = _SIDES[0] if name == pair.first else _SIDES[1]
+                reason = f"its picture {side} is in another split before"
                 raise DataInvalidError.at(table.path, reason, pair.row.line)
     return found
 
@@ -100,21 +101,21 @@ def _split(table: Table, row: Row) -> str:
         return NONE
     split = split_named(row[_SPLIT])
     if split is None:
-        raise DataInvalidError.at(table.path, f"the split {row[_SPLIT]!r} is none of {', '.join(SPLITS)}", row.line)
+        raise DataInvalidError.at(table.path, f"the split is none of {', '.join(SPLITS)}", row.line)
     return split
 
 
 def _picture(table: Table, row: Row, side: str) -> str:
     name = posixpath.normpath(row[side]) if row[side] else ""
     if not name or posixpath.isabs(name) or name.split("/")[0] == "..":
-        raise DataInvalidError.at(table.path, f"{row[side]!r} is no picture in the folder of the data set", row.line)
-    if not (table.path.parent / name).is_file():
-        raise DataInvalidError.at(table.path, f"{name} is missing", row.line)
+        raise DataInvalidError.at(table.path, f"its {side} is no picture in the folder of the data set", row.line)
+    if not is_file(table.path.parent / name):
+        raise DataInvalidError.at(table.path, f"its picture {side} is missing", row.line)
     return name
 
 
 def _is_same(table: Table, row: Row) -> bool:
     same = _WORDS.get(row[_SAME].lower())
     if same is None:
-        raise DataInvalidError.at(table.path, f"{row[_SAME]!r} in column 'same' is neither 1 nor 0", row.line)
+        raise DataInvalidError.at(table.path, "the value in column 'same' is neither 1 nor 0", row.line)
     return same

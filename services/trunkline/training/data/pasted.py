@@ -68,7 +68,7 @@ def _has_no_outline(sample: Sample) -> bool:
 
 def _scene_of(sample: Sample) -> _Scene:
     try:
-        pixels = np.asarray(decode_image(sample.read()))
+        pixels = np.asarray(decode_image(sample.encoded()))
     except InvalidRequestError as error:
         raise DataInvalidError.at(sample.name, error.message) from error
     objects = sample.objects or ()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.text import shown
 from trunkline.training.data.csv_layout import FILE, read_csv
 from trunkline.training.data.dataset import Dataset
 from trunkline.training.data.folder_layout import read_folders
@@ -16,10 +17,13 @@ from trunkline.training.data.omniglot_layout import read_omniglot
 from trunkline.training.data.painted import painted
 from trunkline.training.data.pair_layout import FILE as PAIRS_FILE
 from trunkline.training.data.pair_layout import has_pairs, read_pairs
+from trunkline.training.data.reading import is_there, unreadable
+from trunkline.training.data.scan import scan
 from trunkline.training.data.table import read_columns
 from trunkline.training.data.turned import ANGLE, turned
 
 _TABLE = "labels.csv"
+_MOST_CLASSES: Final = 100_000
 _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
     "folders of pictures and masks with classes.csv; boxes and outlines in COCO's JSON, Pascal VOC's XML or YOLO's "
@@ -36,9 +40,21 @@ def read_dataset(root: Path, *, targets: Sequence[str] = (), task: str | None = 
     task: what is to be learned, as a folder may be read in several ways. Detection takes objects; segmentation takes
     masks, or else paints the outlines of objects; the others take classes or numbers. Without a task and targets it
     is what there is first of masks, objects, and classes or numbers.
-    Raises DataInvalidError with the file, the line where there is one, and the reason; OSError.
+    Raises DataInvalidError with the file, the line where there is one, and the reason, DataForbiddenError where this
+    process may not read it.
     """
-    if not root.exists():
+    try:
+        scan(root)
+        dataset = _read(root, targets, task)
+    except OSError as error:
+        raise unreadable(root, error) from error
+    if len(dataset.classes) > _MOST_CLASSES:
+        raise DataInvalidError.at(root, f"there are {len(dataset.classes)} classes; the limit is {_MOST_CLASSES}")
+    return dataset
+
+
+def _read(root: Path, targets: Sequence[str], task: str | None) -> Dataset:
+    if not is_there(root):
         raise DataInvalidError.at(root, "there is no such folder")
     if task == "detection":
         return _objects(root)
@@ -101,7 +117,7 @@ def _plain(root: Path, targets: Sequence[str]) -> Dataset:
     if dataset is None:
         raise DataInvalidError.at(root, f"no layout of a data set that is known here; known: {_KNOWN}")
     if targets:
-        raise DataInvalidError.at(root, f"there is no target {targets[0]!r}: this layout has classes only")
+        raise DataInvalidError.at(root, f"there is no target {shown(targets[0])!r}: this layout has classes only")
     return dataset
 
 
@@ -113,6 +129,6 @@ def _table(root: Path) -> Path | None:
         return root / _TABLE
     lists = [path for path in sorted(root.glob("*.csv")) if path.is_file() and FILE in read_columns(path)]
     if len(lists) > 1:
-        names = ", ".join(path.name for path in lists)
+        names = shown(", ".join(path.name for path in lists))
         raise DataInvalidError.at(root, f"{names} all have a column 'file': name the one to read, or {_TABLE}")
     return lists[0] if lists else None

@@ -4,22 +4,29 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.reading import line_at, read_annotations, read_start
 
+_MOST_COLUMNS: Final = 10_000
+_LONGEST_LINE: Final = 1024 * 1024  # characters
+_MOST_VALUES: Final = 10_000_000  # each takes about 60 bytes
 _Cells = tuple[int, list[str]]  # line, and the values on it
 
 
 @dataclass(frozen=True)
 class Row:
-    """The values of one line by column, without white space around them."""
+    """The values of one line, without white space around them. places: of the columns, the first is 0."""
 
     line: int
-    values: Mapping[str, str]
+    values: tuple[str, ...]
+    places: Mapping[str, int]
 
     def __getitem__(self, column: str) -> str:
-        return self.values[column]
+        return self.values[self.places[column]]
 
 
 @dataclass(frozen=True)
@@ -28,15 +35,23 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
+    def place(self, column: str) -> str:
+        """Which column it is, for messages: any file may be taken for a table, so its names are not repeated."""
+        return f"column {self.columns.index(column) + 1}"
+
 
 def read_table(path: Path) -> Table:
     """All rows, at least one; empty lines do not count.
 
     Raises DataInvalidError for text that is no UTF-8 or no CSV, and for rows that do not fit the header; OSError.
     """
-    lines = _lines(path)
+    lines = _lines(path, read_annotations(path))
     columns = _header(path, lines)
-    rows = tuple(_row(path, columns, cells) for cells in lines)
+    places = {column: place for place, column in enumerate(columns)}
+    most = _MOST_VALUES // len(columns)
+    rows = tuple(_row(path, places, cells) for cells in islice(lines, most + 1))
+    if len(rows) > most:
+        raise DataInvalidError.at(path, f"there are more than {_MOST_VALUES} values: split the table")
     if not rows:
         raise DataInvalidError.at(path, "there are no rows below the header")
     return Table(path, columns, rows)
@@ -44,11 +59,11 @@ def read_table(path: Path) -> Table:
 
 def read_columns(path: Path) -> tuple[str, ...]:
     """The header alone. Raises as read_table does."""
-    return _header(path, _lines(path))
+    return _header(path, _lines(path, read_start(path, 2 * _LONGEST_LINE)))
 
 
-def _lines(path: Path) -> Iterator[_Cells]:
-    reader = csv.reader(io.StringIO(_text(path), newline=""), skipinitialspace=True, strict=True)
+def _lines(path: Path, data: bytes) -> Iterator[_Cells]:
+    reader = csv.reader(_text_lines(path, data), skipinitialspace=True, strict=True)
     try:
         for cells in reader:
             if any(cells):
@@ -57,27 +72,44 @@ def _lines(path: Path) -> Iterator[_Cells]:
         raise DataInvalidError.at(path, f"not CSV: {error}", reader.line_num) from error
 
 
-def _text(path: Path) -> str:
-    data = path.read_bytes()
+def _text_lines(path: Path, data: bytes) -> Iterator[str]:
+    """The lines with their ends, of a bounded length."""
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
+    number = 0
     try:
-        return data.decode("utf-8-sig")
+        while line := text.readline(_LONGEST_LINE):
+            number += 1
+            if len(line) == _LONGEST_LINE:
+                raise DataInvalidError.at(path, f"the line has more than {_LONGEST_LINE} characters", number)
+            yield line
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataInvalidError.at(path, "the text is not UTF-8", line) from error
+        raise DataInvalidError.at(path, "the text is not UTF-8", _bad_line(data)) from error
+
+
+def _bad_line(data: bytes) -> int | None:
+    """That of the first byte that is no text."""
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return line_at(data, error)
+    return None
 
 
 def _header(path: Path, lines: Iterator[_Cells]) -> tuple[str, ...]:
     line, columns = next(lines, (0, []))
     if not columns:
         raise DataInvalidError.at(path, "the file is empty")
-    twice = next((column for column in columns if columns.count(column) > 1), None)
-    if twice is not None:
-        raise DataInvalidError.at(path, f"there are two columns {twice!r}", line)
+    if len(columns) > _MOST_COLUMNS:
+        raise DataInvalidError.at(path, f"there are {len(columns)} columns; the limit is {_MOST_COLUMNS}", line)
+    places: dict[str, int] = {}
+    for place, column in enumerate(columns, 1):
+        if places.setdefault(column, place) != place:
+            raise DataInvalidError.at(path, f"columns {places[column]} and {place} have the same name", line)
     return tuple(columns)
 
 
-def _row(path: Path, columns: tuple[str, ...], cells: _Cells) -> Row:
+def _row(path: Path, places: Mapping[str, int], cells: _Cells) -> Row:
     line, values = cells
-    if len(values) != len(columns):
-        raise DataInvalidError.at(path, f"{len(values)} values; the header has {len(columns)} columns", line)
-    return Row(line, dict(zip(columns, values, strict=True)))
+    if len(values) != len(places):
+        raise DataInvalidError.at(path, f"{len(values)} values; the header has {len(places)} columns", line)
+    return Row(line, tuple(values), places)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
 from trunkline.core.errors import DataInvalidError
@@ -18,6 +18,7 @@ from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.files import find_file, upright_size
 from trunkline.training.data.folder_layout import PICTURE_SUFFIXES
 from trunkline.training.data.objects import ObjectTruth
+from trunkline.training.data.reading import LARGEST_LIST, read_annotations, read_picture, read_start
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 from trunkline.training.data.voc_objects import NamedObject, declared_size, objects_of, parse
 
@@ -35,6 +36,13 @@ class _Place:
     files: tuple[Path, ...]
     pictures: tuple[Path, ...]
     split: str
+
+
+class _Listed(NamedTuple):
+    """What a list of pictures says of one. where: the list and the line."""
+
+    split: str
+    where: str
 
 
 def read_voc(root: Path) -> Dataset | None:
@@ -76,40 +84,44 @@ def _places(root: Path) -> Iterator[_Place]:
 
 
 def _is_voc(path: Path) -> bool:
-    with path.open("rb") as file:
-        return re.search(rb"<annotation[\s>]", file.read(4096)) is not None
+    return re.search(rb"<annotation[\s>]", read_start(path, 4096)) is not None
 
 
-def _lists(root: Path, findings: Findings) -> dict[str, str]:
-    """The split of each picture, by the stem of its file; empty where no list is there."""
+def _lists(root: Path, findings: Findings) -> dict[str, _Listed]:
+    """The split of each picture, by the stem of its file, and where it says so; empty where no list is there."""
     folder = next((root / name for name in _SETS if any((root / name).glob("*.txt"))), None)
-    found: dict[str, str] = {}
+    found: dict[str, _Listed] = {}
     for path in sorted(folder.glob("*.txt")) if folder else ():
         split = split_named(path.stem)
         if split is None:  # such as trainval, and aeroplane_train
             continue
-        for line in path.read_text("utf-8", "replace").splitlines():
+        name = path.relative_to(root).as_posix()
+        text = read_annotations(path, LARGEST_LIST).decode("utf-8", "replace")
+        for number, line in enumerate(text.splitlines(), 1):
             stem = line.split()[0] if line.strip() else ""
-            if stem and found.setdefault(stem, split) != split:
-                where = path.relative_to(root).as_posix()
-                findings.fault(where, f"{stem} is in the list of {found[stem]} too")
+            where = f"{name}, line {number}"
+            if stem and (before := found.setdefault(stem, _Listed(split, where))).split != split:
+                findings.fault(where, f"it is in the list of {before.split} too")
     return found
 
 
-def _compare(root: Path, lists: Mapping[str, str], places: Sequence[_Place], findings: Findings) -> None:
+def _compare(root: Path, lists: Mapping[str, _Listed], places: Sequence[_Place], findings: Findings) -> None:
     """A fault for each listed picture without an XML file; a remark on files that are in no list."""
     files = {path.stem for place in places for path in place.files}
-    for stem in sorted(lists.keys() - files):
-        findings.fault(stem, f"it is in the list of {lists[stem]}, but there is no XML file of it")
+    for stem, listed in lists.items():
+        if stem not in files:
+            findings.fault(listed.where, "there is no XML file of this picture")
     free = sorted(path.stem for place in places if place.split == NONE for path in place.files)
     left = [stem for stem in free if stem not in lists] if lists else []
     if left:
         findings.remark(root.name, f"{len(left)} XML files are in no list and are left out: {', '.join(left[:3])} …")
 
 
-def _read(root: Path, place: _Place, lists: Mapping[str, str], findings: Findings) -> Iterator[_Found]:
+def _read(root: Path, place: _Place, lists: Mapping[str, _Listed], findings: Findings) -> Iterator[_Found]:
     for path in place.files:
-        split = lists.get(path.stem) if lists and place.split == NONE else place.split
+        split: str | None = place.split
+        if lists and split == NONE:
+            split = lists[path.stem].split if path.stem in lists else None
         if split is None:
             continue
         where = path.relative_to(root).as_posix()
@@ -120,7 +132,7 @@ def _read(root: Path, place: _Place, lists: Mapping[str, str], findings: Finding
         except DataInvalidError as error:
             findings.fault(where, error.message)
             continue
-        name, read = picture.relative_to(root).as_posix(), partial(Path.read_bytes, picture)
+        name, read = picture.relative_to(root).as_posix(), partial(read_picture, picture)
         yield Sample(name, split, None, (), read, size=size), list(objects_of(document, size, where, findings))
 
 
@@ -132,7 +144,7 @@ def _picture(root: Path, path: Path, document: ElementTree.Element, place: _Plac
         found = find_file(root, place.pictures, candidate)
         if found is not None and found != path:
             return found
-    raise DataInvalidError(f"the picture {name or path.stem} is missing")
+    raise DataInvalidError("its picture is missing")
 
 
 def _with_objects(sample: Sample, objects: Sequence[NamedObject], index: Mapping[str, int]) -> Sample:

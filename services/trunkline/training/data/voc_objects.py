@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
+from xml.parsers.expat import ErrorString
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.core.results import Box
 from trunkline.training.data.boxes import Findings, Size, fitted_box
+from trunkline.training.data.reading import LARGEST_XML, open_data, reason_of, require_small
 
+_DECLARATIONS: Final = (b"<!DOCTYPE", b"<!ENTITY")
 _SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -25,13 +28,22 @@ class NamedObject:
 
 def parse(path: Path) -> ElementTree.Element:
     """The root of the file. Raises DataInvalidError without its name."""
-    data = path.read_bytes()
+    try:
+        with open_data(path, LARGEST_XML) as file:
+            data = file.read(LARGEST_XML)
+    except OSError as error:
+        raise DataInvalidError(f"it cannot be read: {reason_of(error)}") from error
     if not data.strip():
         raise DataInvalidError("the file is empty")
+    if any(word in data for word in _DECLARATIONS):
+        raise DataInvalidError("it declares a document type or entities, which no file of VOC does")
     try:
         return ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataInvalidError(f"not XML: {error}") from error
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        raise DataInvalidError(f"not XML: {ErrorString(error.code)}, line {line}, column {column}") from error
+    except (ValueError, LookupError) as error:
+        raise DataInvalidError("not XML that can be read: its encoding is not known") from error
 
 
 def declared_size(document: ElementTree.Element) -> Size | None:
@@ -40,14 +52,17 @@ def declared_size(document: ElementTree.Element) -> Size | None:
         width, height = (round(float(document.findtext(f"size/{side}") or 0)) for side in ("width", "height"))
     except (ValueError, OverflowError) as error:
         raise DataInvalidError("the size has a side that is no number") from error
-    return (width, height) if width > 0 and height > 0 else None
+    if width <= 0 or height <= 0:
+        return None
+    require_small((width, height))
+    return width, height
 
 
 def objects_of(document: ElementTree.Element, size: Size, source: str, findings: Findings) -> Iterator[NamedObject]:
     """The objects that are sound; faults of the others are named by `source`, the file. size: of the picture."""
     for place, element in enumerate(document.iter("object"), 1):
         class_name, name = (element.findtext("name") or "").strip(), f"object {place}"
-        where = f"{source}: {name}" + (f" ({class_name})" if class_name else "")
+        where = f"{source}: {name}"
         box = _box(element, size, where, findings)
         if not class_name:
             findings.fault(where, "it has no name of a class")
@@ -62,6 +77,6 @@ def _box(element: ElementTree.Element, size: Size, where: str, findings: Finding
         findings.fault(where, f"it has no bndbox of four numbers {', '.join(_SIDES)}")
         return None
     if x_max <= x_min or y_max <= y_min:
-        findings.fault(where, f"the box [{x_min:g}, {y_min:g}, {x_max:g}, {y_max:g}] has no area")
+        findings.fault(where, "the box has no area")
         return None
     return fitted_box(Box(x_min - 1, y_min - 1, x_max, y_max), size, where, findings)

@@ -9,10 +9,12 @@ from typing import Any, Final
 from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.files import below
 from trunkline.training.data.folder_layout import PICTURE_SUFFIXES
+from trunkline.training.data.reading import is_file, is_there, read_lines
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 
 _PICTURES, _LABELS = "images", "labels"
 _NAMES: Final = "classes.txt"
+_NOTHING: Final = (None, "", "null", "Null", "NULL", "~")
 _CLASSES: Final = (_NAMES, f"labels/{_NAMES}", "obj.names")
 
 
@@ -41,7 +43,7 @@ def find_yolo(root: Path) -> YoloFiles | None:
     named = next((root / name for name in _CLASSES if (root / name).is_file()), None)
     if named is None:
         raise DataInvalidError.at(root, "the names of the classes are missing: data.yaml with names, or classes.txt")
-    return YoloFiles(_names(named, _text(named).split("\n")), tuple(pictures), named)
+    return YoloFiles(_names(named, read_lines(named)), tuple(pictures), named)
 
 
 def label_of(root: Path, picture: Path) -> Path:
@@ -69,32 +71,26 @@ def _described(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
 
 def _fields(path: Path) -> Any:
     """None where it is no YAML; but data.yaml must be."""
-    from yaml import YAMLError, safe_load  # a part of the train extra, and needed for this layout alone
+    from trunkline.training.data.plain_yaml import read_yaml  # late: it needs a package of the train extra
 
     try:
-        return safe_load(_text(path))
-    except (YAMLError, ValueError, RecursionError) as error:
+        return read_yaml(path)
+    except DataInvalidError:
         if path.stem != "data":
             return None
-        raise DataInvalidError.at(path, f"not YAML: {' '.join(str(error).split())}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataInvalidError.at(path, "the text is not UTF-8") from error
+        raise
 
 
 def _names(path: Path, names: Any) -> tuple[str, ...]:
+    """names: a list, or names by their numbers; texts all of them."""
     if isinstance(names, list):
         found = [str(name).strip() for name in names]
         while found and not found[-1]:  # empty lines at the end of a text
             found.pop()
-        names = dict(enumerate(found))
-    if not isinstance(names, dict) or sorted(map(str, names)) != sorted(map(str, range(len(names)))) or not names:
+        names = {str(number): name for number, name in enumerate(found)}
+    if not isinstance(names, dict) or not names or names.keys() != set(map(str, range(len(names)))):
         raise DataInvalidError.at(path, "names is neither a list nor numbers from 0 with a name for each")
-    ordered = tuple(str(names.get(number, names.get(str(number)))).strip() for number in range(len(names)))
+    ordered = tuple(str(names[str(number)]).strip() for number in range(len(names)))
     if len(set(ordered)) < len(ordered) or not all(ordered):
         raise DataInvalidError.at(path, "two classes have the same name, or one has none")
     return ordered
@@ -102,10 +98,10 @@ def _names(path: Path, names: Any) -> tuple[str, ...]:
 
 def _of_split(root: Path, path: Path, fields: Mapping[str, Any], split: str) -> Iterator[tuple[Path, str]]:
     given = fields.get(split, fields.get("valid") if split == "val" else None)
-    for value in given if isinstance(given, list) else [given] if given else []:
+    for value in given if isinstance(given, list) else [] if given in _NOTHING else [given]:
         place = _place(root, str(fields.get("path") or ""), str(value))
         if place is None:
-            raise DataInvalidError.at(path, f"{split} names {value}, which is not there below the data set")
+            raise DataInvalidError.at(path, f"{split} names what is not there below the data set")
         pictures = _listed(root, place) if place.is_file() else _all_below(place)
         yield from ((picture, split) for picture in pictures)
 
@@ -117,18 +113,18 @@ def _place(root: Path, base: str, value: str) -> Path | None:
         plain = plain[3:]
     for name in (posixpath.join(base, value), value, plain):
         path = below(root, root, name)
-        if path is not None and path.exists():
+        if path is not None and is_there(path):
             return path
     return None
 
 
 def _listed(root: Path, path: Path) -> Iterator[Path]:
-    for line in _text(path).split("\n"):
+    for number, line in enumerate(read_lines(path), 1):
         name = line.strip()
         if name:
             picture = _place(root, "", name)
-            if picture is None or not picture.is_file():
-                raise DataInvalidError.at(path, f"the picture {name} is missing")
+            if picture is None or not is_file(picture):
+                raise DataInvalidError.at(path, "its picture is missing", number)
             yield picture
 
 

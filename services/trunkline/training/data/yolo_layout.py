@@ -14,6 +14,7 @@ from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.files import upright_size
 from trunkline.training.data.objects import ObjectTruth
 from trunkline.training.data.outlines import Polygons
+from trunkline.training.data.reading import LARGEST_LIST, is_file, read_annotations, read_picture
 from trunkline.training.data.yolo_files import YoloFiles, find_yolo, label_files, label_of
 
 
@@ -52,15 +53,15 @@ def _samples(root: Path, files: YoloFiles, findings: Findings) -> Iterator[Sampl
             findings.fault(name, error.message)
             continue
         objects = tuple(_objects(root, label_of(root, picture), size, len(files.classes), findings))
-        yield Sample(name, split, None, (), partial(Path.read_bytes, picture), objects=objects, size=size)
+        yield Sample(name, split, None, (), partial(read_picture, picture), objects=objects, size=size)
 
 
 def _objects(root: Path, path: Path, size: Size, classes: int, findings: Findings) -> Iterator[ObjectTruth]:
-    if not path.is_file():
+    if not is_file(path):
         return
     name, seen = path.relative_to(root).as_posix(), dict[str, int]()
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_annotations(path, LARGEST_LIST).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         findings.fault(name, "the text is not UTF-8")
         return
@@ -89,7 +90,7 @@ def _parse(line: str, classes: int) -> tuple[int, list[float]]:
     except ValueError as error:
         raise DataInvalidError("there is a word that is no number") from error
     if label not in range(classes):
-        raise DataInvalidError(f"there is no class {words[0]}: the last one is {classes - 1}")
+        raise DataInvalidError(f"its class is none of 0 to {classes - 1}")
     return int(label), numbers
 
 

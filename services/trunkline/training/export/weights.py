@@ -5,7 +5,7 @@ import pickle
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from trunkline.core.bundle import Origin
 from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
+from trunkline.training.data.reading import is_file, open_data
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which checkpoints keep their weights
 _KEYS_SHOWN = 3
+_LARGEST = 2**31  # bytes
 _CONNECT_TIMEOUT_S = 5.0
 
 State = Mapping[str, Tensor]
@@ -27,10 +29,11 @@ def read_state(path: Path) -> State:
 
     Raises InvalidRequestError where the file is missing or holds no weights.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise InvalidRequestError(f"there is no weights file {path}: name one that exists, or --weights none")
     try:
-        stored = _read(path)
+        with open_data(path, _LARGEST) as file:
+            stored = _read(file, path)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise InvalidRequestError(f"{path} holds no weights that can be read safely") from error
     state = _unwrapped(stored)
@@ -70,7 +73,7 @@ def random_origin() -> Origin:
 
 
 def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_data(path, _LARGEST) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -96,12 +99,12 @@ def no_download(architecture: str, reason: str) -> ServiceUnavailableError:
     )
 
 
-def _read(path: Path) -> Any:
+def _read(file: BinaryIO, path: Path) -> Any:
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+        return load(file.read())
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _unwrapped(stored: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from trunkline.serving.session import OnnxSession
 from trunkline.training.imported.ultralytics_file import Layout
 from trunkline.training.imported.wrap import BOXES, SCORES
 
+RUN_S = 30.0  # the longest that a detector may take for a picture; large ones take 5 s on a core
 _TOLERANCE = 1e-3  # of the largest value, at least of 1
 
 
@@ -18,8 +19,8 @@ def difference(plain: OnnxSession, session: OnnxSession, picture: Pixels, layout
     picture: uint8 (1, H, W, C). Raises ModelInvalidError where it is above 1e-3, or a value is no finite number.
     """
     planes = np.ascontiguousarray(picture.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)
-    raw = plain.run({next(iter(plain.inputs)): planes})[plain.outputs[0]]
-    found = session.run({IMAGE: picture})
+    raw = plain.try_run({next(iter(plain.inputs)): planes}, within_s=RUN_S)[plain.outputs[0]]
+    found = session.try_run({IMAGE: picture}, within_s=RUN_S)
     wanted = _grid(raw) if layout == "grid" else _rows(raw, found[SCORES].shape[2])
     worst = 0.0
     for name, want in zip((BOXES, SCORES), wanted, strict=True):

@@ -8,23 +8,23 @@ import onnx
 from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto
 
+from trunkline.core.bundle import LARGEST_MODEL
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
+from trunkline.core.files import read_regular
+from trunkline.core.text import shown
 
 _OLDEST_OPSET = 11  # the first in which Slice and the like are what the wrapping writes
-_LARGEST_BYTES = 2**31 - 1  # of a protobuf message
+_MOST_NODES = 20_000  # the largest detectors have about a thousand
 
 
 def read_onnx(file: Path) -> Any:
     """The model of a file. Raises InvalidRequestError where it cannot be read, else ModelInvalidError."""
     try:
-        size = file.stat().st_size
-        data = file.read_bytes() if size <= _LARGEST_BYTES else b""
+        data = read_regular(file, LARGEST_MODEL)
     except OSError as error:
         raise InvalidRequestError(f"{file} cannot be read: {error.strerror}") from error
     if not data:
-        raise ModelInvalidError(
-            f"{file} is {'empty' if size == 0 else 'larger than 2 GB, too large for one ONNX file'}"
-        )
+        raise ModelInvalidError(f"{file} is empty")
     try:
         model = onnx.load_from_string(data)
     except (DecodeError, ValueError, RuntimeError) as error:
@@ -40,9 +40,14 @@ def _check(model: Any, file: Path) -> None:
         raise ModelInvalidError(
             f"{file} keeps its weights in a second file: export it as one file (no external data)"
         )
+    nodes = sum(1 for _ in _nodes(model.graph))
+    if nodes > _MOST_NODES:
+        raise ModelInvalidError(f"{file} has {nodes} operations; a detector has {_MOST_NODES} at most")
+    if model.functions:
+        raise ModelInvalidError(f"{file} has functions of its own: export it with plain operations")
     domains = sorted({each.domain for each in model.opset_import} - {"", "ai.onnx"})
     if domains:
-        raise ModelInvalidError(f"{file} uses operations of {domains[0]!r}, which this runtime may not have")
+        raise ModelInvalidError(f"{file} uses operations of {shown(domains[0])!r}, which this runtime may not have")
     opset = max((each.version for each in model.opset_import), default=0)
     if opset < _OLDEST_OPSET:
         raise ModelInvalidError(f"{file} has opset {opset}: export it again with opset {_OLDEST_OPSET} or later")
@@ -95,6 +100,15 @@ def with_output_shape(model: Any, shape: tuple[int, ...]) -> Any:
     for size in shape:
         fixed.graph.output[0].type.tensor_type.shape.dim.add().dim_value = size
     return fixed
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """Those of the graph, and those of the graphs within them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                yield from _nodes(inner)
 
 
 def _tensors(message: Message) -> Iterator[Any]:

@@ -1,9 +1,10 @@
 """What an import is asked for, and what it reports."""
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from trunkline.core.bundle import Name
 
@@ -40,6 +41,21 @@ class ImportRequest:
         words += ["--licence", self.licence] if self.licence else []
         words += [word for path in self.samples for word in ("--sample", path.name)]
         return shlex.join(words)
+
+
+def question_of(request: ImportRequest) -> dict[str, Any]:
+    """The request in values of JSON, for another process."""
+    values = {**vars(request), "file": str(request.file), "samples": [str(path) for path in request.samples]}
+    return {**values, "labels": str(request.labels) if request.labels else None}
+
+
+def request_of(question: Mapping[str, Any]) -> ImportRequest:
+    """The request that question_of was made from; further values are left out."""
+    names = [field.name for field in fields(ImportRequest)]
+    known = {name: question[name] for name in names}
+    labels = Path(known["labels"]) if known["labels"] else None
+    samples = tuple(Path(path) for path in known["samples"])
+    return ImportRequest(**{**known, "file": Path(known["file"]), "labels": labels, "samples": samples})
 
 
 @dataclass(frozen=True)

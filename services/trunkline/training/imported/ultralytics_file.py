@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.preprocess import STRIDE
+from trunkline.core.text import shown
 from trunkline.training.imported.onnx_file import has_halves, inputs_of, is_float32, properties, shape_of
 from trunkline.training.imported.request import ImportRequest
 
@@ -39,7 +40,9 @@ def described(model: Any, request: ImportRequest) -> YoloFile:
     file, facts = request.file, properties(model)
     task = facts.get("task", "detect")
     if task != "detect":
-        raise ModelInvalidError(f"{file} is {_TASKS.get(task, f'of task {task!r}')}; only detectors can be imported")
+        raise ModelInvalidError(
+            f"{file} is {_TASKS.get(task, f'of task {shown(task)!r}')}; only detectors can be imported"
+        )
     channels, height, width = _input(model, file)
     if (height is None or width is None) and not (request.width and request.height):
         height, width = _stated_size(facts, file)

@@ -9,6 +9,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.exchange import IMAGE
+from trunkline.serving.session import first_line
 from trunkline.training.export.graph import stripped
 from trunkline.training.imported.onnx_file import inputs_of, with_output_shape
 from trunkline.training.imported.ultralytics_file import Layout, YoloFile
@@ -32,7 +33,7 @@ def wrapped(yolo: YoloFile, shape: tuple[int, ...], classes: int, layout: Layout
         whole.producer_name, whole.producer_version = _PRODUCER, ""
         onnx.checker.check_model(whole, full_check=True)
     except Exception as error:  # errors of onnx share no public base
-        raise ModelInvalidError(f"the model cannot be joined to our inputs: {str(error).splitlines()[0]}") from error
+        raise ModelInvalidError(f"the model cannot be joined to our inputs: {first_line(error)}") from error
     return bytes(whole.SerializeToString(deterministic=True))
 
 

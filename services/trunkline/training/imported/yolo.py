@@ -1,26 +1,26 @@
-"""A detector that was trained with Ultralytics, from its ONNX file to a published head."""
+"""A detector that was trained with Ultralytics, from its ONNX file to the files of a head."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from trunkline.core.bundle import BackboneRef, HeadManifest, Origin, model_digest, read_bundle
+from trunkline.core.bundle import LARGEST_MODEL, BackboneRef, HeadManifest, Origin, model_digest, read_bundle
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.exchange import IMAGE
+from trunkline.core.files import read_regular
 from trunkline.core.preprocess import Pixels, PreprocessSpec
 from trunkline.core.publishing import free_version
 from trunkline.core.repository import Repository
-from trunkline.core.staging import staging
-from trunkline.core.store import FolderStore, Publish
 from trunkline.heads.discovery import head_class
 from trunkline.serving.session import OnnxSession, load_session
 from trunkline.training.export.folders import BundleContent
 from trunkline.training.export.request import check_name
 from trunkline.training.export.samples import load_samples
 from trunkline.training.imported.card import write_card
-from trunkline.training.imported.compare import difference
+from trunkline.training.imported.compare import RUN_S, difference
 from trunkline.training.imported.names import checked_names, read_names
 from trunkline.training.imported.onnx_file import inputs_of, read_onnx, with_input_shape
 from trunkline.training.imported.request import ImportReport, ImportRequest
@@ -32,10 +32,10 @@ _SCORE_THRESHOLD, _NMS_IOU = 0.25, 0.7  # those of Ultralytics' predict
 _NOT_STATED = "not stated"
 
 
-def import_yolo(request: ImportRequest, models: Path, publish: Publish | None = None) -> ImportReport:
-    """Wrap, check, and publish as the next version of a head on `image`. Whole, or not at all.
+def build_yolo(request: ImportRequest, models: Path, folder: Path) -> ImportReport:
+    """Wrap and check it, and write all files of the bundle into `folder`, where nothing is yet.
 
-    publish: that of a store whose folder `models` is; into the folder itself where none is given.
+    For a process that may be ended at any time: what a file from outside does while it is read and run is not known.
     Raises InvalidRequestError (names, sizes, files that cannot be read), ModelInvalidError for a file that is no
     detector of a known layout, NotFoundError for the backbone.
     """
@@ -46,14 +46,14 @@ def import_yolo(request: ImportRequest, models: Path, publish: Publish | None = 
     pictures = _pictures(request, spec)
     yolo = _of_one_size(yolo)
     plain = _plain(yolo, request)
-    found = plain.run({inputs_of(yolo.model)[0].name: _as_trained(pictures[:1])})[plain.outputs[0]]
+    found = _first_answer(plain, {inputs_of(yolo.model)[0].name: _as_trained(pictures[:1])}, request)
     labels = checked_names(_labels(yolo, request, found.shape), request.file)
     layout = layout_of(found.shape, len(labels), request.file)
     rows = found.shape[2 if layout == "grid" else 1]
     model = wrapped(yolo, found.shape, len(labels), layout)
     session = OnnxSession(model, request.name)
     off = max(difference(plain, session, picture[None], layout) for picture in pictures)
-    golden = ({IMAGE: pictures[:1]}, session.run({IMAGE: pictures[:1]}))
+    golden = ({IMAGE: pictures[:1]}, session.try_run({IMAGE: pictures[:1]}, within_s=RUN_S))
     manifest = HeadManifest(
         task=_TASK,
         name=request.name,
@@ -68,7 +68,7 @@ def import_yolo(request: ImportRequest, models: Path, publish: Publish | None = 
         origin=_origin(yolo, request),
     )
     card = write_card(manifest, request, yolo, layout, rows, off)
-    folder = _published(BundleContent(model, manifest, golden, card, labels), models, publish)
+    _write(BundleContent(model, manifest, golden, card, labels), folder)
     return ImportReport(folder, yolo.description or "ONNX", len(labels), rows, yolo.width, yolo.height, off)
 
 
@@ -108,7 +108,17 @@ def _plain(yolo: YoloFile, request: ImportRequest) -> OnnxSession:
     try:
         return OnnxSession(yolo.model.SerializeToString(), request.file.name)
     except ModelInvalidError as error:
-        raise ModelInvalidError(f"{request.file}: {error.message.splitlines()[0]}") from error
+        raise ModelInvalidError(f"{request.file}: {error.message}") from error
+
+
+def _first_answer(plain: OnnxSession, inputs: dict[str, np.ndarray], request: ImportRequest) -> np.ndarray:
+    try:
+        found: Any = plain.try_run(inputs, within_s=RUN_S)[plain.outputs[0]]
+    except ModelInvalidError as error:
+        raise ModelInvalidError(f"{request.file}: {error.message}") from error
+    if not isinstance(found, np.ndarray) or found.dtype != np.float32:
+        raise ModelInvalidError(f"{request.file} does not answer with numbers in float32")
+    return found
 
 
 def _labels(yolo: YoloFile, request: ImportRequest, shape: tuple[int, ...]) -> tuple[str, ...]:
@@ -131,15 +141,11 @@ def _origin(yolo: YoloFile, request: ImportRequest) -> Origin:
         source=f"imported from {request.file.name}: {yolo.description or 'an ONNX file'}",
         licence=request.licence or yolo.licence or _NOT_STATED,
         data=_NOT_STATED,
-        weights_sha256=model_digest(request.file.read_bytes()),
+        weights_sha256=model_digest(read_regular(request.file, LARGEST_MODEL)),
     )
 
 
-def _published(content: BundleContent, models: Path, publish: Publish | None) -> Path:
-    with staging(models) as aside:
-        folder = content.write(aside / "head")
-        bundle = read_bundle(folder)
-        load_session(bundle)
-        assert isinstance(content.manifest, HeadManifest)
-        head_class(_TASK)(bundle)  # type: ignore[arg-type]
-        return (publish or FolderStore(models).publish)([(folder, content.manifest)])[0]
+def _write(content: BundleContent, folder: Path) -> None:
+    bundle = read_bundle(content.write(folder))
+    load_session(bundle)
+    head_class(_TASK)(bundle)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from trunkline.core.preprocess import STRIDE
 from trunkline.training.annotated import AnnotatedMaps, AnnotatedPixels
 from trunkline.training.compute import share_before
 from trunkline.training.data.pasted import pasted
+from trunkline.training.data.reading import is_file, require_allowed
 from trunkline.training.export.weights import file_sha256, read_state
 from trunkline.training.features import Recipe
 from trunkline.training.fit import Plan, fit
@@ -143,7 +144,8 @@ def _scratch(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
 
 def _begin(net: nn.Module, path: Path) -> str:
     """Put weights of a file into the net; a sentence for the card."""
-    if not path.is_file():
+    require_allowed(path)
+    if not is_file(path):
         raise InvalidRequestError(f"there is no weights file {path}: name one that exists, or leave --weights out")
     net.begin_with(read_state(path), path.name)  # type: ignore[operator]
     return f"The encoder began with the weights of {path.name} (SHA-256 {file_sha256(path)})."

@@ -35,10 +35,10 @@ def use_pretrained(job: Job, models: Path, classes: Sequence[str]) -> Fitted:
 
 def _places(source: Bundle[HeadManifest], classes: Sequence[str]) -> list[int]:
     known = {_plain(label): index for index, label in enumerate(source.labels)}
-    missing = [name for name in classes if _plain(name) not in known]
+    missing = [place for place, name in enumerate(classes, 1) if _plain(name) not in known]
     if missing:
         raise InvalidRequestError(
-            f"head {source.manifest.name!r} does not know the class {missing[0]!r}"
+            f"head {source.manifest.name!r} does not know class {missing[0]} of the {len(classes)} of the data"
             + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
             + ": learn a head of your own with --mode features"
         )

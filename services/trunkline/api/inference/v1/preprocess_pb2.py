@@ -22,15 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+trunkline/api/inference/v1/preprocess.proto\x12\x1atrunkline.api.inference.v1\"z\n\x0ePreprocessSpec\x12\x0e\n\x06resize\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x12\n\ncrop_share\x18\x04 \x01(\x01\x12\x15\n\rinterpolation\x18\x05 \x01(\t\x12\x0e\n\x06\x63olour\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+trunkline/api/inference/v1/preprocess.proto\x12\x1atrunkline.api.inference.v1\x1a$trunkline/api/limits/v1/limits.proto\"\x95\x01\n\x0ePreprocessSpec\x12\x17\n\x06resize\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x12\n\ncrop_share\x18\x04 \x01(\x01\x12\x1e\n\rinterpolation\x18\x05 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x17\n\x06\x63olour\x18\x06 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.api.inference.v1.preprocess_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PREPROCESSSPEC']._serialized_start=75
-  _globals['_PREPROCESSSPEC']._serialized_end=197
+  _globals['_PREPROCESSSPEC'].fields_by_name['resize']._loaded_options = None
+  _globals['_PREPROCESSSPEC'].fields_by_name['resize']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_PREPROCESSSPEC'].fields_by_name['interpolation']._loaded_options = None
+  _globals['_PREPROCESSSPEC'].fields_by_name['interpolation']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_PREPROCESSSPEC'].fields_by_name['colour']._loaded_options = None
+  _globals['_PREPROCESSSPEC'].fields_by_name['colour']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_PREPROCESSSPEC']._serialized_start=114
+  _globals['_PREPROCESSSPEC']._serialized_end=263
 # @@protoc_insertion_point(module_scope)

@@ -22,21 +22,30 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'trunkline/api/inference/v1/tensor.proto\x12\x1atrunkline.api.inference.v1\"\x94\x01\n\x06Tensor\x12\x33\n\x05\x64type\x18\x01 \x01(\x0e\x32$.trunkline.api.inference.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x38\n\x06shared\x18\x04 \x01(\x0b\x32(.trunkline.api.inference.v1.SharedRegion\"Q\n\x0cSharedRegion\x12\r\n\x05\x61rena\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06length\x18\x04 \x01(\x04\"0\n\x0bSharedBlock\x12\r\n\x05\x61rena\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04*}\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'trunkline/api/inference/v1/tensor.proto\x12\x1atrunkline.api.inference.v1\x1a$trunkline/api/limits/v1/limits.proto\"\xbf\x01\n\x06Tensor\x12\x33\n\x05\x64type\x18\x01 \x01(\x0e\x32$.trunkline.api.inference.v1.DataType\x12\x15\n\x05shape\x18\x02 \x03(\x03\x42\x06\xfa\xe7\x18\x02\x08\x10\x12/\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42!\xfa\xe7\x18\x1d*\x1bTRUNKLINE_MAX_MESSAGE_BYTES\x12\x38\n\x06shared\x18\x04 \x01(\x0b\x32(.trunkline.api.inference.v1.SharedRegion\"Z\n\x0cSharedRegion\x12\x16\n\x05\x61rena\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06length\x18\x04 \x01(\x04\"9\n\x0bSharedBlock\x12\x16\n\x05\x61rena\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x12\n\ngeneration\x18\x02 \x01(\x04*}\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.api.inference.v1.tensor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=355
-  _globals['_DATATYPE']._serialized_end=480
-  _globals['_TENSOR']._serialized_start=72
-  _globals['_TENSOR']._serialized_end=220
-  _globals['_SHAREDREGION']._serialized_start=222
-  _globals['_SHAREDREGION']._serialized_end=303
-  _globals['_SHAREDBLOCK']._serialized_start=305
-  _globals['_SHAREDBLOCK']._serialized_end=353
+  _globals['_TENSOR'].fields_by_name['shape']._loaded_options = None
+  _globals['_TENSOR'].fields_by_name['shape']._serialized_options = b'\372\347\030\002\010\020'
+  _globals['_TENSOR'].fields_by_name['data']._loaded_options = None
+  _globals['_TENSOR'].fields_by_name['data']._serialized_options = b'\372\347\030\035*\033TRUNKLINE_MAX_MESSAGE_BYTES'
+  _globals['_SHAREDREGION'].fields_by_name['arena']._loaded_options = None
+  _globals['_SHAREDREGION'].fields_by_name['arena']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_SHAREDBLOCK'].fields_by_name['arena']._loaded_options = None
+  _globals['_SHAREDBLOCK'].fields_by_name['arena']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_DATATYPE']._serialized_start=454
+  _globals['_DATATYPE']._serialized_end=579
+  _globals['_TENSOR']._serialized_start=110
+  _globals['_TENSOR']._serialized_end=301
+  _globals['_SHAREDREGION']._serialized_start=303
+  _globals['_SHAREDREGION']._serialized_end=393
+  _globals['_SHAREDBLOCK']._serialized_start=395
+  _globals['_SHAREDBLOCK']._serialized_end=452
 # @@protoc_insertion_point(module_scope)

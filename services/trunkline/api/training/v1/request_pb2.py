@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from trunkline.api.inference.v1 import preprocess_pb2 as trunkline_dot_api_dot_inference_dot_v1_dot_preprocess__pb2
+from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'trunkline/api/training/v1/request.proto\x12\x19trunkline.api.training.v1\x1a+trunkline/api/inference/v1/preprocess.proto\"\xb1\x06\n\x0fTrainingRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\t\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x03(\t\x12\r\n\x05\x61ngle\x18\x06 \x03(\t\x12\x42\n\x04unit\x18\x07 \x03(\x0b\x32\x34.trunkline.api.training.v1.TrainingRequest.UnitEntry\x12\x15\n\x08\x62\x61\x63kbone\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08\x66\x65\x61tures\x18\t \x03(\t\x12\x38\n\x04spec\x18\n \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12\x12\n\x05views\x18\x0b \x01(\rH\x01\x88\x01\x01\x12\x10\n\x03net\x18\x0c \x01(\tH\x02\x88\x01\x01\x12\x11\n\x04tail\x18\r \x01(\tH\x03\x88\x01\x01\x12\x14\n\x0ctrain_splits\x18\x0e \x03(\t\x12\x1d\n\x10validation_split\x18\x0f \x01(\tH\x04\x88\x01\x01\x12\x17\n\ntest_split\x18\x10 \x01(\tH\x05\x88\x01\x01\x12\x36\n\x07options\x18\x11 \x01(\x0b\x32%.trunkline.api.training.v1.FitOptions\x12\x14\n\x07licence\x18\x12 \x01(\tH\x06\x88\x01\x01\x12\x19\n\x0c\x61ugmentation\x18\x13 \x01(\tH\x07\x88\x01\x01\x12\x13\n\x06source\x18\x14 \x01(\tH\x08\x88\x01\x01\x12\x14\n\x07\x64\x65\x63oder\x18\x15 \x01(\tH\t\x88\x01\x01\x12\x11\n\x04size\x18\x16 \x01(\tH\n\x88\x01\x01\x12\x11\n\x04loss\x18\x17 \x01(\tH\x0b\x88\x01\x01\x12\x14\n\x07weights\x18\x18 \x01(\tH\x0c\x88\x01\x01\x1a+\n\tUnitEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_backboneB\x08\n\x06_viewsB\x06\n\x04_netB\x07\n\x05_tailB\x13\n\x11_validation_splitB\r\n\x0b_test_splitB\n\n\x08_licenceB\x0f\n\r_augmentationB\t\n\x07_sourceB\n\n\x08_decoderB\x07\n\x05_sizeB\x07\n\x05_lossB\n\n\x08_weights\"\xa4\x02\n\nFitOptions\x12\x13\n\x06\x65pochs\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05\x62\x61tch\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x11\n\x04rate\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x19\n\x0cweight_decay\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x14\n\x07\x64ropout\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x1c\n\x0flabel_smoothing\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x14\n\x07\x62\x61lance\x18\x07 \x01(\x08H\x06\x88\x01\x01\x12\x11\n\x04seed\x18\x08 \x01(\rH\x07\x88\x01\x01\x42\t\n\x07_epochsB\x08\n\x06_batchB\x07\n\x05_rateB\x0f\n\r_weight_decayB\n\n\x08_dropoutB\x12\n\x10_label_smoothingB\n\n\x08_balanceB\x07\n\x05_seedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'trunkline/api/training/v1/request.proto\x12\x19trunkline.api.training.v1\x1a+trunkline/api/inference/v1/preprocess.proto\x1a$trunkline/api/limits/v1/limits.proto\"\xfe\x07\n\x0fTrainingRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x15\n\x04\x64\x61ta\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\x80 \x12\x15\n\x04task\x18\x03 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x15\n\x04mode\x18\x04 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x1a\n\x06target\x18\x05 \x03(\tB\n\xfa\xe7\x18\x06\x08\x80\x02\x10\xff\x01\x12\x19\n\x05\x61ngle\x18\x06 \x03(\tB\n\xfa\xe7\x18\x06\x08\x80\x02\x10\xff\x01\x12Q\n\x04unit\x18\x07 \x03(\x0b\x32\x34.trunkline.api.training.v1.TrainingRequest.UnitEntryB\r\xfa\xe7\x18\t\x08\x80\x02\x10\xff\x01\x18\xff\x01\x12\x1e\n\x08\x62\x61\x63kbone\x18\x08 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x00\x88\x01\x01\x12\x1b\n\x08\x66\x65\x61tures\x18\t \x03(\tB\t\xfa\xe7\x18\x05\x08@\x10\xff\x01\x12\x38\n\x04spec\x18\n \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12\x12\n\x05views\x18\x0b \x01(\rH\x01\x88\x01\x01\x12\x19\n\x03net\x18\x0c \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x02\x88\x01\x01\x12\x1a\n\x04tail\x18\r \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x03\x88\x01\x01\x12\x1f\n\x0ctrain_splits\x18\x0e \x03(\tB\t\xfa\xe7\x18\x05\x08@\x10\xff\x01\x12&\n\x10validation_split\x18\x0f \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x04\x88\x01\x01\x12 \n\ntest_split\x18\x10 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x05\x88\x01\x01\x12\x36\n\x07options\x18\x11 \x01(\x0b\x32%.trunkline.api.training.v1.FitOptions\x12\x1d\n\x07licence\x18\x12 \x01(\tB\x07\xfa\xe7\x18\x03\x10\x80 H\x06\x88\x01\x01\x12\"\n\x0c\x61ugmentation\x18\x13 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x07\x88\x01\x01\x12\x1c\n\x06source\x18\x14 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x08\x88\x01\x01\x12\x1d\n\x07\x64\x65\x63oder\x18\x15 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\t\x88\x01\x01\x12\x1a\n\x04size\x18\x16 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\n\x88\x01\x01\x12\x1a\n\x04loss\x18\x17 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x0b\x88\x01\x01\x12\x1d\n\x07weights\x18\x18 \x01(\tB\x07\xfa\xe7\x18\x03\x10\x80 H\x0c\x88\x01\x01\x1a+\n\tUnitEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_backboneB\x08\n\x06_viewsB\x06\n\x04_netB\x07\n\x05_tailB\x13\n\x11_validation_splitB\r\n\x0b_test_splitB\n\n\x08_licenceB\x0f\n\r_augmentationB\t\n\x07_sourceB\n\n\x08_decoderB\x07\n\x05_sizeB\x07\n\x05_lossB\n\n\x08_weights\"\xa4\x02\n\nFitOptions\x12\x13\n\x06\x65pochs\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05\x62\x61tch\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x11\n\x04rate\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x19\n\x0cweight_decay\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x14\n\x07\x64ropout\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x1c\n\x0flabel_smoothing\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x14\n\x07\x62\x61lance\x18\x07 \x01(\x08H\x06\x88\x01\x01\x12\x11\n\x04seed\x18\x08 \x01(\rH\x07\x88\x01\x01\x42\t\n\x07_epochsB\x08\n\x06_batchB\x07\n\x05_rateB\x0f\n\r_weight_decayB\n\n\x08_dropoutB\x12\n\x10_label_smoothingB\n\n\x08_balanceB\x07\n\x05_seedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +35,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRAININGREQUEST_UNITENTRY']._loaded_options = None
   _globals['_TRAININGREQUEST_UNITENTRY']._serialized_options = b'8\001'
-  _globals['_TRAININGREQUEST']._serialized_start=116
-  _globals['_TRAININGREQUEST']._serialized_end=933
-  _globals['_TRAININGREQUEST_UNITENTRY']._serialized_start=732
-  _globals['_TRAININGREQUEST_UNITENTRY']._serialized_end=775
-  _globals['_FITOPTIONS']._serialized_start=936
-  _globals['_FITOPTIONS']._serialized_end=1228
+  _globals['_TRAININGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['name']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['data']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['data']._serialized_options = b'\372\347\030\003\020\200 '
+  _globals['_TRAININGREQUEST'].fields_by_name['task']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['task']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['mode']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['mode']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['target']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['target']._serialized_options = b'\372\347\030\006\010\200\002\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['angle']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['angle']._serialized_options = b'\372\347\030\006\010\200\002\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['unit']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['unit']._serialized_options = b'\372\347\030\t\010\200\002\020\377\001\030\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['backbone']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['backbone']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['features']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['features']._serialized_options = b'\372\347\030\005\010@\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['net']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['net']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['tail']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['tail']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['train_splits']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['train_splits']._serialized_options = b'\372\347\030\005\010@\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['validation_split']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['validation_split']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['test_split']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['test_split']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['licence']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['licence']._serialized_options = b'\372\347\030\003\020\200 '
+  _globals['_TRAININGREQUEST'].fields_by_name['augmentation']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['augmentation']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['source']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['source']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['decoder']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['decoder']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['size']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['size']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['loss']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['loss']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_TRAININGREQUEST'].fields_by_name['weights']._loaded_options = None
+  _globals['_TRAININGREQUEST'].fields_by_name['weights']._serialized_options = b'\372\347\030\003\020\200 '
+  _globals['_TRAININGREQUEST']._serialized_start=154
+  _globals['_TRAININGREQUEST']._serialized_end=1176
+  _globals['_TRAININGREQUEST_UNITENTRY']._serialized_start=975
+  _globals['_TRAININGREQUEST_UNITENTRY']._serialized_end=1018
+  _globals['_FITOPTIONS']._serialized_start=1179
+  _globals['_FITOPTIONS']._serialized_end=1471
 # @@protoc_insertion_point(module_scope)

@@ -23,64 +23,89 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 from trunkline.api.training.v1 import request_pb2 as trunkline_dot_api_dot_training_dot_v1_dot_request__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0trunkline/api/training/v1/training_service.proto\x12\x19trunkline.api.training.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'trunkline/api/training/v1/request.proto\"k\n\x18\x43reateTrainingJobRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12;\n\x07request\x18\x02 \x01(\x0b\x32*.trunkline.api.training.v1.TrainingRequest\"P\n\x19\x43reateTrainingJobResponse\x12\x33\n\x03job\x18\x01 \x01(\x0b\x32&.trunkline.api.training.v1.TrainingJob\"$\n\x15GetTrainingJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"M\n\x16GetTrainingJobResponse\x12\x33\n\x03job\x18\x01 \x01(\x0b\x32&.trunkline.api.training.v1.TrainingJob\"}\n\x17ListTrainingJobsRequest\x12;\n\x06states\x18\x01 \x03(\x0e\x32+.trunkline.api.training.v1.TrainingJobState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"i\n\x18ListTrainingJobsResponse\x12\x34\n\x04jobs\x18\x01 \x03(\x0b\x32&.trunkline.api.training.v1.TrainingJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x18\x43\x61ncelTrainingJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"P\n\x19\x43\x61ncelTrainingJobResponse\x12\x33\n\x03job\x18\x01 \x01(\x0b\x32&.trunkline.api.training.v1.TrainingJob\">\n\x17WatchTrainingJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"\x9c\x02\n\x18WatchTrainingJobResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x05state\x18\x03 \x01(\x0b\x32..trunkline.api.training.v1.TrainingStateChangeH\x00\x12?\n\x08progress\x18\x04 \x01(\x0b\x32+.trunkline.api.training.v1.TrainingProgressH\x00\x12\x39\n\x05\x65poch\x18\x05 \x01(\x0b\x32(.trunkline.api.training.v1.TrainingEpochH\x00\x42\x07\n\x05\x65vent\"p\n\x13TrainingStateChange\x12:\n\x05state\x18\x01 \x01(\x0e\x32+.trunkline.api.training.v1.TrainingJobState\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0c\n\x04note\x18\x03 \x01(\t\"O\n\x13\x45valuateHeadRequest\x12\x0c\n\x04head\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\t\x12\x12\n\x05split\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_split\"\xd1\x01\n\x14\x45valuateHeadResponse\x12\x0c\n\x04head\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12M\n\x07metrics\x18\x05 \x03(\x0b\x32<.trunkline.api.training.v1.EvaluateHeadResponse.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xe8\x04\n\x0bTrainingJob\x12\n\n\x02id\x18\x01 \x01(\t\x12;\n\x07request\x18\x02 \x01(\x0b\x32*.trunkline.api.training.v1.TrainingRequest\x12:\n\x05state\x18\x03 \x01(\x0e\x32+.trunkline.api.training.v1.TrainingJobState\x12=\n\x08progress\x18\x04 \x01(\x0b\x32+.trunkline.api.training.v1.TrainingProgress\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\x44\n\x07metrics\x18\x06 \x03(\x0b\x32\x33.trunkline.api.training.v1.TrainingJob.MetricsEntry\x12\x15\n\rmodel_version\x18\x07 \x01(\t\x12\x37\n\x05\x65rror\x18\x08 \x01(\x0b\x32(.trunkline.api.training.v1.TrainingError\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x0c \x01(\x08\x12\x15\n\rlast_sequence\x18\r \x01(\x03\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xa1\x01\n\x10TrainingProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x03\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x37\n\x05\x65poch\x18\x04 \x01(\x0b\x32(.trunkline.api.training.v1.TrainingEpoch\x12\x18\n\x0btime_left_s\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_time_left_s\"\xb7\x01\n\rTrainingEpoch\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\n\n\x02of\x18\x02 \x01(\x05\x12\x12\n\ntrain_loss\x18\x03 \x01(\x01\x12\x1c\n\x0fvalidation_loss\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11validation_metric\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06metric\x18\x06 \x01(\tB\x12\n\x10_validation_lossB\x14\n\x12_validation_metric\"\xb9\x01\n\rTrainingError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12H\n\x08metadata\x18\x04 \x03(\x0b\x32\x36.trunkline.api.training.v1.TrainingError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xd8\x01\n\x10TrainingJobState\x12\"\n\x1eTRAINING_JOB_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_JOB_STATE_QUEUED\x10\x01\x12\x1e\n\x1aTRAINING_JOB_STATE_RUNNING\x10\x02\x12 \n\x1cTRAINING_JOB_STATE_SUCCEEDED\x10\x03\x12\x1d\n\x19TRAINING_JOB_STATE_FAILED\x10\x04\x12 \n\x1cTRAINING_JOB_STATE_CANCELLED\x10\x05\x32\xf5\x05\n\x0fTrainingService\x12~\n\x11\x43reateTrainingJob\x12\x33.trunkline.api.training.v1.CreateTrainingJobRequest\x1a\x34.trunkline.api.training.v1.CreateTrainingJobResponse\x12u\n\x0eGetTrainingJob\x12\x30.trunkline.api.training.v1.GetTrainingJobRequest\x1a\x31.trunkline.api.training.v1.GetTrainingJobResponse\x12{\n\x10ListTrainingJobs\x12\x32.trunkline.api.training.v1.ListTrainingJobsRequest\x1a\x33.trunkline.api.training.v1.ListTrainingJobsResponse\x12~\n\x11\x43\x61ncelTrainingJob\x12\x33.trunkline.api.training.v1.CancelTrainingJobRequest\x1a\x34.trunkline.api.training.v1.CancelTrainingJobResponse\x12}\n\x10WatchTrainingJob\x12\x32.trunkline.api.training.v1.WatchTrainingJobRequest\x1a\x33.trunkline.api.training.v1.WatchTrainingJobResponse0\x01\x12o\n\x0c\x45valuateHead\x12..trunkline.api.training.v1.EvaluateHeadRequest\x1a/.trunkline.api.training.v1.EvaluateHeadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0trunkline/api/training/v1/training_service.proto\x12\x19trunkline.api.training.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$trunkline/api/limits/v1/limits.proto\x1a\'trunkline/api/training/v1/request.proto\"t\n\x18\x43reateTrainingJobRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\x80\x01\x12;\n\x07request\x18\x02 \x01(\x0b\x32*.trunkline.api.training.v1.TrainingRequest\"P\n\x19\x43reateTrainingJobResponse\x12\x33\n\x03job\x18\x01 \x01(\x0b\x32&.trunkline.api.training.v1.TrainingJob\"-\n\x15GetTrainingJobRequest\x12\x14\n\x03job\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"M\n\x16GetTrainingJobResponse\x12\x33\n\x03job\x18\x01 \x01(\x0b\x32&.trunkline.api.training.v1.TrainingJob\"\x8e\x01\n\x17ListTrainingJobsRequest\x12\x43\n\x06states\x18\x01 \x03(\x0e\x32+.trunkline.api.training.v1.TrainingJobStateB\x06\xfa\xe7\x18\x02\x08\x10\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"i\n\x18ListTrainingJobsResponse\x12\x34\n\x04jobs\x18\x01 \x03(\x0b\x32&.trunkline.api.training.v1.TrainingJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x18\x43\x61ncelTrainingJobRequest\x12\x14\n\x03job\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"P\n\x19\x43\x61ncelTrainingJobResponse\x12\x33\n\x03job\x18\x01 \x01(\x0b\x32&.trunkline.api.training.v1.TrainingJob\"0\n\x18\x44\x65leteTrainingJobRequest\x12\x14\n\x03job\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"\x1b\n\x19\x44\x65leteTrainingJobResponse\"G\n\x17WatchTrainingJobRequest\x12\x14\n\x03job\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"\x9c\x02\n\x18WatchTrainingJobResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x05state\x18\x03 \x01(\x0b\x32..trunkline.api.training.v1.TrainingStateChangeH\x00\x12?\n\x08progress\x18\x04 \x01(\x0b\x32+.trunkline.api.training.v1.TrainingProgressH\x00\x12\x39\n\x05\x65poch\x18\x05 \x01(\x0b\x32(.trunkline.api.training.v1.TrainingEpochH\x00\x42\x07\n\x05\x65vent\"p\n\x13TrainingStateChange\x12:\n\x05state\x18\x01 \x01(\x0e\x32+.trunkline.api.training.v1.TrainingJobState\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0c\n\x04note\x18\x03 \x01(\t\"j\n\x13\x45valuateHeadRequest\x12\x15\n\x04head\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x15\n\x04\x64\x61ta\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\x80 \x12\x1b\n\x05split\x18\x03 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01H\x00\x88\x01\x01\x42\x08\n\x06_split\"\xd1\x01\n\x14\x45valuateHeadResponse\x12\x0c\n\x04head\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12M\n\x07metrics\x18\x05 \x03(\x0b\x32<.trunkline.api.training.v1.EvaluateHeadResponse.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xe8\x04\n\x0bTrainingJob\x12\n\n\x02id\x18\x01 \x01(\t\x12;\n\x07request\x18\x02 \x01(\x0b\x32*.trunkline.api.training.v1.TrainingRequest\x12:\n\x05state\x18\x03 \x01(\x0e\x32+.trunkline.api.training.v1.TrainingJobState\x12=\n\x08progress\x18\x04 \x01(\x0b\x32+.trunkline.api.training.v1.TrainingProgress\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\x44\n\x07metrics\x18\x06 \x03(\x0b\x32\x33.trunkline.api.training.v1.TrainingJob.MetricsEntry\x12\x15\n\rmodel_version\x18\x07 \x01(\t\x12\x37\n\x05\x65rror\x18\x08 \x01(\x0b\x32(.trunkline.api.training.v1.TrainingError\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x0c \x01(\x08\x12\x15\n\rlast_sequence\x18\r \x01(\x03\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xa1\x01\n\x10TrainingProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x03\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x37\n\x05\x65poch\x18\x04 \x01(\x0b\x32(.trunkline.api.training.v1.TrainingEpoch\x12\x18\n\x0btime_left_s\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_time_left_s\"\xb7\x01\n\rTrainingEpoch\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\n\n\x02of\x18\x02 \x01(\x05\x12\x12\n\ntrain_loss\x18\x03 \x01(\x01\x12\x1c\n\x0fvalidation_loss\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11validation_metric\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06metric\x18\x06 \x01(\tB\x12\n\x10_validation_lossB\x14\n\x12_validation_metric\"\xb9\x01\n\rTrainingError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12H\n\x08metadata\x18\x04 \x03(\x0b\x32\x36.trunkline.api.training.v1.TrainingError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xd8\x01\n\x10TrainingJobState\x12\"\n\x1eTRAINING_JOB_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_JOB_STATE_QUEUED\x10\x01\x12\x1e\n\x1aTRAINING_JOB_STATE_RUNNING\x10\x02\x12 \n\x1cTRAINING_JOB_STATE_SUCCEEDED\x10\x03\x12\x1d\n\x19TRAINING_JOB_STATE_FAILED\x10\x04\x12 \n\x1cTRAINING_JOB_STATE_CANCELLED\x10\x05\x32\xf5\x06\n\x0fTrainingService\x12~\n\x11\x43reateTrainingJob\x12\x33.trunkline.api.training.v1.CreateTrainingJobRequest\x1a\x34.trunkline.api.training.v1.CreateTrainingJobResponse\x12u\n\x0eGetTrainingJob\x12\x30.trunkline.api.training.v1.GetTrainingJobRequest\x1a\x31.trunkline.api.training.v1.GetTrainingJobResponse\x12{\n\x10ListTrainingJobs\x12\x32.trunkline.api.training.v1.ListTrainingJobsRequest\x1a\x33.trunkline.api.training.v1.ListTrainingJobsResponse\x12~\n\x11\x43\x61ncelTrainingJob\x12\x33.trunkline.api.training.v1.CancelTrainingJobRequest\x1a\x34.trunkline.api.training.v1.CancelTrainingJobResponse\x12~\n\x11\x44\x65leteTrainingJob\x12\x33.trunkline.api.training.v1.DeleteTrainingJobRequest\x1a\x34.trunkline.api.training.v1.DeleteTrainingJobResponse\x12}\n\x10WatchTrainingJob\x12\x32.trunkline.api.training.v1.WatchTrainingJobRequest\x1a\x33.trunkline.api.training.v1.WatchTrainingJobResponse0\x01\x12o\n\x0c\x45valuateHead\x12..trunkline.api.training.v1.EvaluateHeadRequest\x1a/.trunkline.api.training.v1.EvaluateHeadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.api.training.v1.training_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATETRAININGJOBREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATETRAININGJOBREQUEST'].fields_by_name['request_id']._serialized_options = b'\372\347\030\003\020\200\001'
+  _globals['_GETTRAININGJOBREQUEST'].fields_by_name['job']._loaded_options = None
+  _globals['_GETTRAININGJOBREQUEST'].fields_by_name['job']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_LISTTRAININGJOBSREQUEST'].fields_by_name['states']._loaded_options = None
+  _globals['_LISTTRAININGJOBSREQUEST'].fields_by_name['states']._serialized_options = b'\372\347\030\002\010\020'
+  _globals['_LISTTRAININGJOBSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTTRAININGJOBSREQUEST'].fields_by_name['page_token']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_CANCELTRAININGJOBREQUEST'].fields_by_name['job']._loaded_options = None
+  _globals['_CANCELTRAININGJOBREQUEST'].fields_by_name['job']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_DELETETRAININGJOBREQUEST'].fields_by_name['job']._loaded_options = None
+  _globals['_DELETETRAININGJOBREQUEST'].fields_by_name['job']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_WATCHTRAININGJOBREQUEST'].fields_by_name['job']._loaded_options = None
+  _globals['_WATCHTRAININGJOBREQUEST'].fields_by_name['job']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_EVALUATEHEADREQUEST'].fields_by_name['head']._loaded_options = None
+  _globals['_EVALUATEHEADREQUEST'].fields_by_name['head']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_EVALUATEHEADREQUEST'].fields_by_name['data']._loaded_options = None
+  _globals['_EVALUATEHEADREQUEST'].fields_by_name['data']._serialized_options = b'\372\347\030\003\020\200 '
+  _globals['_EVALUATEHEADREQUEST'].fields_by_name['split']._loaded_options = None
+  _globals['_EVALUATEHEADREQUEST'].fields_by_name['split']._serialized_options = b'\372\347\030\003\020\377\001'
   _globals['_EVALUATEHEADRESPONSE_METRICSENTRY']._loaded_options = None
   _globals['_EVALUATEHEADRESPONSE_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_TRAININGJOB_METRICSENTRY']._loaded_options = None
   _globals['_TRAININGJOB_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_TRAININGERROR_METADATAENTRY']._loaded_options = None
   _globals['_TRAININGERROR_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TRAININGJOBSTATE']._serialized_start=2734
-  _globals['_TRAININGJOBSTATE']._serialized_end=2950
-  _globals['_CREATETRAININGJOBREQUEST']._serialized_start=153
-  _globals['_CREATETRAININGJOBREQUEST']._serialized_end=260
-  _globals['_CREATETRAININGJOBRESPONSE']._serialized_start=262
-  _globals['_CREATETRAININGJOBRESPONSE']._serialized_end=342
-  _globals['_GETTRAININGJOBREQUEST']._serialized_start=344
-  _globals['_GETTRAININGJOBREQUEST']._serialized_end=380
-  _globals['_GETTRAININGJOBRESPONSE']._serialized_start=382
-  _globals['_GETTRAININGJOBRESPONSE']._serialized_end=459
-  _globals['_LISTTRAININGJOBSREQUEST']._serialized_start=461
-  _globals['_LISTTRAININGJOBSREQUEST']._serialized_end=586
-  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_start=588
-  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_end=693
-  _globals['_CANCELTRAININGJOBREQUEST']._serialized_start=695
-  _globals['_CANCELTRAININGJOBREQUEST']._serialized_end=734
-  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_start=736
-  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_end=816
-  _globals['_WATCHTRAININGJOBREQUEST']._serialized_start=818
-  _globals['_WATCHTRAININGJOBREQUEST']._serialized_end=880
-  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_start=883
-  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_end=1167
-  _globals['_TRAININGSTATECHANGE']._serialized_start=1169
-  _globals['_TRAININGSTATECHANGE']._serialized_end=1281
-  _globals['_EVALUATEHEADREQUEST']._serialized_start=1283
-  _globals['_EVALUATEHEADREQUEST']._serialized_end=1362
-  _globals['_EVALUATEHEADRESPONSE']._serialized_start=1365
-  _globals['_EVALUATEHEADRESPONSE']._serialized_end=1574
-  _globals['_EVALUATEHEADRESPONSE_METRICSENTRY']._serialized_start=1528
-  _globals['_EVALUATEHEADRESPONSE_METRICSENTRY']._serialized_end=1574
-  _globals['_TRAININGJOB']._serialized_start=1577
-  _globals['_TRAININGJOB']._serialized_end=2193
-  _globals['_TRAININGJOB_METRICSENTRY']._serialized_start=1528
-  _globals['_TRAININGJOB_METRICSENTRY']._serialized_end=1574
-  _globals['_TRAININGPROGRESS']._serialized_start=2196
-  _globals['_TRAININGPROGRESS']._serialized_end=2357
-  _globals['_TRAININGEPOCH']._serialized_start=2360
-  _globals['_TRAININGEPOCH']._serialized_end=2543
-  _globals['_TRAININGERROR']._serialized_start=2546
-  _globals['_TRAININGERROR']._serialized_end=2731
-  _globals['_TRAININGERROR_METADATAENTRY']._serialized_start=2684
-  _globals['_TRAININGERROR_METADATAENTRY']._serialized_end=2731
-  _globals['_TRAININGSERVICE']._serialized_start=2953
-  _globals['_TRAININGSERVICE']._serialized_end=3710
+  _globals['_TRAININGJOBSTATE']._serialized_start=2932
+  _globals['_TRAININGJOBSTATE']._serialized_end=3148
+  _globals['_CREATETRAININGJOBREQUEST']._serialized_start=191
+  _globals['_CREATETRAININGJOBREQUEST']._serialized_end=307
+  _globals['_CREATETRAININGJOBRESPONSE']._serialized_start=309
+  _globals['_CREATETRAININGJOBRESPONSE']._serialized_end=389
+  _globals['_GETTRAININGJOBREQUEST']._serialized_start=391
+  _globals['_GETTRAININGJOBREQUEST']._serialized_end=436
+  _globals['_GETTRAININGJOBRESPONSE']._serialized_start=438
+  _globals['_GETTRAININGJOBRESPONSE']._serialized_end=515
+  _globals['_LISTTRAININGJOBSREQUEST']._serialized_start=518
+  _globals['_LISTTRAININGJOBSREQUEST']._serialized_end=660
+  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_start=662
+  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_end=767
+  _globals['_CANCELTRAININGJOBREQUEST']._serialized_start=769
+  _globals['_CANCELTRAININGJOBREQUEST']._serialized_end=817
+  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_start=819
+  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_end=899
+  _globals['_DELETETRAININGJOBREQUEST']._serialized_start=901
+  _globals['_DELETETRAININGJOBREQUEST']._serialized_end=949
+  _globals['_DELETETRAININGJOBRESPONSE']._serialized_start=951
+  _globals['_DELETETRAININGJOBRESPONSE']._serialized_end=978
+  _globals['_WATCHTRAININGJOBREQUEST']._serialized_start=980
+  _globals['_WATCHTRAININGJOBREQUEST']._serialized_end=1051
+  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_start=1054
+  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_end=1338
+  _globals['_TRAININGSTATECHANGE']._serialized_start=1340
+  _globals['_TRAININGSTATECHANGE']._serialized_end=1452
+  _globals['_EVALUATEHEADREQUEST']._serialized_start=1454
+  _globals['_EVALUATEHEADREQUEST']._serialized_end=1560
+  _globals['_EVALUATEHEADRESPONSE']._serialized_start=1563
+  _globals['_EVALUATEHEADRESPONSE']._serialized_end=1772
+  _globals['_EVALUATEHEADRESPONSE_METRICSENTRY']._serialized_start=1726
+  _globals['_EVALUATEHEADRESPONSE_METRICSENTRY']._serialized_end=1772
+  _globals['_TRAININGJOB']._serialized_start=1775
+  _globals['_TRAININGJOB']._serialized_end=2391
+  _globals['_TRAININGJOB_METRICSENTRY']._serialized_start=1726
+  _globals['_TRAININGJOB_METRICSENTRY']._serialized_end=1772
+  _globals['_TRAININGPROGRESS']._serialized_start=2394
+  _globals['_TRAININGPROGRESS']._serialized_end=2555
+  _globals['_TRAININGEPOCH']._serialized_start=2558
+  _globals['_TRAININGEPOCH']._serialized_end=2741
+  _globals['_TRAININGERROR']._serialized_start=2744
+  _globals['_TRAININGERROR']._serialized_end=2929
+  _globals['_TRAININGERROR_METADATAENTRY']._serialized_start=2882
+  _globals['_TRAININGERROR_METADATAENTRY']._serialized_end=2929
+  _globals['_TRAININGSERVICE']._serialized_start=3151
+  _globals['_TRAININGSERVICE']._serialized_end=4036
 # @@protoc_insertion_point(module_scope)

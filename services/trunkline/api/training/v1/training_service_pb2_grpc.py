@@ -56,6 +56,11 @@ class TrainingServiceStub:
                 request_serializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.CancelTrainingJobRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.CancelTrainingJobResponse.FromString,
                 _registered_method=True)
+        self.DeleteTrainingJob = channel.unary_unary(
+                '/trunkline.api.training.v1.TrainingService/DeleteTrainingJob',
+                request_serializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.DeleteTrainingJobRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.DeleteTrainingJobResponse.FromString,
+                _registered_method=True)
         self.WatchTrainingJob = channel.unary_stream(
                 '/trunkline.api.training.v1.TrainingService/WatchTrainingJob',
                 request_serializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.WatchTrainingJobRequest.SerializeToString,
@@ -75,6 +80,7 @@ class TrainingServiceServicer:
 
     def CreateTrainingJob(self, request, context):
         """Queues a job. The same request_id with the same request gives the same job; with another one it is an error.
+        RESOURCE_EXHAUSTED, reason QUEUE_FULL, where too many wait already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +94,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTrainingJobs(self, request, context):
-        """Lists jobs, the newest first.
+        """Lists jobs, the newest first. A page may hold fewer than were asked for, and what a job was asked for is left out
+        where it is very long; a job that cannot be read is left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +103,14 @@ class TrainingServiceServicer:
 
     def CancelTrainingJob(self, request, context):
         """Asks a job to stop; within seconds it has, and nothing of it is left. A job that has ended stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTrainingJob(self, request, context):
+        """Removes a job that has ended, with its events and its checkpoints; what it published stays. FAILED_PRECONDITION,
+        reason JOB_STATE, where it waits or runs: cancel it first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +153,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.CancelTrainingJob,
                     request_deserializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.CancelTrainingJobRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.CancelTrainingJobResponse.SerializeToString,
+            ),
+            'DeleteTrainingJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTrainingJob,
+                    request_deserializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.DeleteTrainingJobRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.DeleteTrainingJobResponse.SerializeToString,
             ),
             'WatchTrainingJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTrainingJob,
@@ -260,6 +280,33 @@ class TrainingService:
             '/trunkline.api.training.v1.TrainingService/CancelTrainingJob',
             trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.CancelTrainingJobRequest.SerializeToString,
             trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.CancelTrainingJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTrainingJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.training.v1.TrainingService/DeleteTrainingJob',
+            trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.DeleteTrainingJobRequest.SerializeToString,
+            trunkline_dot_api_dot_training_dot_v1_dot_training__service__pb2.DeleteTrainingJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

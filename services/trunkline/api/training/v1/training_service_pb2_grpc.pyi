@@ -36,13 +36,21 @@ class TrainingServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TrainingServiceAsyncStub: ...
     CreateTrainingJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.CreateTrainingJobRequest, _training_service_pb2.CreateTrainingJobResponse]
-    """Queues a job. The same request_id with the same request gives the same job; with another one it is an error."""
+    """Queues a job. The same request_id with the same request gives the same job; with another one it is an error.
+    RESOURCE_EXHAUSTED, reason QUEUE_FULL, where too many wait already.
+    """
     GetTrainingJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.GetTrainingJobRequest, _training_service_pb2.GetTrainingJobResponse]
     """Describes one job."""
     ListTrainingJobs: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.ListTrainingJobsRequest, _training_service_pb2.ListTrainingJobsResponse]
-    """Lists jobs, the newest first."""
+    """Lists jobs, the newest first. A page may hold fewer than were asked for, and what a job was asked for is left out
+    where it is very long; a job that cannot be read is left out.
+    """
     CancelTrainingJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.CancelTrainingJobRequest, _training_service_pb2.CancelTrainingJobResponse]
     """Asks a job to stop; within seconds it has, and nothing of it is left. A job that has ended stays as it is."""
+    DeleteTrainingJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.DeleteTrainingJobRequest, _training_service_pb2.DeleteTrainingJobResponse]
+    """Removes a job that has ended, with its events and its checkpoints; what it published stays. FAILED_PRECONDITION,
+    reason JOB_STATE, where it waits or runs: cancel it first.
+    """
     WatchTrainingJob: _grpc.UnaryStreamMultiCallable[_training_service_pb2.WatchTrainingJobRequest, _training_service_pb2.WatchTrainingJobResponse]
     """Tells what happens to a job, from the beginning or from a sequence number on, until it has ended. A stream that
     broke off goes on where it was by a new call with the last sequence number seen.
@@ -58,13 +66,21 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTrainingJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.CreateTrainingJobRequest, _training_service_pb2.CreateTrainingJobResponse]  # type: ignore[assignment]
-    """Queues a job. The same request_id with the same request gives the same job; with another one it is an error."""
+    """Queues a job. The same request_id with the same request gives the same job; with another one it is an error.
+    RESOURCE_EXHAUSTED, reason QUEUE_FULL, where too many wait already.
+    """
     GetTrainingJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.GetTrainingJobRequest, _training_service_pb2.GetTrainingJobResponse]  # type: ignore[assignment]
     """Describes one job."""
     ListTrainingJobs: _aio.UnaryUnaryMultiCallable[_training_service_pb2.ListTrainingJobsRequest, _training_service_pb2.ListTrainingJobsResponse]  # type: ignore[assignment]
-    """Lists jobs, the newest first."""
+    """Lists jobs, the newest first. A page may hold fewer than were asked for, and what a job was asked for is left out
+    where it is very long; a job that cannot be read is left out.
+    """
     CancelTrainingJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.CancelTrainingJobRequest, _training_service_pb2.CancelTrainingJobResponse]  # type: ignore[assignment]
     """Asks a job to stop; within seconds it has, and nothing of it is left. A job that has ended stays as it is."""
+    DeleteTrainingJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.DeleteTrainingJobRequest, _training_service_pb2.DeleteTrainingJobResponse]  # type: ignore[assignment]
+    """Removes a job that has ended, with its events and its checkpoints; what it published stays. FAILED_PRECONDITION,
+    reason JOB_STATE, where it waits or runs: cancel it first.
+    """
     WatchTrainingJob: _aio.UnaryStreamMultiCallable[_training_service_pb2.WatchTrainingJobRequest, _training_service_pb2.WatchTrainingJobResponse]  # type: ignore[assignment]
     """Tells what happens to a job, from the beginning or from a sequence number on, until it has ended. A stream that
     broke off goes on where it was by a new call with the last sequence number seen.
@@ -83,7 +99,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_service_pb2.CreateTrainingJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_service_pb2.CreateTrainingJobResponse, _abc.Awaitable[_training_service_pb2.CreateTrainingJobResponse]]:
-        """Queues a job. The same request_id with the same request gives the same job; with another one it is an error."""
+        """Queues a job. The same request_id with the same request gives the same job; with another one it is an error.
+        RESOURCE_EXHAUSTED, reason QUEUE_FULL, where too many wait already.
+        """
 
     @_abc_1.abstractmethod
     def GetTrainingJob(
@@ -99,7 +117,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_service_pb2.ListTrainingJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_service_pb2.ListTrainingJobsResponse, _abc.Awaitable[_training_service_pb2.ListTrainingJobsResponse]]:
-        """Lists jobs, the newest first."""
+        """Lists jobs, the newest first. A page may hold fewer than were asked for, and what a job was asked for is left out
+        where it is very long; a job that cannot be read is left out.
+        """
 
     @_abc_1.abstractmethod
     def CancelTrainingJob(
@@ -108,6 +128,16 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_service_pb2.CancelTrainingJobResponse, _abc.Awaitable[_training_service_pb2.CancelTrainingJobResponse]]:
         """Asks a job to stop; within seconds it has, and nothing of it is left. A job that has ended stays as it is."""
+
+    @_abc_1.abstractmethod
+    def DeleteTrainingJob(
+        self,
+        request: _training_service_pb2.DeleteTrainingJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_service_pb2.DeleteTrainingJobResponse, _abc.Awaitable[_training_service_pb2.DeleteTrainingJobResponse]]:
+        """Removes a job that has ended, with its events and its checkpoints; what it published stays. FAILED_PRECONDITION,
+        reason JOB_STATE, where it waits or runs: cancel it first.
+        """
 
     @_abc_1.abstractmethod
     def WatchTrainingJob(

@@ -23,68 +23,97 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 from trunkline.api.vision.v1 import image_pb2 as trunkline_dot_api_dot_vision_dot_v1_dot_image__pb2
 from trunkline.api.vision.v1 import results_pb2 as trunkline_dot_api_dot_vision_dot_v1_dot_results__pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-trunkline/api/vision/v1/gallery_service.proto\x12\x17trunkline.api.vision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#trunkline/api/vision/v1/image.proto\x1a%trunkline/api/vision/v1/results.proto\x1a,trunkline/api/vision/v1/vision_service.proto\"p\n\x14\x43reateGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x16\n\tthreshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bkeep_images\x18\x04 \x01(\x08\x42\x0c\n\n_threshold\"J\n\x15\x43reateGalleryResponse\x12\x31\n\x07gallery\x18\x01 \x01(\x0b\x32 .trunkline.api.vision.v1.Gallery\"$\n\x11GetGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\"G\n\x12GetGalleryResponse\x12\x31\n\x07gallery\x18\x01 \x01(\x0b\x32 .trunkline.api.vision.v1.Gallery\"=\n\x14ListGalleriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x15ListGalleriesResponse\x12\x33\n\tgalleries\x18\x01 \x03(\x0b\x32 .trunkline.api.vision.v1.Gallery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x14\x44\x65leteGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteGalleryResponse\"\xb9\x01\n\x10\x41\x64\x64ImagesRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x13\n\x0b\x63lass_label\x18\x03 \x01(\t\x12/\n\x05image\x18\x04 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.ImageH\x00\x12\x37\n\tembedding\x18\x05 \x01(\x0b\x32\".trunkline.api.vision.v1.EmbeddingH\x00\x42\t\n\x07\x63ontent\"\xa3\x01\n\x11\x41\x64\x64ImagesResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x34\n\x06status\x18\x03 \x01(\x0e\x32\".trunkline.api.vision.v1.AddStatusH\x00\x12\x33\n\x05\x65rror\x18\x04 \x01(\x0b\x32\".trunkline.api.vision.v1.HeadErrorH\x00\x42\x08\n\x06result\"3\n\x13\x44\x65leteImagesRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\"8\n\x14\x44\x65leteImagesResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x05\x12\x0f\n\x07missing\x18\x02 \x03(\t\"\x85\x02\n\x14SearchGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12/\n\x05image\x18\x02 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.ImageH\x00\x12\x37\n\tembedding\x18\x03 \x01(\x0b\x32\".trunkline.api.vision.v1.EmbeddingH\x00\x12\x0e\n\x01k\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x02\x62y\x18\x05 \x01(\x0e\x32!.trunkline.api.vision.v1.SearchBy\x12\x16\n\tthreshold\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x07\n\x05queryB\x04\n\x02_kB\x0c\n\n_threshold\"\xea\x01\n\x15SearchGalleryResponse\x12\x36\n\x07matches\x18\x01 \x03(\x0b\x32%.trunkline.api.vision.v1.GalleryMatch\x12?\n\x10nearest_rejected\x18\x02 \x01(\x0b\x32%.trunkline.api.vision.v1.GalleryMatch\x12\x16\n\tthreshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x65xact\x18\x04 \x01(\x08\x12\x10\n\x08\x65mbed_ms\x18\x05 \x01(\x02\x12\x11\n\tsearch_ms\x18\x06 \x01(\x02\x42\x0c\n\n_threshold\"\x96\x01\n\x0cGalleryMatch\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x63lass_label\x18\x02 \x01(\t\x12\x10\n\x08\x64istance\x18\x03 \x01(\x01\x12\x19\n\x11\x63osine_similarity\x18\x04 \x01(\x01\x12\x18\n\x0bprobability\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06images\x18\x06 \x01(\x03\x42\x0e\n\x0c_probability\"6\n\x15ReembedGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\"K\n\x16ReembedGalleryResponse\x12\x31\n\x07gallery\x18\x01 \x01(\x0b\x32 .trunkline.api.vision.v1.Gallery\"+\n\x18\x43\x61ncelReembeddingRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\"N\n\x19\x43\x61ncelReembeddingResponse\x12\x31\n\x07gallery\x18\x01 \x01(\x0b\x32 .trunkline.api.vision.v1.Gallery\"\xfa\x02\n\x07Gallery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x17threshold_is_calibrated\x18\x06 \x01(\x08\x12\x13\n\x0bkeep_images\x18\x07 \x01(\x08\x12\x0e\n\x06images\x18\x08 \x01(\x03\x12\x0f\n\x07\x63lasses\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nhead_space\x18\x0b \x01(\t\x12\x34\n\x05index\x18\x0c \x01(\x0b\x32%.trunkline.api.vision.v1.GalleryIndex\x12\x39\n\x0breembedding\x18\r \x01(\x0b\x32$.trunkline.api.vision.v1.ReembeddingB\x0c\n\n_threshold\"x\n\x0cGalleryIndex\x12\x0e\n\x06loaded\x18\x01 \x01(\x08\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x0e\n\x06images\x18\x03 \x01(\x03\x12\x19\n\x0crecall_at_10\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x62ytes\x18\x05 \x01(\x03\x42\x0f\n\r_recall_at_10\"\x90\x01\n\x0bReembedding\x12\x38\n\x05state\x18\x01 \x01(\x0e\x32).trunkline.api.vision.v1.ReembeddingState\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12\r\n\x05\x65rror\x18\x06 \x01(\t*n\n\tAddStatus\x12\x1a\n\x16\x41\x44\x44_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41\x44\x44_STATUS_ADDED\x10\x01\x12\x16\n\x12\x41\x44\x44_STATUS_PRESENT\x10\x02\x12\x17\n\x13\x41\x44\x44_STATUS_REPLACED\x10\x03*R\n\x08SearchBy\x12\x19\n\x15SEARCH_BY_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_BY_IMAGES\x10\x01\x12\x15\n\x11SEARCH_BY_CLASSES\x10\x02*\xb4\x01\n\x10ReembeddingState\x12!\n\x1dREEMBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19REEMBEDDING_STATE_RUNNING\x10\x01\x12\x1f\n\x1bREEMBEDDING_STATE_SUCCEEDED\x10\x02\x12\x1c\n\x18REEMBEDDING_STATE_FAILED\x10\x03\x12\x1f\n\x1bREEMBEDDING_STATE_CANCELLED\x10\x04\x32\xfb\x07\n\x0eGalleryService\x12n\n\rCreateGallery\x12-.trunkline.api.vision.v1.CreateGalleryRequest\x1a..trunkline.api.vision.v1.CreateGalleryResponse\x12\x65\n\nGetGallery\x12*.trunkline.api.vision.v1.GetGalleryRequest\x1a+.trunkline.api.vision.v1.GetGalleryResponse\x12n\n\rListGalleries\x12-.trunkline.api.vision.v1.ListGalleriesRequest\x1a..trunkline.api.vision.v1.ListGalleriesResponse\x12n\n\rDeleteGallery\x12-.trunkline.api.vision.v1.DeleteGalleryRequest\x1a..trunkline.api.vision.v1.DeleteGalleryResponse\x12\x66\n\tAddImages\x12).trunkline.api.vision.v1.AddImagesRequest\x1a*.trunkline.api.vision.v1.AddImagesResponse(\x01\x30\x01\x12k\n\x0c\x44\x65leteImages\x12,.trunkline.api.vision.v1.DeleteImagesRequest\x1a-.trunkline.api.vision.v1.DeleteImagesResponse\x12n\n\rSearchGallery\x12-.trunkline.api.vision.v1.SearchGalleryRequest\x1a..trunkline.api.vision.v1.SearchGalleryResponse\x12q\n\x0eReembedGallery\x12..trunkline.api.vision.v1.ReembedGalleryRequest\x1a/.trunkline.api.vision.v1.ReembedGalleryResponse\x12z\n\x11\x43\x61ncelReembedding\x12\x31.trunkline.api.vision.v1.CancelReembeddingRequest\x1a\x32.trunkline.api.vision.v1.CancelReembeddingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-trunkline/api/vision/v1/gallery_service.proto\x12\x17trunkline.api.vision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$trunkline/api/limits/v1/limits.proto\x1a#trunkline/api/vision/v1/image.proto\x1a%trunkline/api/vision/v1/results.proto\x1a,trunkline/api/vision/v1/vision_service.proto\"\x82\x01\n\x14\x43reateGalleryRequest\x12\x18\n\x07gallery\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x15\n\x04head\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x16\n\tthreshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0bkeep_images\x18\x04 \x01(\x08\x42\x0c\n\n_threshold\"J\n\x15\x43reateGalleryResponse\x12\x31\n\x07gallery\x18\x01 \x01(\x0b\x32 .trunkline.api.vision.v1.Gallery\"-\n\x11GetGalleryRequest\x12\x18\n\x07gallery\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"G\n\x12GetGalleryResponse\x12\x31\n\x07gallery\x18\x01 \x01(\x0b\x32 .trunkline.api.vision.v1.Gallery\"F\n\x14ListGalleriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"e\n\x15ListGalleriesResponse\x12\x33\n\tgalleries\x18\x01 \x03(\x0b\x32 .trunkline.api.vision.v1.Gallery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x14\x44\x65leteGalleryRequest\x12\x18\n\x07gallery\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"\x17\n\x15\x44\x65leteGalleryResponse\"\xd4\x01\n\x10\x41\x64\x64ImagesRequest\x12\x18\n\x07gallery\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x13\n\x02id\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x1c\n\x0b\x63lass_label\x18\x03 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12/\n\x05image\x18\x04 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.ImageH\x00\x12\x37\n\tembedding\x18\x05 \x01(\x0b\x32\".trunkline.api.vision.v1.EmbeddingH\x00\x42\t\n\x07\x63ontent\"\xa3\x01\n\x11\x41\x64\x64ImagesResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x34\n\x06status\x18\x03 \x01(\x0e\x32\".trunkline.api.vision.v1.AddStatusH\x00\x12\x33\n\x05\x65rror\x18\x04 \x01(\x0b\x32\".trunkline.api.vision.v1.HeadErrorH\x00\x42\x08\n\x06result\"H\n\x13\x44\x65leteImagesRequest\x12\x18\n\x07gallery\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x17\n\x03ids\x18\x02 \x03(\tB\n\xfa\xe7\x18\x06\x08\xe8\x07\x10\xff\x01\"8\n\x14\x44\x65leteImagesResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x05\x12\x0f\n\x07missing\x18\x02 \x03(\t\"\x8e\x02\n\x14SearchGalleryRequest\x12\x18\n\x07gallery\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12/\n\x05image\x18\x02 \x01(\x0b\x32\x1e.trunkline.api.vision.v1.ImageH\x00\x12\x37\n\tembedding\x18\x03 \x01(\x0b\x32\".trunkline.api.vision.v1.EmbeddingH\x00\x12\x0e\n\x01k\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x02\x62y\x18\x05 \x01(\x0e\x32!.trunkline.api.vision.v1.SearchBy\x12\x16\n\tthreshold\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x07\n\x05queryB\x04\n\x02_kB\x0c\n\n_threshold\"\xea\x01\n\x15SearchGalleryResponse\x12\x36\n\x07matches\x18\x01 \x03(\x0b\x32%.trunkline.api.vision.v1.GalleryMatch\x12?\n\x10nearest_rejected\x18\x02 \x01(\x0b\x32%.trunkline.api.vision.v1.GalleryMatch\x12\x16\n\tthreshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x65xact\x18\x04 \x01(\x08\x12\x10\n\x08\x65mbed_ms\x18\x05 \x01(\x02\x12\x11\n\tsearch_ms\x18\x06 \x01(\x02\x42\x0c\n\n_threshold\"\x96\x01\n\x0cGalleryMatch\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x63lass_label\x18\x02 \x01(\t\x12\x10\n\x08\x64istance\x18\x03 \x01(\x01\x12\x19\n\x11\x63osine_similarity\x18\x04 \x01(\x01\x12\x18\n\x0bprobability\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06images\x18\x06 \x01(\x03\x42\x0e\n\x0c_probability\"H\n\x15ReembedGalleryRequest\x12\x18\n\x07gallery\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x15\n\x04head\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"K\n\x16ReembedGalleryResponse\x12\x31\n\x07gallery\x18\x01 \x01(\x0b\x32 .trunkline.api.vision.v1.Gallery\"4\n\x18\x43\x61ncelReembeddingRequest\x12\x18\n\x07gallery\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"N\n\x19\x43\x61ncelReembeddingResponse\x12\x31\n\x07gallery\x18\x01 \x01(\x0b\x32 .trunkline.api.vision.v1.Gallery\"\xfa\x02\n\x07Gallery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x05\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x17threshold_is_calibrated\x18\x06 \x01(\x08\x12\x13\n\x0bkeep_images\x18\x07 \x01(\x08\x12\x0e\n\x06images\x18\x08 \x01(\x03\x12\x0f\n\x07\x63lasses\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nhead_space\x18\x0b \x01(\t\x12\x34\n\x05index\x18\x0c \x01(\x0b\x32%.trunkline.api.vision.v1.GalleryIndex\x12\x39\n\x0breembedding\x18\r \x01(\x0b\x32$.trunkline.api.vision.v1.ReembeddingB\x0c\n\n_threshold\"x\n\x0cGalleryIndex\x12\x0e\n\x06loaded\x18\x01 \x01(\x08\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x0e\n\x06images\x18\x03 \x01(\x03\x12\x19\n\x0crecall_at_10\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x62ytes\x18\x05 \x01(\x03\x42\x0f\n\r_recall_at_10\"\x90\x01\n\x0bReembedding\x12\x38\n\x05state\x18\x01 \x01(\x0e\x32).trunkline.api.vision.v1.ReembeddingState\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12\r\n\x05\x65rror\x18\x06 \x01(\t*n\n\tAddStatus\x12\x1a\n\x16\x41\x44\x44_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41\x44\x44_STATUS_ADDED\x10\x01\x12\x16\n\x12\x41\x44\x44_STATUS_PRESENT\x10\x02\x12\x17\n\x13\x41\x44\x44_STATUS_REPLACED\x10\x03*R\n\x08SearchBy\x12\x19\n\x15SEARCH_BY_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_BY_IMAGES\x10\x01\x12\x15\n\x11SEARCH_BY_CLASSES\x10\x02*\xb4\x01\n\x10ReembeddingState\x12!\n\x1dREEMBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19REEMBEDDING_STATE_RUNNING\x10\x01\x12\x1f\n\x1bREEMBEDDING_STATE_SUCCEEDED\x10\x02\x12\x1c\n\x18REEMBEDDING_STATE_FAILED\x10\x03\x12\x1f\n\x1bREEMBEDDING_STATE_CANCELLED\x10\x04\x32\xfb\x07\n\x0eGalleryService\x12n\n\rCreateGallery\x12-.trunkline.api.vision.v1.CreateGalleryRequest\x1a..trunkline.api.vision.v1.CreateGalleryResponse\x12\x65\n\nGetGallery\x12*.trunkline.api.vision.v1.GetGalleryRequest\x1a+.trunkline.api.vision.v1.GetGalleryResponse\x12n\n\rListGalleries\x12-.trunkline.api.vision.v1.ListGalleriesRequest\x1a..trunkline.api.vision.v1.ListGalleriesResponse\x12n\n\rDeleteGallery\x12-.trunkline.api.vision.v1.DeleteGalleryRequest\x1a..trunkline.api.vision.v1.DeleteGalleryResponse\x12\x66\n\tAddImages\x12).trunkline.api.vision.v1.AddImagesRequest\x1a*.trunkline.api.vision.v1.AddImagesResponse(\x01\x30\x01\x12k\n\x0c\x44\x65leteImages\x12,.trunkline.api.vision.v1.DeleteImagesRequest\x1a-.trunkline.api.vision.v1.DeleteImagesResponse\x12n\n\rSearchGallery\x12-.trunkline.api.vision.v1.SearchGalleryRequest\x1a..trunkline.api.vision.v1.SearchGalleryResponse\x12q\n\x0eReembedGallery\x12..trunkline.api.vision.v1.ReembedGalleryRequest\x1a/.trunkline.api.vision.v1.ReembedGalleryResponse\x12z\n\x11\x43\x61ncelReembedding\x12\x31.trunkline.api.vision.v1.CancelReembeddingRequest\x1a\x32.trunkline.api.vision.v1.CancelReembeddingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.api.vision.v1.gallery_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ADDSTATUS']._serialized_start=2789
-  _globals['_ADDSTATUS']._serialized_end=2899
-  _globals['_SEARCHBY']._serialized_start=2901
-  _globals['_SEARCHBY']._serialized_end=2983
-  _globals['_REEMBEDDINGSTATE']._serialized_start=2986
-  _globals['_REEMBEDDINGSTATE']._serialized_end=3166
-  _globals['_CREATEGALLERYREQUEST']._serialized_start=229
-  _globals['_CREATEGALLERYREQUEST']._serialized_end=341
-  _globals['_CREATEGALLERYRESPONSE']._serialized_start=343
-  _globals['_CREATEGALLERYRESPONSE']._serialized_end=417
-  _globals['_GETGALLERYREQUEST']._serialized_start=419
-  _globals['_GETGALLERYREQUEST']._serialized_end=455
-  _globals['_GETGALLERYRESPONSE']._serialized_start=457
-  _globals['_GETGALLERYRESPONSE']._serialized_end=528
-  _globals['_LISTGALLERIESREQUEST']._serialized_start=530
-  _globals['_LISTGALLERIESREQUEST']._serialized_end=591
-  _globals['_LISTGALLERIESRESPONSE']._serialized_start=593
-  _globals['_LISTGALLERIESRESPONSE']._serialized_end=694
-  _globals['_DELETEGALLERYREQUEST']._serialized_start=696
-  _globals['_DELETEGALLERYREQUEST']._serialized_end=735
-  _globals['_DELETEGALLERYRESPONSE']._serialized_start=737
-  _globals['_DELETEGALLERYRESPONSE']._serialized_end=760
-  _globals['_ADDIMAGESREQUEST']._serialized_start=763
-  _globals['_ADDIMAGESREQUEST']._serialized_end=948
-  _globals['_ADDIMAGESRESPONSE']._serialized_start=951
-  _globals['_ADDIMAGESRESPONSE']._serialized_end=1114
-  _globals['_DELETEIMAGESREQUEST']._serialized_start=1116
-  _globals['_DELETEIMAGESREQUEST']._serialized_end=1167
-  _globals['_DELETEIMAGESRESPONSE']._serialized_start=1169
-  _globals['_DELETEIMAGESRESPONSE']._serialized_end=1225
-  _globals['_SEARCHGALLERYREQUEST']._serialized_start=1228
-  _globals['_SEARCHGALLERYREQUEST']._serialized_end=1489
-  _globals['_SEARCHGALLERYRESPONSE']._serialized_start=1492
-  _globals['_SEARCHGALLERYRESPONSE']._serialized_end=1726
-  _globals['_GALLERYMATCH']._serialized_start=1729
-  _globals['_GALLERYMATCH']._serialized_end=1879
-  _globals['_REEMBEDGALLERYREQUEST']._serialized_start=1881
-  _globals['_REEMBEDGALLERYREQUEST']._serialized_end=1935
-  _globals['_REEMBEDGALLERYRESPONSE']._serialized_start=1937
-  _globals['_REEMBEDGALLERYRESPONSE']._serialized_end=2012
-  _globals['_CANCELREEMBEDDINGREQUEST']._serialized_start=2014
-  _globals['_CANCELREEMBEDDINGREQUEST']._serialized_end=2057
-  _globals['_CANCELREEMBEDDINGRESPONSE']._serialized_start=2059
-  _globals['_CANCELREEMBEDDINGRESPONSE']._serialized_end=2137
-  _globals['_GALLERY']._serialized_start=2140
-  _globals['_GALLERY']._serialized_end=2518
-  _globals['_GALLERYINDEX']._serialized_start=2520
-  _globals['_GALLERYINDEX']._serialized_end=2640
-  _globals['_REEMBEDDING']._serialized_start=2643
-  _globals['_REEMBEDDING']._serialized_end=2787
-  _globals['_GALLERYSERVICE']._serialized_start=3169
-  _globals['_GALLERYSERVICE']._serialized_end=4188
+  _globals['_CREATEGALLERYREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_CREATEGALLERYREQUEST'].fields_by_name['gallery']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_CREATEGALLERYREQUEST'].fields_by_name['head']._loaded_options = None
+  _globals['_CREATEGALLERYREQUEST'].fields_by_name['head']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_GETGALLERYREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_GETGALLERYREQUEST'].fields_by_name['gallery']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_LISTGALLERIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTGALLERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_DELETEGALLERYREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_DELETEGALLERYREQUEST'].fields_by_name['gallery']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_ADDIMAGESREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_ADDIMAGESREQUEST'].fields_by_name['gallery']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_ADDIMAGESREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_ADDIMAGESREQUEST'].fields_by_name['id']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_ADDIMAGESREQUEST'].fields_by_name['class_label']._loaded_options = None
+  _globals['_ADDIMAGESREQUEST'].fields_by_name['class_label']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_DELETEIMAGESREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_DELETEIMAGESREQUEST'].fields_by_name['gallery']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_DELETEIMAGESREQUEST'].fields_by_name['ids']._loaded_options = None
+  _globals['_DELETEIMAGESREQUEST'].fields_by_name['ids']._serialized_options = b'\372\347\030\006\010\350\007\020\377\001'
+  _globals['_SEARCHGALLERYREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_SEARCHGALLERYREQUEST'].fields_by_name['gallery']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_REEMBEDGALLERYREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_REEMBEDGALLERYREQUEST'].fields_by_name['gallery']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_REEMBEDGALLERYREQUEST'].fields_by_name['head']._loaded_options = None
+  _globals['_REEMBEDGALLERYREQUEST'].fields_by_name['head']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_CANCELREEMBEDDINGREQUEST'].fields_by_name['gallery']._loaded_options = None
+  _globals['_CANCELREEMBEDDINGREQUEST'].fields_by_name['gallery']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_ADDSTATUS']._serialized_start=2957
+  _globals['_ADDSTATUS']._serialized_end=3067
+  _globals['_SEARCHBY']._serialized_start=3069
+  _globals['_SEARCHBY']._serialized_end=3151
+  _globals['_REEMBEDDINGSTATE']._serialized_start=3154
+  _globals['_REEMBEDDINGSTATE']._serialized_end=3334
+  _globals['_CREATEGALLERYREQUEST']._serialized_start=268
+  _globals['_CREATEGALLERYREQUEST']._serialized_end=398
+  _globals['_CREATEGALLERYRESPONSE']._serialized_start=400
+  _globals['_CREATEGALLERYRESPONSE']._serialized_end=474
+  _globals['_GETGALLERYREQUEST']._serialized_start=476
+  _globals['_GETGALLERYREQUEST']._serialized_end=521
+  _globals['_GETGALLERYRESPONSE']._serialized_start=523
+  _globals['_GETGALLERYRESPONSE']._serialized_end=594
+  _globals['_LISTGALLERIESREQUEST']._serialized_start=596
+  _globals['_LISTGALLERIESREQUEST']._serialized_end=666
+  _globals['_LISTGALLERIESRESPONSE']._serialized_start=668
+  _globals['_LISTGALLERIESRESPONSE']._serialized_end=769
+  _globals['_DELETEGALLERYREQUEST']._serialized_start=771
+  _globals['_DELETEGALLERYREQUEST']._serialized_end=819
+  _globals['_DELETEGALLERYRESPONSE']._serialized_start=821
+  _globals['_DELETEGALLERYRESPONSE']._serialized_end=844
+  _globals['_ADDIMAGESREQUEST']._serialized_start=847
+  _globals['_ADDIMAGESREQUEST']._serialized_end=1059
+  _globals['_ADDIMAGESRESPONSE']._serialized_start=1062
+  _globals['_ADDIMAGESRESPONSE']._serialized_end=1225
+  _globals['_DELETEIMAGESREQUEST']._serialized_start=1227
+  _globals['_DELETEIMAGESREQUEST']._serialized_end=1299
+  _globals['_DELETEIMAGESRESPONSE']._serialized_start=1301
+  _globals['_DELETEIMAGESRESPONSE']._serialized_end=1357
+  _globals['_SEARCHGALLERYREQUEST']._serialized_start=1360
+  _globals['_SEARCHGALLERYREQUEST']._serialized_end=1630
+  _globals['_SEARCHGALLERYRESPONSE']._serialized_start=1633
+  _globals['_SEARCHGALLERYRESPONSE']._serialized_end=1867
+  _globals['_GALLERYMATCH']._serialized_start=1870
+  _globals['_GALLERYMATCH']._serialized_end=2020
+  _globals['_REEMBEDGALLERYREQUEST']._serialized_start=2022
+  _globals['_REEMBEDGALLERYREQUEST']._serialized_end=2094
+  _globals['_REEMBEDGALLERYRESPONSE']._serialized_start=2096
+  _globals['_REEMBEDGALLERYRESPONSE']._serialized_end=2171
+  _globals['_CANCELREEMBEDDINGREQUEST']._serialized_start=2173
+  _globals['_CANCELREEMBEDDINGREQUEST']._serialized_end=2225
+  _globals['_CANCELREEMBEDDINGRESPONSE']._serialized_start=2227
+  _globals['_CANCELREEMBEDDINGRESPONSE']._serialized_end=2305
+  _globals['_GALLERY']._serialized_start=2308
+  _globals['_GALLERY']._serialized_end=2686
+  _globals['_GALLERYINDEX']._serialized_start=2688
+  _globals['_GALLERYINDEX']._serialized_end=2808
+  _globals['_REEMBEDDING']._serialized_start=2811
+  _globals['_REEMBEDDING']._serialized_end=2955
+  _globals['_GALLERYSERVICE']._serialized_start=3337
+  _globals['_GALLERYSERVICE']._serialized_end=4356
 # @@protoc_insertion_point(module_scope)

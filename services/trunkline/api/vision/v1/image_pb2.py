@@ -22,17 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#trunkline/api/vision/v1/image.proto\x12\x17trunkline.api.vision.v1\"\x15\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"*\n\tImageSize\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#trunkline/api/vision/v1/image.proto\x12\x17trunkline.api.vision.v1\x1a$trunkline/api/limits/v1/limits.proto\"6\n\x05Image\x12-\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x1f\xfa\xe7\x18\x1b*\x19TRUNKLINE_MAX_IMAGE_BYTES\"*\n\tImageSize\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.api.vision.v1.image_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGE']._serialized_start=64
-  _globals['_IMAGE']._serialized_end=85
-  _globals['_IMAGESIZE']._serialized_start=87
-  _globals['_IMAGESIZE']._serialized_end=129
+  _globals['_IMAGE'].fields_by_name['data']._loaded_options = None
+  _globals['_IMAGE'].fields_by_name['data']._serialized_options = b'\372\347\030\033*\031TRUNKLINE_MAX_IMAGE_BYTES'
+  _globals['_IMAGE']._serialized_start=102
+  _globals['_IMAGE']._serialized_end=156
+  _globals['_IMAGESIZE']._serialized_start=158
+  _globals['_IMAGESIZE']._serialized_end=200
 # @@protoc_insertion_point(module_scope)

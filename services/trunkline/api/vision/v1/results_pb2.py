@@ -22,39 +22,44 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%trunkline/api/vision/v1/results.proto\x12\x17trunkline.api.vision.v1\":\n\x0bScoredLabel\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\"F\n\x0e\x43lassification\x12\x34\n\x06labels\x18\x01 \x03(\x0b\x32$.trunkline.api.vision.v1.ScoredLabel\"5\n\x08Quantity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\"?\n\nRegression\x12\x31\n\x06values\x18\x01 \x03(\x0b\x32!.trunkline.api.vision.v1.Quantity\"A\n\x03\x42ox\x12\r\n\x05x_min\x18\x01 \x01(\x02\x12\r\n\x05y_min\x18\x02 \x01(\x02\x12\r\n\x05x_max\x18\x03 \x01(\x02\x12\r\n\x05y_max\x18\x04 \x01(\x02\">\n\rRunLengthMask\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\t\"\xaf\x01\n\tDetection\x12)\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1c.trunkline.api.vision.v1.Box\x12\x33\n\x05label\x18\x02 \x01(\x0b\x32$.trunkline.api.vision.v1.ScoredLabel\x12\x39\n\x04mask\x18\x03 \x01(\x0b\x32&.trunkline.api.vision.v1.RunLengthMaskH\x00\x88\x01\x01\x42\x07\n\x05_mask\"A\n\nDetections\x12\x33\n\x07objects\x18\x01 \x03(\x0b\x32\".trunkline.api.vision.v1.Detection\"\x92\x01\n\x0cSegmentClass\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04\x61rea\x18\x03 \x01(\x02\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x39\n\x04mask\x18\x05 \x01(\x0b\x32&.trunkline.api.vision.v1.RunLengthMaskH\x00\x88\x01\x01\x42\x07\n\x05_mask\"y\n\x0cSegmentation\x12\x15\n\rlabel_map_png\x18\x01 \x01(\x0c\x12\x36\n\x07\x63lasses\x18\x02 \x03(\x0b\x32%.trunkline.api.vision.v1.SegmentClass\x12\x1a\n\x12\x63onfidence_map_png\x18\x03 \x01(\x0c\"n\n\tEmbedding\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\x12\x42\n\x0b\x63\x61libration\x18\x03 \x01(\x0b\x32-.trunkline.api.vision.v1.EmbeddingCalibration\"H\n\x14\x45mbeddingCalibration\x12\x11\n\tthreshold\x18\x01 \x01(\x01\x12\r\n\x05slope\x18\x02 \x01(\x01\x12\x0e\n\x06offset\x18\x03 \x01(\x01\"\xb4\x01\n\nComparison\x12\r\n\x05space\x18\x01 \x01(\t\x12\x10\n\x08\x64istance\x18\x02 \x01(\x01\x12\x19\n\x11\x63osine_similarity\x18\x03 \x01(\x01\x12\x18\n\x0bprobability\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04same\x18\x06 \x01(\x08H\x02\x88\x01\x01\x42\x0e\n\x0c_probabilityB\x0c\n\n_thresholdB\x07\n\x05_sameb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%trunkline/api/vision/v1/results.proto\x12\x17trunkline.api.vision.v1\x1a$trunkline/api/limits/v1/limits.proto\":\n\x0bScoredLabel\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\"F\n\x0e\x43lassification\x12\x34\n\x06labels\x18\x01 \x03(\x0b\x32$.trunkline.api.vision.v1.ScoredLabel\"5\n\x08Quantity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\"?\n\nRegression\x12\x31\n\x06values\x18\x01 \x03(\x0b\x32!.trunkline.api.vision.v1.Quantity\"A\n\x03\x42ox\x12\r\n\x05x_min\x18\x01 \x01(\x02\x12\r\n\x05y_min\x18\x02 \x01(\x02\x12\r\n\x05x_max\x18\x03 \x01(\x02\x12\r\n\x05y_max\x18\x04 \x01(\x02\">\n\rRunLengthMask\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\t\"\xaf\x01\n\tDetection\x12)\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1c.trunkline.api.vision.v1.Box\x12\x33\n\x05label\x18\x02 \x01(\x0b\x32$.trunkline.api.vision.v1.ScoredLabel\x12\x39\n\x04mask\x18\x03 \x01(\x0b\x32&.trunkline.api.vision.v1.RunLengthMaskH\x00\x88\x01\x01\x42\x07\n\x05_mask\"A\n\nDetections\x12\x33\n\x07objects\x18\x01 \x03(\x0b\x32\".trunkline.api.vision.v1.Detection\"\x92\x01\n\x0cSegmentClass\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04\x61rea\x18\x03 \x01(\x02\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x39\n\x04mask\x18\x05 \x01(\x0b\x32&.trunkline.api.vision.v1.RunLengthMaskH\x00\x88\x01\x01\x42\x07\n\x05_mask\"y\n\x0cSegmentation\x12\x15\n\rlabel_map_png\x18\x01 \x01(\x0c\x12\x36\n\x07\x63lasses\x18\x02 \x03(\x0b\x32%.trunkline.api.vision.v1.SegmentClass\x12\x1a\n\x12\x63onfidence_map_png\x18\x03 \x01(\x0c\"\x81\x01\n\tEmbedding\x12\x16\n\x05space\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x18\n\x06values\x18\x02 \x03(\x02\x42\x08\xfa\xe7\x18\x04\x08\x80\x80\x04\x12\x42\n\x0b\x63\x61libration\x18\x03 \x01(\x0b\x32-.trunkline.api.vision.v1.EmbeddingCalibration\"H\n\x14\x45mbeddingCalibration\x12\x11\n\tthreshold\x18\x01 \x01(\x01\x12\r\n\x05slope\x18\x02 \x01(\x01\x12\x0e\n\x06offset\x18\x03 \x01(\x01\"\xb4\x01\n\nComparison\x12\r\n\x05space\x18\x01 \x01(\t\x12\x10\n\x08\x64istance\x18\x02 \x01(\x01\x12\x19\n\x11\x63osine_similarity\x18\x03 \x01(\x01\x12\x18\n\x0bprobability\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04same\x18\x06 \x01(\x08H\x02\x88\x01\x01\x42\x0e\n\x0c_probabilityB\x0c\n\n_thresholdB\x07\n\x05_sameb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline.api.vision.v1.results_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCOREDLABEL']._serialized_start=66
-  _globals['_SCOREDLABEL']._serialized_end=124
-  _globals['_CLASSIFICATION']._serialized_start=126
-  _globals['_CLASSIFICATION']._serialized_end=196
-  _globals['_QUANTITY']._serialized_start=198
-  _globals['_QUANTITY']._serialized_end=251
-  _globals['_REGRESSION']._serialized_start=253
-  _globals['_REGRESSION']._serialized_end=316
-  _globals['_BOX']._serialized_start=318
-  _globals['_BOX']._serialized_end=383
-  _globals['_RUNLENGTHMASK']._serialized_start=385
-  _globals['_RUNLENGTHMASK']._serialized_end=447
-  _globals['_DETECTION']._serialized_start=450
-  _globals['_DETECTION']._serialized_end=625
-  _globals['_DETECTIONS']._serialized_start=627
-  _globals['_DETECTIONS']._serialized_end=692
-  _globals['_SEGMENTCLASS']._serialized_start=695
-  _globals['_SEGMENTCLASS']._serialized_end=841
-  _globals['_SEGMENTATION']._serialized_start=843
-  _globals['_SEGMENTATION']._serialized_end=964
-  _globals['_EMBEDDING']._serialized_start=966
-  _globals['_EMBEDDING']._serialized_end=1076
-  _globals['_EMBEDDINGCALIBRATION']._serialized_start=1078
-  _globals['_EMBEDDINGCALIBRATION']._serialized_end=1150
-  _globals['_COMPARISON']._serialized_start=1153
-  _globals['_COMPARISON']._serialized_end=1333
+  _globals['_EMBEDDING'].fields_by_name['space']._loaded_options = None
+  _globals['_EMBEDDING'].fields_by_name['space']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_EMBEDDING'].fields_by_name['values']._loaded_options = None
+  _globals['_EMBEDDING'].fields_by_name['values']._serialized_options = b'\372\347\030\004\010\200\200\004'
+  _globals['_SCOREDLABEL']._serialized_start=104
+  _globals['_SCOREDLABEL']._serialized_end=162
+  _globals['_CLASSIFICATION']._serialized_start=164
+  _globals['_CLASSIFICATION']._serialized_end=234
+  _globals['_QUANTITY']._serialized_start=236
+  _globals['_QUANTITY']._serialized_end=289
+  _globals['_REGRESSION']._serialized_start=291
+  _globals['_REGRESSION']._serialized_end=354
+  _globals['_BOX']._serialized_start=356
+  _globals['_BOX']._serialized_end=421
+  _globals['_RUNLENGTHMASK']._serialized_start=423
+  _globals['_RUNLENGTHMASK']._serialized_end=485
+  _globals['_DETECTION']._serialized_start=488
+  _globals['_DETECTION']._serialized_end=663
+  _globals['_DETECTIONS']._serialized_start=665
+  _globals['_DETECTIONS']._serialized_end=730
+  _globals['_SEGMENTCLASS']._serialized_start=733
+  _globals['_SEGMENTCLASS']._serialized_end=879
+  _globals['_SEGMENTATION']._serialized_start=881
+  _globals['_SEGMENTATION']._serialized_end=1002
+  _globals['_EMBEDDING']._serialized_start=1005
+  _globals['_EMBEDDING']._serialized_end=1134
+  _globals['_EMBEDDINGCALIBRATION']._serialized_start=1136
+  _globals['_EMBEDDINGCALIBRATION']._serialized_end=1208
+  _globals['_COMPARISON']._serialized_start=1211
+  _globals['_COMPARISON']._serialized_end=1391
 # @@protoc_insertion_point(module_scope)

@@ -149,5 +149,5 @@ def _size_of(sample: Any) -> tuple[int, int]:
     """(width, height), upright."""
     if sample.size is not None:
         return int(sample.size[0]), int(sample.size[1])
-    picture = EncodedImage(sample.read())
+    picture = EncodedImage(sample.encoded())
     return picture.width, picture.height

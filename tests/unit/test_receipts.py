@@ -1,0 +1,108 @@
+"""Requests that are being received: what is over a limit ends, the oldest first."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from trunkline.serving import receipts
+from trunkline.serving.budget import ByteBudget
+from trunkline.serving.receipts import Receipts
+
+MIB = 1024 * 1024
+
+
+class Call:
+    """A context that notes what it was ended with."""
+
+    code = None
+
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
+    async def abort(self, code, message, details) -> None:
+        self.code = code.name
+
+
+class Memory:
+    bytes = 100 * MIB
+
+    def __call__(self) -> int:
+        return self.bytes
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(receipts, "time", SimpleNamespace(monotonic=lambda: now[0]))  # the loop keeps its own
+    return now
+
+
+async def ended(calls: list[Call]) -> list[str | None]:
+    await asyncio.sleep(0.01)
+    return [call.code for call in calls]
+
+
+def begin(guard: Receipts, count: int, *, timed: bool = True) -> list[Call]:
+    calls = [Call() for _ in range(count)]
+    for call in calls:
+        guard.begin(call, timed=timed)
+    return calls
+
+
+async def test_the_oldest_end_where_memory_grows_while_they_are_half_received(clock):
+    memory, budget = Memory(), ByteBudget(64 * MIB)
+    guard = Receipts(budget, memory)
+    guard.look()
+    calls = begin(guard, 4)
+    clock[0] += 1
+    memory.bytes += 100 * MIB
+    guard.look()
+    assert await ended(calls) == ["RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED", None, None]
+    memory.bytes -= 60 * MIB
+    assert guard.look()
+    assert await ended(calls) == ["RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED", None, None]
+
+
+async def test_memory_of_requests_that_were_received_is_not_blamed_on_others(clock):
+    memory, budget = Memory(), ByteBudget(64 * MIB)
+    guard = Receipts(budget, memory)
+    guard.look()
+    calls = begin(guard, 2)
+    clock[0] += 1
+    budget.hold(40 * MIB)
+    memory.bytes += 120 * MIB
+    guard.look()
+    assert await ended(calls) == [None, None]
+
+
+async def test_memory_that_was_there_before_is_not_blamed_on_them(clock):
+    memory = Memory()
+    guard = Receipts(ByteBudget(64 * MIB), memory)
+    guard.look()
+    memory.bytes += 500 * MIB
+    clock[0] += 1
+    guard.look()
+    calls = begin(guard, 2)
+    clock[0] += 1
+    guard.look()
+    assert await ended(calls) == [None, None]
+
+
+async def test_one_message_has_a_time_and_a_stream_has_none(clock):
+    guard = Receipts(ByteBudget(64 * MIB), Memory())
+    calls = [*begin(guard, 1), *begin(guard, 1, timed=False)]
+    clock[0] += receipts.LONGEST_S + 1
+    guard.look()
+    assert await ended(calls) == ["DEADLINE_EXCEEDED", None]
+
+
+async def test_so_many_are_half_received_and_no_more(clock, monkeypatch):
+    monkeypatch.setattr(receipts, "MOST", 5)
+    guard = Receipts(ByteBudget(64 * MIB), Memory())
+    calls = begin(guard, 8)
+    guard.look()
+    assert await ended(calls) == [None] * 8  # all of them have just begun
+    clock[0] += 1
+    guard.look()
+    assert await ended(calls) == ["RESOURCE_EXHAUSTED"] * 3 + [None] * 5
