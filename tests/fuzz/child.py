@@ -91,6 +91,8 @@ class Child:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
             )
+            assert self._process.stdout is not None
+            self._process.stdout.readline()  # what it imports takes long and belongs to no input
         return self._process
 
     def _ended(self, when: str) -> Fault:
@@ -106,6 +108,8 @@ def serve(function: Callable[[bytes], object]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_SPACE_BYTES, _SPACE_BYTES))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
+    answers.write(b"ready\n")
+    answers.flush()
     while len(head := sys.stdin.buffer.read(_LENGTH.size)) == _LENGTH.size:
         data = sys.stdin.buffer.read(_LENGTH.unpack(head)[0])
         answers.write(json.dumps(_tried(function, data)).encode() + b"\n")

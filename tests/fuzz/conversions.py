@@ -27,11 +27,13 @@ from trunkline.core.results import RunLengthMask
 from trunkline.gateway.oip import params as oip_params
 from trunkline.gateway.oip.model import Port
 from trunkline.gateway.oip.tensors import read_inputs
+from trunkline.gateway.rest.limits import BodyLimit
 from trunkline.gateway.rest.tensors import read_request
 from trunkline.heads.checks import checked_features, checked_frame
 from trunkline.serving import catalog_wire, wire, wire_galleries, wire_results, wire_training
 
 _PIXELS = 50_000_000
+_BODY = BodyLimit(1 << 20, values=10_000)
 _PORTS = (Port("image", "BYTES", (1,)), Port("pooled", "FP32", (1280,)), Port("pixels", "UINT8", (8, 8, 3)))
 _BODIES = (
     b'{"id":"1","parameters":{"top_k":3},"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":["x"]}]}',
@@ -83,7 +85,7 @@ class Conversions:
         name = dice.choice([*sorted(_TYPES), _INFER_BODY])
         if name == _INFER_BODY:
             body = mutated(dice, dice.choice(_BODIES))
-            return Case({"type": name, "length": dice.choice((None, "0", "-1", "x", "98", "1e3"))}, [body]).pack()
+            return Case({"type": name, "length": dice.choice((None, 0, 1, 50, 98, 104, 99_999))}, [body]).pack()
         message = messages.made(dice, _TYPES[name].DESCRIPTOR, most=5000)
         if isinstance(message, tensor_pb2.Tensor) and dice.random() < 0.5:
             _make_fit(dice, message)
@@ -103,7 +105,7 @@ def convert(data: bytes) -> None:
     name = case.header["type"]
     try:
         if name == _INFER_BODY:
-            read_request(case.parts[0], case.header["length"])
+            read_request(case.parts[0], case.header["length"], _BODY)
             return
         kind = _TYPES[name]
         READERS[kind](kind.FromString(case.parts[0]))

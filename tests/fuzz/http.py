@@ -1,5 +1,6 @@
 """Every HTTP route of a server: the table of rules and /v2, as raw bytes on a connection of their own."""
 
+import copy
 import json
 import re
 import select
@@ -218,7 +219,7 @@ def _change(dice: Random, document: dict[str, Any]) -> None:
     while isinstance(holder, dict | list) and holder:
         key = dice.choice(sorted(holder)) if isinstance(holder, dict) else dice.randrange(len(holder))
         if not isinstance(holder[key], dict | list) or not holder[key] or dice.random() < 0.4:
-            holder[key] = dice.choice((*_ODD, dice.choice(TEXTS)))
+            holder[key] = copy.deepcopy(dice.choice((*_ODD, dice.choice(TEXTS))))
             return
         holder = holder[key]
-    document[dice.choice(("image", "heads", "x"))] = dice.choice(_ODD)
+    document[dice.choice(("image", "heads", "x"))] = copy.deepcopy(dice.choice(_ODD))

@@ -96,3 +96,32 @@ def test_two_runs_do_not_write_one_file(tmp_path):
             pass
         file.add(answered("1.jpg"))
     assert images(path) == ["1.jpg"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"image": "a", "outcomes": {"head": "x"}}',
+        '{"image": "a", "outcomes": [7]}',
+        '{"image": "a", "outcomes": [{"result": {}}]}',
+        '{"image": "a", "error": "UNAVAILABLE"}',
+        '{"image": "a", "error": {"code": [1]}}',
+        "[" * 200_000,
+    ],
+)
+def test_a_line_that_is_no_result_is_refused_by_number(tmp_path, line):
+    path = tmp_path / "results.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(ConfigurationError, match="line 1: no result"), ResultsFile(path, HEADS):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["folder", "device"])
+def test_what_is_no_file_is_refused(tmp_path, kind):
+    path = tmp_path / "results.jsonl"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigurationError, match="is no file"), ResultsFile(path, HEADS):
+        pass

@@ -29,6 +29,8 @@ class ResultsFile:
 
     def __enter__(self) -> Self:
         """Raises ConfigurationError where another run has the file, or it holds something else; OSError."""
+        if self._path.exists() and not self._path.is_file():
+            raise ConfigurationError(f"{self._path} is no file; name another with --out")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _locked(self._path)
         try:
@@ -94,13 +96,13 @@ class ResultsFile:
     def _document(self, line: bytes, number: int) -> dict[str, Any]:
         try:
             document = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
-        if not isinstance(document, dict) or not isinstance(document.get("image"), str):
+        if not _is_result(document):
             raise ConfigurationError(
                 f"{self._path}, line {number}: no result of trunkline analyze; name another file with --out"
             )
-        return document
+        return dict(document)
 
     def _check(self, document: Mapping[str, Any], number: int) -> None:
         heads = {outcome["head"] for outcome in document.get("outcomes", ())}
@@ -109,6 +111,23 @@ class ResultsFile:
                 f"{self._path}, line {number}: results of {', '.join(sorted(heads))}, not of "
                 f"{', '.join(sorted(self._heads))}; name another file with --out"
             )
+
+
+def _is_result(document: Any) -> bool:
+    """Whether it has the parts of a result that are looked at here, each of its kind."""
+    if not isinstance(document, dict) or not isinstance(document.get("image"), str):
+        return False
+    outcomes = document.get("outcomes", [])
+    if not isinstance(outcomes, list) or not all(isinstance(outcome, dict) for outcome in outcomes):
+        return False
+    if not all(isinstance(outcome.get("head"), str) for outcome in outcomes):
+        return False
+    errors = [document.get("error"), *(outcome.get("error") for outcome in outcomes)]
+    return all(error is None or (isinstance(error, dict) and _has_code(error)) for error in errors)
+
+
+def _has_code(error: Mapping[str, Any]) -> bool:
+    return isinstance(error.get("code", ""), str)
 
 
 def may_pass(document: Mapping[str, Any]) -> bool:

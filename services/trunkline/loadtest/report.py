@@ -8,12 +8,14 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from trunkline.core.errors import ConfigurationError
+from trunkline.core.files import MIB, read_regular
 from trunkline.loadtest import tables
 from trunkline.loadtest.compare import Change, changes_table, differences
 from trunkline.loadtest.objectives import parse_objective
 from trunkline.loadtest.run import FORMAT, Run
 
 NAME = "report.json"
+_MOST_BYTES = 256 * MIB
 _NO_PLOTS = "no plots, as matplotlib is not installed: pip install 'trunkline[load]'"
 
 
@@ -30,9 +32,11 @@ def read_run(path: Path) -> Run:
     """The run of a report.json, or of a folder with one. Raises ConfigurationError where it is none."""
     path = path / NAME if path.is_dir() else path
     try:
-        run = Run.model_validate_json(path.read_bytes())
+        run = Run.model_validate_json(read_regular(path, _MOST_BYTES))
     except FileNotFoundError:
         raise ConfigurationError(f"there is no {path}: name the {NAME} of a load test, or its folder") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
