@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from trunkline.gateway.rest.aside import Aside
+from trunkline.gateway.rest.giving_back import GivingBack
 from trunkline.serving.budget import ByteBudget, Hold
 from trunkline.serving.settings import Settings
 
@@ -24,6 +25,7 @@ class Port:
     budget: ByteBudget
     reading: Aside
     answering: Aside
+    back: GivingBack
 
 
 class Endpoint:
@@ -33,13 +35,13 @@ class Endpoint:
         self,
         behaviour: Callable[[Request, Hold], Awaitable[Response]],
         as_response: Callable[[Exception], Response],
-        budget: ByteBudget,
+        port: Port,
     ) -> None:
-        self._behaviour, self._as_response, self._budget = behaviour, as_response, budget
+        self._behaviour, self._as_response, self._port = behaviour, as_response, port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        with self._budget.hold() as hold:
+        with self._port.budget.hold() as hold:
             try:
                 response = await self._behaviour(request, hold)
             except ClientDisconnect:
@@ -47,6 +49,8 @@ class Endpoint:
             except Exception as error:  # every error gets its answer
                 response = self._as_response(error)
             await response(scope, receive, send)
+        length = request.headers.get("content-length", "")
+        self._port.back.went(int(length) if length.isdecimal() else 0)
 
 
 class PacedResponse(Response):

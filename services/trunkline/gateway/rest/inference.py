@@ -14,6 +14,7 @@ from trunkline.gateway.rest.body import Body, read_body
 from trunkline.gateway.rest.calls import call
 from trunkline.gateway.rest.endpoint import Endpoint, PacedResponse, Port
 from trunkline.gateway.rest.errors import as_error_object
+from trunkline.gateway.rest.joining import with_contents
 from trunkline.gateway.rest.jsons import load_object
 from trunkline.gateway.rest.limits import BodyLimit, json_limit, tensors_json_limit, tensors_limit
 from trunkline.gateway.rest.plain import plain
@@ -29,7 +30,7 @@ def routes(port: Port) -> list[Route]:
     api = _Api(port)
 
     def route(path: str, behaviour: _Behaviour, verb: str) -> Route:
-        return Route(path, Endpoint(behaviour, as_error_object, port.budget), methods=[verb])
+        return Route(path, Endpoint(behaviour, as_error_object, port), methods=[verb])
 
     found = [
         route("/v2", api.server, "GET"),
@@ -121,10 +122,10 @@ def _infer_request(
     body: Body, length: int | None, limit: BodyLimit, path: Mapping[str, str]
 ) -> tuple[bytes, tuple[dict[str, bool], bool]]:
     """The request as bytes, and which outputs are to be binary."""
-    asked = read_request(body.take(), length, limit)
+    asked, contents = read_request(body.take(), length, limit)
     asked.model_name = path["name"]
     asked.model_version = path.get("version", "")
-    return asked.SerializeToString(), binary_outputs(asked)
+    return with_contents(asked, "raw_input_contents", contents), binary_outputs(asked)
 
 
 def _infer_response(raw: bytes, asked: Mapping[str, bool], default: bool) -> tuple[bytes, int | None]:

@@ -43,10 +43,12 @@ def load_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def fill(message: Message, body: bytes) -> None:
-    """Read protobuf's JSON. Raises InvalidRequestError for what does not fit."""
+def fill(message: Message, body: bytes) -> dict[str, bytes]:
+    """Read protobuf's JSON, but for its pictures, which are returned by their fields.
+
+    Raises InvalidRequestError for what does not fit.
+    """
     document = load_object(body)
-    del body
     pictures = dict(_take_pictures(document, message.DESCRIPTOR))
     _check_texts(document)
     try:
@@ -55,8 +57,7 @@ def fill(message: Message, body: bytes) -> None:
         raise InvalidRequestError("the body is nested too deeply") from error
     except (json_format.ParseError, ValueError, TypeError, AttributeError) as error:
         raise InvalidRequestError(f"the body is no JSON of {message.DESCRIPTOR.name}: {shown(error)}") from error
-    for name, data in pictures.items():
-        getattr(message, name).data = data
+    return pictures
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ _WITHOUT_PICTURES = 1024 * 1024
 _MOST_VALUES = 20_000
 MOST_NAMES = 20_000
 _MOST_NUMBERS = 262_144
-# While JSON is read, its bytes, its text and what is decoded from it are there side by side.
-_COST_OF_JSON = 2
+# A body becomes a message, and that the bytes of a call; before, JSON becomes a text, and that a picture.
+_COST, _COST_OF_JSON = 2, 3
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def json_limit(request: Descriptor, settings: Settings) -> BodyLimit:
 
 def picture_limit(settings: Settings) -> BodyLimit:
     """For the bytes of one picture."""
-    return BodyLimit(settings.max_image_bytes, "MAX_IMAGE_BYTES").at_most(settings)
+    return BodyLimit(settings.max_image_bytes, "MAX_IMAGE_BYTES", cost=_COST).at_most(settings)
 
 
 def tensors_limit(settings: Settings) -> BodyLimit:
     """For an inference request with binary tensors."""
-    return BodyLimit(settings.max_message_bytes, "MAX_MESSAGE_BYTES")
+    return BodyLimit(settings.max_message_bytes, "MAX_MESSAGE_BYTES", cost=_COST)
 
 
 def tensors_json_limit(settings: Settings) -> BodyLimit:

@@ -15,6 +15,7 @@ from trunkline.gateway.rest.body import Body, MediaTypeError, media_type, read_b
 from trunkline.gateway.rest.calls import call
 from trunkline.gateway.rest.endpoint import Endpoint, PacedResponse, Port
 from trunkline.gateway.rest.errors import as_status
+from trunkline.gateway.rest.joining import with_pictures
 from trunkline.gateway.rest.jsons import fill, shown
 from trunkline.gateway.rest.limits import json_limit, picture_limit
 from trunkline.gateway.rest.rules import Rule, rules
@@ -26,7 +27,7 @@ _MOST_PARAMETERS = 100
 def routes(port: Port) -> list[Route]:
     """One for each rule."""
     return [
-        Route(rule.path, Endpoint(_Native(rule, port).answer, as_status, port.budget), methods=[rule.verb])
+        Route(rule.path, Endpoint(_Native(rule, port).answer, as_status, port), methods=[rule.verb])
         for rule in rules()
     ]
 
@@ -53,7 +54,9 @@ class _Native:
         """Raises InvalidRequestError for what does not fit the request of the call."""
         rule = self._rule
         if not rule.has_body:
-            return _serialized(rule.request(), {**_query(rule, request), **request.path_params})
+            message: Message = rule.request()
+            _set(message, {**_query(rule, request), **request.path_params})
+            return message.SerializeToString()
         kind = media_type(request)
         # A page in a browser cannot send these types to another site without asking it first.
         if kind == "application/json":
@@ -68,21 +71,21 @@ class _Native:
 
 
 def _from_json(message: Message, body: Body, path: dict[str, Any]) -> bytes:
-    fill(message, body.take())
-    return _serialized(message, path)
+    pictures = fill(message, body.take())
+    _set(message, path)
+    return with_pictures(message, {name: [data] for name, data in pictures.items()})
 
 
-def _from_picture(message: Any, body: Body, values: dict[str, Any]) -> bytes:
-    message.image.data = body.take()
-    return _serialized(message, values)
+def _from_picture(message: Message, body: Body, values: dict[str, Any]) -> bytes:
+    _set(message, values)
+    return with_pictures(message, {"image": body.parts})
 
 
-def _serialized(message: Message, values: dict[str, Any]) -> bytes:
+def _set(message: Message, values: dict[str, Any]) -> None:
     try:
         json_format.ParseDict(values, message)
     except (json_format.ParseError, ValueError, TypeError, AttributeError) as error:
         raise InvalidRequestError(f"a parameter does not fit {message.DESCRIPTOR.name}: {shown(error)}") from error
-    return message.SerializeToString()
 
 
 def _as_json(response: Any, raw: bytes) -> str:

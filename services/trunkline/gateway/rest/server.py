@@ -18,6 +18,7 @@ from trunkline.gateway.rest.calls import open_own_channel
 from trunkline.gateway.rest.connection import Connection
 from trunkline.gateway.rest.endpoint import Port
 from trunkline.gateway.rest.errors import not_routed
+from trunkline.gateway.rest.giving_back import giving_back
 from trunkline.gateway.rest.listening import listen
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.settings import Settings
@@ -57,10 +58,10 @@ async def rest_port(settings: Settings, grpc_address: str, budget: ByteBudget) -
     """
     listener = listen(settings.http_address)
     channel = open_own_channel(grpc_address, settings.max_message_bytes)
-    port = Port(settings, channel, budget, Aside("http-reading"), Aside("http-answering"))
     callers = Callers(budget)
-    server = _Server(_config(_application(port), callers), callers)
-    async with watched(callers):
+    async with giving_back() as back, watched(callers):
+        port = Port(settings, channel, budget, Aside("http-reading"), Aside("http-answering"), back)
+        server = _Server(_config(_application(port), callers), callers)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not running.done():  # noqa: ASYNC110  there is no other sign
             await asyncio.sleep(0.01)

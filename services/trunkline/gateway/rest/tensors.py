@@ -39,8 +39,12 @@ def header_length(text: str | None) -> int | None:
     return int(text)
 
 
-def read_request(body: bytes, length: int | None, limit: BodyLimit) -> pb.ModelInferRequest:
-    """The message; the model is for the path to say. Its JSON is the first `length` bytes, or all.
+def read_request(
+    body: bytes, length: int | None, limit: BodyLimit
+) -> tuple[pb.ModelInferRequest, list[bytes | memoryview]]:
+    """The message, and its raw contents, which it leaves out; the model is for the path to say.
+
+    The JSON of the body is its first `length` bytes, or all of it.
 
     Raises InvalidRequestError, BodyTooLargeError for JSON over the limit.
     """
@@ -56,16 +60,17 @@ def read_request(body: bytes, length: int | None, limit: BodyLimit) -> pb.ModelI
     document = load(head)
     try:
         request = _request(document)
+        contents = []
         for tensor in document.get("inputs", []):
             raw, binary = _contents(tensor, binary)
-            request.raw_input_contents.append(raw)
+            contents.append(raw)
     except KeyError as error:
         raise InvalidRequestError(f"the body is no inference request: {shown(error)} is missing") from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidRequestError("the body is no inference request: a value is of the wrong kind") from error
     if len(binary):
         raise InvalidRequestError(f"{len(binary)} bytes follow the last binary tensor")
-    return request
+    return request, contents
 
 
 def write_response(
@@ -130,7 +135,7 @@ def _put_params(target: Any, given: Mapping[str, Any]) -> None:
         setattr(target[name], kind, value)
 
 
-def _contents(tensor: Mapping[str, Any], binary: memoryview) -> tuple[bytes, memoryview]:
+def _contents(tensor: Mapping[str, Any], binary: memoryview) -> tuple[bytes | memoryview, memoryview]:
     """Raw contents of an input, and what is left of the binary part."""
     params = tensor.get("parameters", {})
     if "binary_data_size" in params:
@@ -139,7 +144,7 @@ def _contents(tensor: Mapping[str, Any], binary: memoryview) -> tuple[bytes, mem
             raise InvalidRequestError(
                 f"input {shown(tensor['name'])!r} has {shown(size)!r} binary bytes; {len(binary)} are left"
             )
-        return bytes(binary[:size]), binary[size:]
+        return binary[:size], binary[size:]
     values = list(_flat(tensor["data"]))
     if tensor["datatype"] == "BYTES":
         return _bytes(values, params.get("content_type") == "base64"), binary
