@@ -12,6 +12,8 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile
 from trunkline.core.decode_cost import decode_bytes, shrink_bytes
 from trunkline.core.errors import ImageTooLargeError, InvalidImageError
 from trunkline.core.raw import is_packed, packed_size, unpack_pixels
+from trunkline.core.scaled_avif import scaled_avif
+from trunkline.core.scaled_webp import scaled_webp
 from trunkline.core.shrink import LARGE_BYTES, LARGE_PIXELS, shrink, shrinking, to_rgb
 from trunkline.core.sniff import declared_size, scan_count
 from trunkline.core.tiff_lines import one_line
@@ -118,20 +120,10 @@ class EncodedImage:
         if self.pixels is not None:
             return to_rgb(Image.fromarray(self.pixels))
         stored_least = least[::-1] if least is not None and self._orientation in SWAPS_AXES else least
-        scale = self._draft(stored_least)
-        self._load()
-        picture: Image.Image = self._picture
-        del self._picture  # what was decoded goes as soon as it was converted
-        across, down = shrinking(picture.size, stored_least)
-        self._check_memory(shrink_bytes(picture, across, down, turned=self._orientation in _TRANSPOSE))
-        if picture.width * picture.height > LARGE_PIXELS and (across, down, picture.mode) != (1, 1, "RGB"):
-            picture = shrink(picture, across, down)
-        else:
-            picture = to_rgb(picture)
+        picture, scales = self._small(stored_least)
         upright = _TRANSPOSE.get(self._orientation)
         if upright is not None:
             picture = picture.transpose(upright)
-        scales = (scale / across, scale / down)
         if self._orientation in SWAPS_AXES:
             scales = scales[::-1]
         width, height = self.width * scales[0], self.height * scales[1]
@@ -139,6 +131,41 @@ class EncodedImage:
         top = picture.height - height if self._orientation in _FROM_BOTTOM else 0.0
         self.area = (left, top, left + width, top + height)
         return picture
+
+    def _small(self, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[float, float]]:
+        """RGB as it is stored, not below `least`, and by how much its sides are smaller."""
+        scaled = self._scaled(least)
+        if scaled is not None:
+            del self._picture
+            return scaled
+        scale = self._draft(least)
+        self._load()
+        picture: Image.Image = self._picture
+        del self._picture  # what was decoded goes as soon as it was converted
+        across, down = shrinking(picture.size, least)
+        self._check_memory(shrink_bytes(picture, across, down, turned=self._orientation in _TRANSPOSE))
+        if picture.width * picture.height > LARGE_PIXELS and (across, down, picture.mode) != (1, 1, "RGB"):
+            picture = shrink(picture, across, down)
+        else:
+            picture = to_rgb(picture)
+        return picture, (scale / across, scale / down)
+
+    def _scaled(self, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[float, float]] | None:
+        """As `_small`, of a large picture of a format that takes less when its library is asked for it smaller."""
+        across, down = shrinking(self._size, least)
+        if across * down == 1:
+            return None
+        if self._format == "WEBP":
+            size = (-(-self._size[0] // across), -(-self._size[1] // down))
+            webp = scaled_webp(self._data, size, self._check_memory)
+            if webp is not None:
+                return to_rgb(webp), (size[0] / self._size[0], size[1] / self._size[1])
+        if self._format == "AVIF":
+            alpha = self._picture.mode == "RGBA"
+            avif = scaled_avif(self._data, self._size, (across, down), self._check_memory, alpha=alpha)
+            if avif is not None:
+                return avif, (1 / across, 1 / down)
+        return None
 
     def _draft(self, least: tuple[int, int] | None) -> float:
         """Have a JPEG decoded smaller, but not below `least`; by how much."""

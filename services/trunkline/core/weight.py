@@ -62,6 +62,8 @@ def _bmp(data: bytes) -> int:
 def _tiff(data: bytes) -> int:
     """6 bytes a pixel: the picture, and a strip of it that is most of it."""
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    if len(data) < 8:
+        return 0
     if data[2:4] not in (b"*\0", b"\0*"):
         return _UNKNOWN  # a BigTIFF
     at = int.from_bytes(data[4:8], order)
