@@ -111,10 +111,14 @@ def serve(
 
         asyncio.run(run_split(settings))
     else:
+        from trunkline.serving.connections import raise_descriptor_limit
         from trunkline.serving.loop import quieten_core, run_loop, set_up_forks
+        from trunkline.serving.memory import keep_large_apart
 
         set_up_forks()
         quieten_core()
+        keep_large_apart()
+        raise_descriptor_limit()
         from trunkline.assembly.run import run_role
 
         run_loop(run_role(role, settings, task=task))

@@ -5,7 +5,10 @@ import resource
 from pathlib import Path
 from typing import Any
 
-_STREAMS = 1024  # calls of one connection at a time
+_STREAMS = 512  # calls of one connection at a time
+# Calls that have come and that Python has not taken yet. By default gRPC begins to refuse some at 1,000, whoever they
+# are from, so that one connection with many calls costs those of others.
+_PENDING, _MOST_PENDING = 8192, 16384
 _IDLE_S = 60  # a connection without calls is closed; clients open a new one with their next call
 _HANDSHAKE_S = 10  # until a new connection has said that it speaks HTTP/2
 _KEPT_SHARE = 0.25  # of the descriptors of a process, for its files and the connections that it opens itself
@@ -18,6 +21,8 @@ def connection_options() -> list[tuple[str, Any]]:
         # Compressed requests are refused: they say nothing of the memory that they will take.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
         ("grpc.max_connection_idle_ms", 1000 * _IDLE_S),
         ("grpc.server_handshake_timeout_ms", 1000 * _HANDSHAKE_S),
         ("grpc.max_allowed_incoming_connections", most_connections()),

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from trunkline.core.errors import QueueFullError, TrunklineError
+from trunkline.core.errors import QueueFullError, TrunklineError, UnsupportedError
 from trunkline.serving.budget import Hold
 from trunkline.serving.receiving import Parse, Receiver, Rules
 from trunkline.serving.status import abort
@@ -141,6 +141,9 @@ def _written_answers(behaviour: Any, requests: _Requests, name: str, opened: _Op
 
 
 async def _end(context: Any, error: Exception, name: str) -> None:
+    if isinstance(error, NotImplementedError):  # of a method that its contract has and its servicer has not
+        error = UnsupportedError("this method is not served here")
     if not isinstance(error, TrunklineError):
         _log.error("bug in %s", name, exc_info=error)
-    await abort(context, error)
+    with contextlib.suppress(grpc.aio.InternalError):  # who asked has just gone, and the call ends as aborted
+        await abort(context, error)

@@ -14,12 +14,12 @@ def set_up_logs(level: str, role: str, form: Literal["text", "json"] = "text") -
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(role) if form == "json" else TextLines(role))
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_not_of_metadata)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_service)
 
 
-def _is_not_of_metadata(record: logging.LogRecord) -> bool:
-    """gRPC has a line and a traceback for each odd byte that a caller puts into its metadata."""
-    return not str(record.msg).startswith("Invalid encoding on ")
+def _is_of_service(record: logging.LogRecord) -> bool:
+    """gRPC has a traceback for each odd byte in a caller's metadata, and for each caller who is gone at his answer."""
+    return not str(record.msg).startswith(("Invalid encoding on ", "ExecuteBatchError raised in core"))
 
 
 class TextLines(logging.Formatter):

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+_M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 4 * 1024 * 1024
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -21,8 +22,23 @@ def give_back_freed() -> None:
 
 
 @functools.cache
+def _mallopt() -> Any:
+    return getattr(ctypes.CDLL(None), "mallopt", None)
+
+
+@functools.cache
 def _malloc_trim() -> Any:
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def keep_large_apart() -> None:
+    """Memory of 4 MiB and more is taken from the system each time and given back as soon as it is free.
+
+    glibc does so at first, and stops at the first large block that is freed: then holes between what stays are kept.
+    """
+    set_option = _mallopt()
+    if set_option is not None:
+        set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def resident_bytes() -> int:
