@@ -15,7 +15,7 @@ from tests.conftest import Server, start_server
 from tests.unit.pictures import encode
 from trunkline.client import Client, ServiceError
 
-AT_ONCE = 8
+AT_ONCE = 10
 ROOM_MIB = 300
 pytestmark = pytest.mark.timeout(900)
 _PATIENCE_S = 600  # on a machine that is busy with more
@@ -35,7 +35,8 @@ def pictures() -> list[bytes]:
     clear = [encode(Image.new("LA", (7000, 6980 + at), (at, 128)), "PNG") for at in range(2)]
     gif = [encode(Image.new("P", (7000, 6970 + at)), "GIF") for at in range(2)]
     pages = [encode(Image.new("RGB", (6900, 7000 + at)), "TIFF", compression="tiff_adobe_deflate") for at in range(2)]
-    return [*wide, *clear, *gif, *pages]
+    avif = [encode(Image.new("RGB", (7000, 6960 + at)), "AVIF", quality=1, speed=10) for at in range(2)]
+    return [*wide, *clear, *gif, *pages, *avif]
 
 
 class Memory:
@@ -67,6 +68,7 @@ def watched(server: Server) -> Iterator[Memory]:
     finally:
         over.set()
         thread.join()
+        memory.look()
 
 
 class Beside:

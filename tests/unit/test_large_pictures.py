@@ -76,7 +76,7 @@ def test_a_large_picture_is_the_mean_of_its_pixels_whatever_its_format(form, opt
     off = np.asarray(found, float) - wanted
     assert np.abs(off).max() <= 30  # of colours at the edge of what there is, where libwebp averages before it cuts
     assert np.abs(off).mean() < 1
-    assert np.abs(off.mean(axis=(0, 1))).max() < 0.5
+    assert np.abs(off.mean(axis=(0, 1))).max() < 1
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "AVIF"])

@@ -53,7 +53,8 @@ async def test_large_pieces_take_half_of_the_threads_and_small_ones_go_past_them
 
 
 async def test_large_pieces_run_together_as_far_as_their_memory_goes():
-    pool, heavy, light = WorkerPool(threads=8, max_held=64, large_bytes=3 * LARGE), Watch(), Watch()
+    pool, heavy, light = WorkerPool(threads=8, max_held=64), Watch(), Watch()
+    pool.bound_large(3 * LARGE)
     try:
         await asyncio.gather(*(pool.run(light, Priority.HEAD, weight=LARGE_BYTES + 1) for _ in range(12)))
         await asyncio.gather(*(pool.run(heavy, Priority.HEAD, weight=LARGE) for _ in range(9)))
@@ -63,7 +64,8 @@ async def test_large_pieces_run_together_as_far_as_their_memory_goes():
 
 
 async def test_one_that_is_above_the_memory_of_all_runs_alone():
-    pool, watch = WorkerPool(threads=4, max_held=64, large_bytes=LARGE), Watch()
+    pool, watch = WorkerPool(threads=4, max_held=64), Watch()
+    pool.bound_large(LARGE)
     try:
         await asyncio.gather(*(pool.run(watch, Priority.HEAD, weight=10 * LARGE) for _ in range(4)))
     finally:

@@ -234,7 +234,8 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 
 @contextlib.contextmanager
 def _workers(settings: Settings) -> Iterator[WorkerPool]:
-    workers = WorkerPool(settings.worker_threads, settings.max_queue, settings.image_limits.decode_bytes)
+    workers = WorkerPool(settings.worker_threads, settings.max_queue)
+    workers.bound_large(settings.image_limits.decode_bytes)
     try:
         yield workers
     finally:

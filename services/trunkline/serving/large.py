@@ -13,7 +13,7 @@ from trunkline.core.shrink import LARGE_BYTES
 from trunkline.serving.admission import LANES, Lane, Mean, Priority, full, share_of, too_late
 from trunkline.serving.piece import Piece
 
-MEMORY_BYTES = 300_000_000  # of those that run together, where nothing else is said
+_MEMORY_BYTES = 300_000_000  # of those that run together, where nothing else is said
 _SHARE_OF_HELD = 4  # a quarter of what a pool may hold
 # So long a large one waits behind small ones; then it goes first, once those had as long as the last large one took.
 _PATIENCE_S = 1.0
@@ -22,11 +22,11 @@ _PATIENCE_S = 1.0
 class LargeWork:
     """Large pieces that wait and run, at most half of the threads at a time. For the holder of the pool's lock."""
 
-    def __init__(self, threads: int, max_held: int, memory_bytes: int) -> None:
+    def __init__(self, threads: int, max_held: int) -> None:
         self.places = max(1, threads // 2)
         self.running = 0
         self._bytes = 0  # of those that run
-        self._memory_bytes = memory_bytes
+        self.memory_bytes = _MEMORY_BYTES
         self._limit = max(1, max_held // _SHARE_OF_HELD)
         self._lanes: dict[Lane, OrderedDict[Piece, None]] = {lane: OrderedDict() for lane in LANES}
         self._s_per_byte = {priority: Mean() for priority in Priority}
@@ -43,7 +43,7 @@ class LargeWork:
 
     def may_run(self, piece: Piece) -> bool:
         """One always may, more of them where they leave threads and fit into memory."""
-        return not self.running or (self.running < self.places and self._bytes + piece.weight <= self._memory_bytes)
+        return not self.running or (self.running < self.places and self._bytes + piece.weight <= self.memory_bytes)
 
     def check(self, piece: Piece) -> None:
         """Of a piece that has to wait. Raises QueueFullError, DeadlineError where no time is left."""

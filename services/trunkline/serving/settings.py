@@ -141,7 +141,11 @@ class Settings(BaseSettings):
         False, description="run on the CPU, with a warning, where a provider cannot be had; otherwise nothing starts"
     )
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
-    max_image_pixels: int = Field(50_000_000, ge=1, description="limit on a picture, width times height")
+    max_image_pixels: int = Field(
+        50_000_000,
+        ge=1,
+        description="limit on a picture, width times height; decoding one takes at most 6 bytes of memory for each",
+    )
     shared_memory: str = Field(
         "",
         description="folder in memory through which the backbone and the head services of a machine share features; "

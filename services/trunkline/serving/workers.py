@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from trunkline.core.errors import DeadlineError, QueueFullError, ServiceUnavailableError
 from trunkline.core.steps import in_steps
 from trunkline.serving.admission import LANES, Estimate, Lane, Load, PoolStats, Priority, check_time, full, too_late
-from trunkline.serving.large import MEMORY_BYTES, LargeWork, is_large
+from trunkline.serving.large import LargeWork, is_large
+from trunkline.serving.memory import give_back_freed
 from trunkline.serving.piece import Piece
 from trunkline.serving.turnstile import Turnstile
 
@@ -24,17 +25,17 @@ class WorkerPool:
     Within a lane the first goes first. Work whose caller was cancelled or whose deadline passed leaves its queue at
     once. The queues may be read and changed by several threads, under one lock. Work that is alone may ask
     `turnstile` for all cores; long work calls `give_way` between its steps. Large work waits apart, leaves threads to
-    the rest and takes at most `large_bytes` of memory together (`large.py`).
+    the rest and takes so much memory together as `bound_large` says (`large.py`).
     """
 
-    def __init__(self, threads: int, max_held: int, large_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, threads: int, max_held: int) -> None:
         self.stats = PoolStats()
         self.turnstile = Turnstile(threads)
         self._max_held = max_held
         self._changed = threading.Condition()
         self._lanes: dict[Lane, OrderedDict[Piece, None]] = {lane: OrderedDict() for lane in LANES}
         self._running = dict.fromkeys(Priority, 0)
-        self._large = LargeWork(threads, max_held, large_bytes)
+        self._large = LargeWork(threads, max_held)
         self._lent = 0  # of those that run, how many have lent their thread to another
         self._estimate = Estimate(threads)
         self._closed = False
@@ -44,6 +45,10 @@ class WorkerPool:
         ]
         for thread in self._threads:
             thread.start()
+
+    def bound_large(self, memory_bytes: int) -> None:
+        """Large pieces that run together take at most so much memory; one alone may take more."""
+        self._large.memory_bytes = memory_bytes
 
     @property
     def load(self) -> Load:
@@ -126,8 +131,11 @@ class WorkerPool:
             self._here.piece = piece
             piece.lent_s += time.perf_counter() - began_at
 
-        with in_steps(lend):
-            return piece.work()
+        try:
+            with in_steps(lend):
+                return piece.work()
+        finally:
+            give_back_freed()  # else the next large one, on another thread, may come on top of what this one had
 
     def _run_lent(self, piece: Piece) -> None:
         with in_steps(None):
