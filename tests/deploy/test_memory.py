@@ -9,7 +9,7 @@ from trunkline.serving.settings import Settings
 
 MIB = 2**20
 IDLE = {"gateway": 130, "backbone": 180, "head": 200, "all": 400}
-_RECEIVED = 3  # times the bytes of requests, while they are received and read
+_RECEIVED = 1.5  # times the memory of requests: those that are half received come to those that are held
 _ANSWER = 3  # bytes for each pixel of a large picture
 
 

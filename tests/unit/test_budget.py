@@ -3,7 +3,7 @@
 import pytest
 
 from trunkline.core.errors import MemoryFullError
-from trunkline.serving.budget import SMALL_BYTES, ByteBudget
+from trunkline.serving.budget import ByteBudget
 
 MIB = 1024 * 1024
 
@@ -27,9 +27,9 @@ def test_large_requests_leave_room_for_small_ones():
     assert refused.value.retry_after_s > 0
     assert refused.value.reason == "MEMORY"
     for _ in range(30):
-        budget.hold(SMALL_BYTES)
+        budget.hold(MIB)
     with pytest.raises(MemoryFullError):
-        budget.hold(SMALL_BYTES)
+        budget.hold(MIB)
     assert budget.held_bytes == 100 * MIB
 
 

@@ -59,7 +59,7 @@ async def test_the_oldest_end_where_memory_grows_while_they_are_half_received(cl
     memory.bytes += 100 * MIB
     guard.look()
     assert await ended(calls) == ["RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED", None, None]
-    memory.bytes -= 60 * MIB
+    memory.bytes -= 80 * MIB
     assert guard.look()
     assert await ended(calls) == ["RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED", None, None]
 
@@ -71,7 +71,7 @@ async def test_memory_of_requests_that_were_received_is_not_blamed_on_others(clo
     calls = begin(guard, 2)
     clock[0] += 1
     budget.hold(40 * MIB)
-    memory.bytes += 120 * MIB
+    memory.bytes += 60 * MIB
     guard.look()
     assert await ended(calls) == [None, None]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from trunkline.core.errors import ServiceUnavailableError
-from trunkline.serving.budget import ByteBudget, Hold
+from trunkline.serving.budget import COPIES, ByteBudget, Hold
 
 Q = TypeVar("Q")  # a question, as it was read
 A = TypeVar("A")  # a part of an answer
@@ -108,7 +108,7 @@ class _Stream(Generic[Q, A]):
         async for question in self._questions:
             if self._stopped:
                 return
-            held = await self._budget.hold_in_time(self._size_of(question))
+            held = await self._budget.hold_in_time(COPIES * self._size_of(question))
             if self._stopped:
                 held.release()
                 return

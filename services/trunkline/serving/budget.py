@@ -1,4 +1,4 @@
-"""Bytes that the requests of a process hold in memory, and the limit on them."""
+"""Memory that the requests of a process hold, and the limit on it."""
 
 import asyncio
 from types import TracebackType
@@ -8,7 +8,8 @@ from trunkline.core.errors import MemoryFullError
 
 # Requests up to this size may use the whole budget, larger ones three quarters of it: large pictures that wait for
 # their turn leave room for the calls of everybody else.
-SMALL_BYTES = 1024 * 1024
+SMALL_BYTES = 4 * 1024 * 1024
+COPIES = 3  # of a request over gRPC: its bytes, the message, and what the message gives out
 _SHARE_OF_LARGE = 0.75
 _RETRY_AFTER_S = 0.5
 _LOOK_S = 0.05

@@ -18,7 +18,7 @@ def set_up_logs(level: str, role: str, form: Literal["text", "json"] = "text") -
 
 
 def _is_of_service(record: logging.LogRecord) -> bool:
-    """gRPC has a traceback for each odd byte in a caller's metadata, and for each caller who is gone at his answer."""
+    """gRPC has a traceback for each odd byte in a caller's metadata, and for each who is gone at his answer."""
     return not str(record.msg).startswith(("Invalid encoding on ", "ExecuteBatchError raised in core"))
 
 

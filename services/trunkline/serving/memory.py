@@ -3,11 +3,9 @@
 import ctypes
 import functools
 import os
-from pathlib import Path
 from typing import Any
 
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 4 * 1024 * 1024
-_STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -44,7 +42,12 @@ def keep_large_apart() -> None:
 def resident_bytes() -> int:
     """Memory of this process that is in use; 0 where the system does not tell."""
     try:
-        with _STATM.open("rb") as file:
-            return int(file.read().split()[1]) * _PAGE_BYTES
+        return int(os.pread(_statm(), 128, 0).split()[1]) * _PAGE_BYTES
     except OSError:
         return 0
+
+
+@functools.cache
+def _statm() -> int:
+    """Kept open, as it is read every moment."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from trunkline.core.errors import ImageTooLargeError, InvalidRequestError
 from trunkline.serving.aside import aside
-from trunkline.serving.budget import ByteBudget, Hold
+from trunkline.serving.budget import COPIES, ByteBudget, Hold
 from trunkline.serving.limits import check_message
 from trunkline.serving.receipts import Receipts
 from trunkline.serving.wire_scan import MOST_STRUCTURE_BYTES, check_structure
@@ -66,7 +66,7 @@ class Receiver:
             raise InvalidRequestError("the call ended without a message")
         if len(data) > _TINY_BYTES:
             _check_size(data, rules)
-            held.add(len(data))
+            held.add(COPIES * len(data))
         message = await self._parsed(data, parse, rules)
         if isinstance(message, Message):
             check_message(message)

@@ -156,10 +156,10 @@ class Settings(BaseSettings):
         64 * 1024 * 1024, ge=1024 * 1024, description="limit on one gRPC message, on every hop"
     )
     request_memory_mib: int = Field(
-        128,
+        256,
         ge=1,
-        description="limit on the bytes of all requests that a process holds at a time, MiB; it takes about three "
-        "times as much memory while they are received and read",
+        description="limit on the memory of all requests that a process receives and holds at a time, MiB; a picture "
+        "takes three times its bytes",
     )
     connection_age_s: float = Field(
         0.0,
