@@ -92,50 +92,52 @@ class _Requests:
 _Opened = Callable[[], contextlib.AbstractContextManager[None]]
 
 
-def _one_answer(behaviour: Any, requests: _Requests, name: str) -> Any:
-    async def call(_: Any, context: Any) -> Any:
-        held = requests.hold()
-        try:
-            return await behaviour(await requests.of(context, held), context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            await _end(context, error, name)
-        finally:
-            held.release()
+class _Call:
+    """Around one call: its bytes are held until it ends, and what it raises ends it with a status."""
 
-    return call
+    __slots__ = ("_context", "_held", "_name", "_requests")
+
+    def __init__(self, requests: _Requests, context: Any, name: str) -> None:
+        self._requests, self._context, self._name = requests, context, name
+        self._held = requests.hold()
+
+    async def requests(self) -> Any:
+        return await self._requests.of(self._context, self._held)
+
+    async def __aenter__(self) -> _Call:
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        self._held.release()
+        if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError):
+            return False
+        await _end(self._context, error, self._name)
+        return True
+
+
+def _one_answer(behaviour: Any, requests: _Requests, name: str) -> Any:
+    async def answer(_: Any, context: Any) -> Any:
+        async with _Call(requests, context, name) as call:
+            return await behaviour(await call.requests(), context)
+
+    return answer
 
 
 def _many_answers(behaviour: Any, requests: _Requests, name: str, opened: _Opened) -> Any:
     async def stream(_: Any, context: Any) -> AsyncIterator[Any]:
-        held = requests.hold()
-        try:
+        async with _Call(requests, context, name) as call:
             with opened():
-                async for message in behaviour(await requests.of(context, held), context):
+                async for message in behaviour(await call.requests(), context):
                     yield message
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            await _end(context, error, name)
-        finally:
-            held.release()
 
     return stream
 
 
 def _written_answers(behaviour: Any, requests: _Requests, name: str, opened: _Opened) -> Any:
     async def stream(_: Any, context: Any) -> None:
-        held = requests.hold()
-        try:
+        async with _Call(requests, context, name) as call:
             with opened():
-                await behaviour(await requests.of(context, held), context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            await _end(context, error, name)
-        finally:
-            held.release()
+                await behaviour(await call.requests(), context)
 
     return stream
 
