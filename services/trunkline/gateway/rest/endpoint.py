@@ -8,8 +8,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from trunkline.gateway.rest.aside import Aside
 from trunkline.gateway.rest.giving_back import GivingBack
+from trunkline.serving.aside import Aside
 from trunkline.serving.budget import ByteBudget, Hold
 from trunkline.serving.settings import Settings
 

@@ -9,7 +9,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
-from trunkline.gateway.rest.aside import SMALL_BYTES
 from trunkline.gateway.rest.body import Body, read_body
 from trunkline.gateway.rest.calls import call
 from trunkline.gateway.rest.endpoint import Endpoint, PacedResponse, Port
@@ -19,6 +18,7 @@ from trunkline.gateway.rest.jsons import load_object
 from trunkline.gateway.rest.limits import BodyLimit, json_limit, tensors_json_limit, tensors_limit
 from trunkline.gateway.rest.plain import plain
 from trunkline.gateway.rest.tensors import HEADER_LENGTH, binary_outputs, header_length, read_request, write_response
+from trunkline.serving.aside import LARGE_BYTES
 from trunkline.serving.budget import Hold
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -104,7 +104,7 @@ class _Api:
         hold.release()  # the gRPC port counts what it receives
         raw = await call(self._port.channel, f"/{_SERVICE}/ModelInfer", message, request)
         del message
-        if len(raw) > SMALL_BYTES:
+        if len(raw) > LARGE_BYTES:
             hold.add(2 * len(raw))
         content, length = await self._port.answering.run(4 * len(raw), _infer_response, raw, *binary)
         if length is None:

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trunkline.core.errors import InvalidRequestError
-from trunkline.gateway.rest.aside import SMALL_BYTES
 from trunkline.gateway.rest.body import Body, MediaTypeError, media_type, read_body
 from trunkline.gateway.rest.calls import call
 from trunkline.gateway.rest.endpoint import Endpoint, PacedResponse, Port
@@ -19,6 +18,7 @@ from trunkline.gateway.rest.joining import with_pictures
 from trunkline.gateway.rest.jsons import fill, shown
 from trunkline.gateway.rest.limits import json_limit, picture_limit
 from trunkline.gateway.rest.rules import Rule, rules
+from trunkline.serving.aside import LARGE_BYTES
 from trunkline.serving.budget import Hold
 
 _MOST_PARAMETERS = 100
@@ -45,7 +45,7 @@ class _Native:
         hold.release()  # the gRPC port counts what it receives
         raw = await call(self._port.channel, self._rule.call, message, request)
         del message
-        if len(raw) > SMALL_BYTES:
+        if len(raw) > LARGE_BYTES:
             hold.add(2 * len(raw))
         text = await self._port.answering.run(len(raw), _as_json, self._rule.response, raw)
         return PacedResponse(text, media_type="application/json")

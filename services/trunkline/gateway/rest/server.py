@@ -12,7 +12,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from trunkline.gateway.rest import inference, native
-from trunkline.gateway.rest.aside import Aside
 from trunkline.gateway.rest.callers import Callers, watched
 from trunkline.gateway.rest.calls import open_own_channel
 from trunkline.gateway.rest.connection import Connection
@@ -20,6 +19,7 @@ from trunkline.gateway.rest.endpoint import Port
 from trunkline.gateway.rest.errors import not_routed
 from trunkline.gateway.rest.giving_back import giving_back
 from trunkline.gateway.rest.listening import listen
+from trunkline.serving.aside import Aside
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.settings import Settings
 
