@@ -86,9 +86,15 @@ def _work(leases: Leases, claim: Claim, work: Work, settings: Settings, sigterm:
         store = open_models(work.models, settings.models_cache)
         found = find_published(work, store) if work.job.attempt > 1 else None
         found = found or _train(leases, claim, work, store, settings, folder)
-    except SystemExit:
+    except (SystemExit, Exception) as error:
+        # A library whose import a SIGTERM breaks off says so with an error of its own.
         if not sigterm.seen:
-            raise  # a library gave up: that is a death like any other
+            if isinstance(error, SystemExit) or (group.size() > 1 and not isinstance(error, TrunklineError)):
+                raise  # a library gave up, or another process of the group died: that is a death like any other
+            ignore_sigterm()
+            failure = _failure(error)
+            shutil.rmtree(folder, ignore_errors=True)
+            return lambda: leases.failed(claim, failure)
         ignore_sigterm()
         # Between the moment in which it is published and the end of the function that did it.
         found = find_published(work, open_models(work.models, settings.models_cache))
@@ -96,13 +102,6 @@ def _work(leases: Leases, claim: Claim, work: Work, settings: Settings, sigterm:
             raise  # why, whoever started the group knows: another process of it may have died
         if found is None:
             return lambda: _stopped(leases, claim, folder)
-    except Exception as error:
-        if group.size() > 1 and not isinstance(error, TrunklineError):
-            raise  # most likely another process died, and so does this attempt
-        ignore_sigterm()
-        failure = _failure(error)
-        shutil.rmtree(folder, ignore_errors=True)
-        return lambda: leases.failed(claim, failure)
     ignore_sigterm()
     shutil.rmtree(folder, ignore_errors=True)
     manifest = found.manifest
