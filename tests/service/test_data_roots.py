@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from pathlib import Path
 
@@ -113,15 +114,19 @@ def test_without_roots_a_service_for_the_network_reads_nothing(place, data):
         assert list(client.list()) == []
 
 
+def _address_of_training(log: str) -> str:
+    """The supervisor says where each process listens."""
+    return re.search(r"serve training --address (\S+)", log)[1]
+
+
 @pytest.mark.parametrize("network", [True, False])
 def test_a_gateway_for_the_network_before_a_service_on_loopback_counts(place, data, network):
-    training = f"127.0.0.1:{free_port()}"
-    environment = place.environment(TRUNKLINE_TRAINING_JOBS="1", TRUNKLINE_TRAINING_ADDRESS=training)
+    environment = place.environment(TRUNKLINE_TRAINING_JOBS="1")
     http = ("--http", f"0.0.0.0:{free_port()}") if network else ()
     with (
         start_server(place.folder / "log", "--split", *http, **environment) as server,
         TrainingClient(server.address) as client,
-        TrainingClient(training) as beside,
+        TrainingClient(_address_of_training(server.log)) as beside,
     ):
         wait_until(lambda: answers(client))
         if network:
