@@ -119,6 +119,9 @@ def hostile(
     case: Annotated[list[str] | None, typer.Option(help="Part of a name; repeatable. All without.")] = None,
     form: Annotated[list[str] | None, typer.Option(help="all in one, split, head alone; repeatable.")] = None,
     mixed: Annotated[float, typer.Option(metavar="MINUTES", help="All cases mixed, for so long.")] = 0.0,
+    limits: Annotated[
+        bool, typer.Option("--limits", help="Within the memory limits of the chart, in cgroups: needs root.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The report, or its folder.")] = None,
 ) -> None:
     """What hostile callers, files and broken parts cost: memory, health checks, good calls."""
@@ -129,7 +132,15 @@ def hostile(
     if mixed:
         run_mixed(_output(folder), name=name, services=services.resolve(), minutes=mixed, form=forms[0])
     else:
-        run(_output(folder), name=name, services=services.resolve(), seconds=seconds, only=case or [], forms=forms)
+        run(
+            _output(folder),
+            name=name,
+            services=services.resolve(),
+            seconds=seconds,
+            only=case or [],
+            forms=forms,
+            contained=limits,
+        )
 
 
 def _report(out: Path | None) -> tuple[Path, str]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.hostile.case import ALL_IN_ONE, HEAD, SPLIT, Case, Form, Where
 from benchmarks.hostile.cases import CASES
+from benchmarks.hostile.cgroups import Containers
 from benchmarks.hostile.service import GUARD_MIB, ROOT, Service
 from benchmarks.output import Output, tell
 from benchmarks.statistics import table
@@ -49,16 +50,24 @@ class Found:
     got: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     end: str = ""
+    limits: str = ""
 
 
 def run(
-    output: Output, *, services: Path, seconds: float, only: Sequence[str], forms: Sequence[Form], name: str = ""
+    output: Output,
+    *,
+    services: Path,
+    seconds: float,
+    only: Sequence[str],
+    forms: Sequence[Form],
+    name: str = "",
+    contained: bool = False,
 ) -> None:
-    """Writes hostile.md and .json, or NAME.md."""
+    """Writes hostile.md and .json, or NAME.md. contained: within the memory limits of the chart."""
     found = []
     for form in forms:
         for case in _chosen(only, form):
-            found.append(_measured(case, form, services, seconds))
+            found.append(_measured(case, form, services, seconds, Containers() if contained else None))
             tell(" · ".join(_row(found[-1])))
     body = [*table(_COLUMNS, [_row(each) for each in found]), "", *_sums(found)]
     data = [asdict(each) for each in found]
@@ -108,11 +117,11 @@ def _chosen(only: Sequence[str], form: Form) -> list[Case]:
     return [case for case in CASES if form in case.forms and (not only or any(part in case.name for part in only))]
 
 
-def _measured(case: Case, form: Form, services: Path, seconds: float) -> Found:
+def _measured(case: Case, form: Form, services: Path, seconds: float, containers: Containers | None) -> Found:
     found = Found(case.name, form)
     with tempfile.TemporaryDirectory(prefix="trunkline-hostile-") as name:
         settings = case.prepare(Path(name)) if case.prepare else {}
-        service = Service(form, services, Path(name), settings, seconds)
+        service = Service(form, services, Path(name), settings, seconds, containers)
         try:
             with service as where:
                 _warm(where, form)
@@ -125,6 +134,7 @@ def _measured(case: Case, form: Form, services: Path, seconds: float) -> Found:
         found.total_mib = service.peak.total - service.idle.total
         found.largest_mib = service.peak.largest - service.idle.largest
         found.end = found.end or service.end
+        found.limits = service.limits
         if service.stopped_s > 5:
             found.end = f"{found.end}, stopped after {service.stopped_s:.0f} s".strip(", ")
     return found
@@ -222,7 +232,9 @@ def _warm(where: Where, form: Form) -> None:
 
 
 def _row(found: Found) -> list[str]:
-    got = _text(found.got) + (f"; **{found.end}**" if found.end else "")
+    got = (
+        _text(found.got) + (f"; {found.limits}" if found.limits else "") + (f"; **{found.end}**" if found.end else "")
+    )
     return [
         found.case, found.form, f"{found.total_mib:.0f}", f"{found.largest_mib:.0f}", f"{found.health_p99_s:.3f}",
         f"{found.good_p99_s:.3f}", str(found.good), _text(found.lost), str(found.health_lost), got,

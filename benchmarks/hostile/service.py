@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.hostile.case import HEAD, SPLIT, Form, Where
+from benchmarks.hostile.cgroups import Containers
 from benchmarks.launch import wait_serving
 from benchmarks.servers import free_port
 from benchmarks.usage import tree
@@ -27,13 +28,24 @@ _STOPS_WITHIN_S = 40
 class Service:
     """Started by entering; `checkout` is whose code it runs."""
 
-    def __init__(self, form: Form, checkout: Path, folder: Path, settings: Mapping[str, str], seconds: float) -> None:
+    def __init__(
+        self,
+        form: Form,
+        checkout: Path,
+        folder: Path,
+        settings: Mapping[str, str],
+        seconds: float,
+        containers: Containers | None = None,
+    ) -> None:
+        """containers: whose limits hold for the processes."""
         self._form, self._checkout, self._folder = form, checkout, folder
         self._settings, self._seconds = settings, seconds
         self.idle = _Memory()
         self.peak = _Memory()
         self.end = ""  # why it is gone, where it is
         self.stopped_s = 0.0
+        self.limits = ""  # what became of them
+        self._containers = containers
         self._over = threading.Event()
 
     def __enter__(self) -> Where:
@@ -61,6 +73,8 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        if self._containers is not None:
+            self.limits = self._containers.close()
         if self._process.poll() is not None:
             self.end = self.end or f"ended with {self._process.returncode}"
             return
@@ -91,6 +105,8 @@ class Service:
     def _watch(self) -> None:
         while not self._over.wait(_SAMPLE_S):
             with suppress(psutil.Error):
+                if self._containers is not None:
+                    self._containers.confine(tree(self._watched))
                 now = _Memory.of(self._watched)
                 self.peak = self.peak.larger(now)
                 if now.total > GUARD_MIB:
