@@ -1,5 +1,6 @@
 """A client of HTTP/2 by hand, for what no gRPC client sends."""
 
+import contextlib
 import select
 import socket
 import struct
@@ -10,6 +11,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+import h2.settings
 
 CLASSIFY = b"/trunkline.api.vision.v1.VisionService/Classify"
 ANALYZE_STREAM = b"/trunkline.api.vision.v1.VisionService/AnalyzeStream"
@@ -19,7 +21,8 @@ _FRAME = 16384
 class Http2:
     """One connection. `statuses` counts the gRPC statuses that came, by number."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, reads: bool = True) -> None:
+        """reads: whether the other side may send answers."""
         host, _, port = address.rpartition(":")
         self._authority = address.encode()
         self._socket = socket.create_connection((host, int(port)), timeout=20)
@@ -30,6 +33,8 @@ class Http2:
         self.messages: dict[int, str] = {}
         self.is_closed = False
         self._h2.initiate_connection()
+        if not reads:
+            self._h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
         self._flush()
         self.run(0.1)
 
@@ -56,7 +61,8 @@ class Http2:
 
     def end(self, number: int) -> None:
         """Nothing more follows in this call."""
-        self._h2.end_stream(number)
+        with contextlib.suppress(h2.exceptions.StreamClosedError):  # it was answered already
+            self._h2.end_stream(number)
         self._flush()
 
     def run(self, seconds: float, until: int = 0) -> None:

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from tests.service.http2 import ANALYZE_STREAM, CLASSIFY, Http2
+from trunkline.api.oip.v2 import inference_service_pb2 as oip
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
 from trunkline.serving.accepting import is_known
@@ -179,6 +180,34 @@ async def test_pictures_of_a_stream_wait_until_there_is_room(host, stub, photos)
     answers = await all_of_them
     assert sum(answer.HasField("done") for answer in answers) == 3
     assert host.budget.held_bytes == 0
+
+
+async def test_answers_that_nobody_reads_are_limited(photos):
+    """Features of a pass are 300 KB; who takes none of them gets a few, and small answers go on."""
+    async with serve(heads=("imagenet",), request_memory_mib=4) as host:
+        photo = photos[0].read_bytes()
+        request = oip.ModelInferRequest(
+            model_name="efficientnet-lite0",
+            inputs=[{"name": "image", "datatype": "BYTES", "shape": [1]}],
+            outputs=[{"name": "c2"}],
+            raw_input_contents=[len(photo).to_bytes(4, "little") + photo],
+        ).SerializeToString()
+
+        def attack() -> dict[int, int]:
+            with Http2(host.address, reads=False) as client:
+                for _ in range(20):
+                    number = client.begin(b"/inference.GRPCInferenceService/ModelInfer")
+                    client.send(number, request)
+                    client.run(0.2)
+                    client.end(number)
+                client.run(20, until=10)
+                return dict(client.statuses)
+
+        found = await asyncio.to_thread(attack)
+        async with grpc.aio.insecure_channel(host.address) as channel:
+            stub = pb_grpc.VisionServiceStub(channel)
+            assert (await stub.Classify(pb.ClassifyRequest(image={"data": photo}))).outcome.head == "imagenet"
+    assert found[RESOURCE_EXHAUSTED] >= 10
 
 
 async def _answers(call) -> list[pb.AnalyzeStreamResponse]:

@@ -37,7 +37,7 @@ class Host:
         self._settings = settings
         self.telemetry = Telemetry(settings, role)
         self.budget = ByteBudget(settings.request_memory_mib * 1024 * 1024)
-        self._receiver = Receiver(self.budget)
+        self._receiver = Receiver(self.budget, ByteBudget(self.budget.limit_bytes // 2))
         self._server: grpc.aio.Server = make_server(
             [ObservingInterceptor(self.telemetry), GuardInterceptor(self._receiver, self._rules)],
             [

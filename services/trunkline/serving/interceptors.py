@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from trunkline.core.errors import QueueFullError, TrunklineError, UnsupportedError
+from trunkline.serving.aside import LARGE_BYTES
 from trunkline.serving.budget import Hold
 from trunkline.serving.receiving import Parse, Receiver, Rules
 from trunkline.serving.status import abort
@@ -82,6 +84,13 @@ class _Requests:
         """For the bytes of a call; to be released when it ends."""
         return self._receiver.budget.hold()
 
+    def hold_answer(self, answer: Any, context: Any) -> None:
+        """Until it has left. Raises MemoryFullError where too much that is large waits for callers to read it."""
+        size = answer.ByteSize() if isinstance(answer, Message) else len(answer or b"")
+        if size > LARGE_BYTES:
+            held = self._receiver.answers.hold(size)
+            context.add_done_callback(lambda _: held.release())
+
     async def of(self, context: Any, held: Hold) -> Any:
         """What a behaviour is called with: the request, or all of them as they come."""
         if self._is_stream:
@@ -118,7 +127,9 @@ class _Call:
 def _one_answer(behaviour: Any, requests: _Requests, name: str) -> Any:
     async def answer(_: Any, context: Any) -> Any:
         async with _Call(requests, context, name) as call:
-            return await behaviour(await call.requests(), context)
+            found = await behaviour(await call.requests(), context)
+            requests.hold_answer(found, context)
+            return found
 
     return answer
 

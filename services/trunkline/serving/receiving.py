@@ -50,10 +50,13 @@ def rules_of(method: str, max_image_bytes: int, max_message_bytes: int) -> Rules
 
 
 class Receiver:
-    """Reads the messages of calls. For the event loop of the process."""
+    """Reads the messages of calls. For the event loop of the process.
 
-    def __init__(self, budget: ByteBudget) -> None:
-        self.budget = budget
+    budget: of requests. answers: of those that nobody has read yet, so that who reads none takes no more than that.
+    """
+
+    def __init__(self, budget: ByteBudget, answers: ByteBudget) -> None:
+        self.budget, self.answers = budget, answers
         self.receipts = Receipts(budget)
 
     async def only(self, context: Any, parse: Parse, rules: Rules, held: Hold) -> Any:
