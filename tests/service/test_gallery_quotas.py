@@ -153,10 +153,10 @@ def test_what_a_search_and_an_image_bring_is_checked(galleries):
     list(galleries.add("checked", [GalleryImage(vector(1.0), "thing", "a")]))
     for threshold in (math.nan, math.inf, -math.inf, -1.0, 1e9, 2.01):
         for by in ("images", "classes"):
-            with pytest.raises(ServiceError, match="the threshold is") as caught:
+            with pytest.raises(ServiceError, match="threshold is") as caught:
                 galleries.search("checked", vector(1.0), 10, by, threshold)
             assert (caught.value.code, caught.value.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
-        with pytest.raises(ServiceError, match="the threshold is"):
+        with pytest.raises(ServiceError, match="threshold is"):
             galleries.search("checked", noise(64, 1), 10, "classes", threshold)
     for count in (0, -1, 1001, 2**31 - 1):
         with pytest.raises(ServiceError, match="k is"):
@@ -173,7 +173,7 @@ def test_what_a_search_and_an_image_bring_is_checked(galleries):
         answer = next(iter(galleries.add("checked", [GalleryImage(vector(1.0), label, key)])))
         assert answer.error.code == "INVALID_ARGUMENT"
     for call in (galleries.get, galleries.delete, galleries.cancel_reembedding, galleries.reembed):
-        for name in ("nul\0", "../x", "x" * 3000, "Ä"):
+        for name in ("nul\0", "../x", "x" * 200, "Ä"):
             with pytest.raises(ServiceError, match="there is no gallery") as caught:
                 call(name)
             assert caught.value.code == "NOT_FOUND"
