@@ -89,6 +89,34 @@ async def test_memory_that_was_there_before_is_not_blamed_on_them(clock):
     assert await ended(calls) == [None, None]
 
 
+async def test_a_stream_that_is_silent_hides_nobody_and_goes_on(clock):
+    memory = Memory()
+    guard = Receipts(ByteBudget(64 * MIB), memory)
+    streams = begin(guard, 2, timed=False)
+    for _ in range(200):
+        clock[0] += 1
+        guard.look()
+    calls = begin(guard, 2)
+    clock[0] += 1
+    memory.bytes += 100 * MIB
+    guard.look()
+    assert await ended(calls) == ["RESOURCE_EXHAUSTED", None]
+    guard.look()
+    assert await ended(calls) == ["RESOURCE_EXHAUSTED"] * 2
+    assert await ended(streams) == [None, None]
+
+
+async def test_streams_end_where_nothing_else_can_have_taken_the_memory(clock):
+    memory = Memory()
+    guard = Receipts(ByteBudget(64 * MIB), memory)
+    guard.look()
+    streams = begin(guard, 2, timed=False)
+    clock[0] += 1
+    memory.bytes += 100 * MIB
+    guard.look()
+    assert await ended(streams) == ["RESOURCE_EXHAUSTED", None]
+
+
 async def test_one_message_has_a_time_and_a_stream_has_none(clock):
     guard = Receipts(ByteBudget(64 * MIB), Memory())
     calls = [*begin(guard, 1), *begin(guard, 1, timed=False)]

@@ -90,10 +90,12 @@ class Receipts:
         slow = [each for each in self._open if now - each.began_at > _MOMENT_S]
         self._end_late(slow, now)
         was_over = self._was_over
+        # A stream may be open and silent for good reasons: it ends only where no other request can be meant.
+        meant = [each for each in slow if each.timed] or [each for each in slow if now - each.began_at < _KEPT_S]
         most = int(self._budget.limit_bytes * _GROWN_SHARE)
-        self._was_over = bool(slow) and self._grown_bytes(reading, slow[0].began_at) > most
+        self._was_over = bool(meant) and self._grown_bytes(reading, meant[0].began_at) > most
         if self._was_over:
-            self._free(slow)
+            self._free(meant)
         self._readings.append(reading)
         while self._readings[0].at < now - _KEPT_S:
             self._readings.popleft()
@@ -109,16 +111,15 @@ class Receipts:
 
     def _grown_bytes(self, reading: _Reading, since: float) -> int:
         """By how much the process grew since then, less what it holds for requests that it has received."""
-        before = next((each for each in reversed(self._readings) if each.at <= since), None)
-        if before is None:
+        if not self._readings:
             return 0
+        before = next((each for each in reversed(self._readings) if each.at <= since), self._readings[0])
         held = max(0, reading.held_bytes - before.held_bytes)
         return reading.resident_bytes - before.resident_bytes - held
 
-    def _free(self, slow: list[Receipt]) -> None:
-        """End half of them, those with one message first, and see at the next look whether that was enough."""
-        order = sorted(slow, key=lambda each: not each.timed)
-        for each in order[: (len(order) + 1) // 2]:
+    def _free(self, meant: list[Receipt]) -> None:
+        """End the older half of them, and see at the next look whether that was enough."""
+        for each in meant[: (len(meant) + 1) // 2]:
             self._abort(each, _full("requests that are half received take too much memory"))
 
     def _abort(self, receipt: Receipt, error: TrunklineError) -> None:
