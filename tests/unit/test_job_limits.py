@@ -216,8 +216,9 @@ def test_a_sweep_that_comes_after_a_removal_finds_nothing_to_do(store, leases, t
     waiting = leases.unswept()
     store.delete(job, lambda each: True)
     assert waiting == [job]
+    assert sweep(waiting, tmp_path, tmp_path) == [job]
     leases.swept(job)
-    sweep(leases, tmp_path, tmp_path, frozenset())
+    assert leases.unswept() == []
 
 
 # What is large or damaged -----------------------------------------------------------------------------------
