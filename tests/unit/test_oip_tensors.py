@@ -123,7 +123,7 @@ def test_damaged_http_bodies_are_read_or_refused_and_nothing_else():
     head = b'{"id":"1","parameters":{"a":1.5},"inputs":[{"name":"image","shape":[1],"datatype":"BYTES",'
     head += b'"parameters":{"binary_data_size":7}}],"outputs":[{"name":"labels"}]}'
     whole = head + raw_bytes(b"abc")
-    assert read_request(whole, len(head), LIMIT).raw_input_contents[0] == raw_bytes(b"abc")
+    assert [bytes(each) for each in read_request(whole, len(head), LIMIT)[1]] == [raw_bytes(b"abc")]
     refused = 0
     for _ in range(3000):
         damaged = bytearray(whole)
