@@ -79,8 +79,8 @@ async def test_a_pretrained_classifier_answers_with_the_classes_of_the_data(plac
     assert "Nothing was learned" in (head.path / "CARD.md").read_text()
 
 
-def test_a_class_that_the_pretrained_classifier_does_not_know_is_named(places, data):
-    with pytest.raises(InvalidRequestError, match="does not know the class 'camera' and 2 more"):
+def test_a_class_that_the_pretrained_classifier_does_not_know_is_told_by_its_place(places, data):
+    with pytest.raises(InvalidRequestError, match="does not know class 1 of the 3 of the data and 2 more"):
         train(places, data, "unknown", mode="pretrained", spec=None)
 
 
