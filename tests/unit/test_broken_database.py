@@ -199,7 +199,7 @@ def test_a_lock_of_another_process_costs_writers_seconds_once_and_readers_nothin
     assert names(database) == ["more", "pets"]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else for a while")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can take another user's id, from whom a file can be kept")
 def test_a_file_without_permission_is_named_and_answers_when_it_is_given(path, tmp_path):
     made = Database(f"sqlite:///{path}")
     create(made, "pets")

@@ -48,7 +48,7 @@ def small_disk(tmp_path):
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
+        pytest.skip("needs a file system of its own that can be full: run it as root, who may mount one")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 

@@ -10,9 +10,9 @@ import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from trunkline.core.text import shown
 from trunkline.gateway.rest.callers import Callers
 from trunkline.gateway.rest.errors import refusal
-from trunkline.gateway.rest.jsons import shown
 from trunkline.gateway.rest.parser import MOST_HEAD_BYTES, BoundedParser
 
 _HEAD_S = 10.0  # for the head of a request, from its first byte or from the connection on

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from trunkline.core.errors import TrunklineError
+from trunkline.core.text import shown
 from trunkline.gateway.rest.body import BodyTooLargeError, MediaTypeError
-from trunkline.gateway.rest.jsons import shown
 from trunkline.serving.status import code_name, retry_delay_s, to_status
 
 _log = logging.getLogger(__name__)

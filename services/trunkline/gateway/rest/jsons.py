@@ -9,18 +9,12 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.text import shown
 from trunkline.gateway.rest.limits import picture_fields
 
-_MOST_SHOWN = 200
 # Pictures are longer and are taken out before; protobuf looks at each character of the rest.
 _LONGEST_TEXT = 64 * 1024
 _SLICE = 1024 * 1024
-
-
-def shown(text: object) -> str:
-    """What somebody sent, or a text with it, cut to a length that is read."""
-    whole = str(text)
-    return whole if len(whole) <= _MOST_SHOWN else f"{whole[:_MOST_SHOWN]}…"
 
 
 def load(body: bytes) -> Any:

@@ -10,12 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.text import shown
 from trunkline.gateway.rest.body import Body, MediaTypeError, media_type, read_body
 from trunkline.gateway.rest.calls import call
 from trunkline.gateway.rest.endpoint import Endpoint, PacedResponse, Port
 from trunkline.gateway.rest.errors import as_status
 from trunkline.gateway.rest.joining import with_pictures
-from trunkline.gateway.rest.jsons import fill, shown
+from trunkline.gateway.rest.jsons import fill
 from trunkline.gateway.rest.limits import json_limit, picture_limit
 from trunkline.gateway.rest.rules import Rule, rules
 from trunkline.serving.aside import LARGE_BYTES

@@ -12,8 +12,9 @@ import numpy as np
 
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.text import shown
 from trunkline.gateway.rest.body import Body, check_values, too_large
-from trunkline.gateway.rest.jsons import load, shown
+from trunkline.gateway.rest.jsons import load
 from trunkline.gateway.rest.limits import BodyLimit
 
 HEADER_LENGTH = "inference-header-content-length"
