@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT, Server, start_server
 from tests.e2e.test_lifecycle import health, wait_until
+from tests.service.jobs import has_ended
 from trunkline.assembly.ports import kept_ports
 from trunkline.client import Client, ServiceError, TrainingClient
 from trunkline.core.errors import ConfigurationError
@@ -33,7 +34,7 @@ def listening(port: int = 0) -> Iterator[str]:
 
 def ended(processes: list[psutil.Process], within_s: float) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=within_s)
-    return not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+    return all(has_ended(each) for each in alive)
 
 
 def children_of(server: Server) -> list[psutil.Process]:

@@ -76,6 +76,14 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process that may be another's child runs no more."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def wait_until(condition: Callable[[], bool], within_s: float = WITHIN_S) -> None:
     ends_at = time.monotonic() + within_s
     while not condition():

@@ -12,7 +12,7 @@ pytest.importorskip("sqlalchemy", reason="needs the train extra: pip install -e 
 
 from tests.conftest import Server, free_port, start_server
 from tests.service.crops import class_folders
-from tests.service.jobs import kill, make_place, request, wait_until
+from tests.service.jobs import has_ended, kill, make_place, request, wait_until
 from trunkline.assembly import roles
 from trunkline.client import AsyncTrainingClient, Client, Epoch, JobState, ServiceError, StateChange, TrainingClient
 from trunkline.testing.serve import local_settings
@@ -100,7 +100,7 @@ def test_a_gateway_that_stops_ends_its_streams_and_cancels_nothing(gateway, plac
             list(watching)
         assert caught.value.code == "UNAVAILABLE"
         with Client(gateway.address) as asking:
-            wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+            wait_until(lambda: has_ended(process))
             asking.wait_ready(timeout_s=60)
         assert not client.get(job).state.final
         client.cancel(job)

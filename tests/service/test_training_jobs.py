@@ -21,6 +21,7 @@ from tests.conftest import ROOT, Server, start_server
 from tests.service.crops import CLASSES, PICTURES, class_folders
 from tests.service.jobs import (
     Place,
+    has_ended,
     kill,
     make_place,
     request,
@@ -267,7 +268,7 @@ def test_a_job_outlives_the_service_and_its_watcher_does_not_notice(place, data)
         kill(server.process.pid)
         server.process.wait()
         # No worker goes on without its service.
-        wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        wait_until(lambda: has_ended(worker))
         again = [sys.executable, "-m", "trunkline.cli.main", "serve", "training", "--address", server.address]
         with (place.folder / "again").open("wb") as log:
             second = subprocess.Popen(again, cwd=ROOT, env={**os.environ, **place.environment()}, stderr=log)

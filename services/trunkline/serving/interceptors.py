@@ -120,7 +120,8 @@ class _Call:
         self._held.release()
         if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError):
             return False
-        await _end(self._context, error, self._name)
+        if not isinstance(error, grpc.aio.InternalError):  # which says that who asked has just gone
+            await _end(self._context, error, self._name)
         return True
 
 
