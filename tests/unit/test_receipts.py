@@ -17,6 +17,9 @@ class Call:
 
     code = None
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
     def trailing_metadata(self) -> tuple[()]:
         return ()
 
@@ -43,18 +46,28 @@ async def ended(calls: list[Call]) -> list[str | None]:
     return [call.code for call in calls]
 
 
-def begin(guard: Receipts, count: int, *, timed: bool = True) -> list[Call]:
+async def begin(guard: Receipts, count: int, *, timed: bool = True, most_bytes: int = 1024) -> list[Call]:
     calls = [Call() for _ in range(count)]
     for call in calls:
-        guard.begin(call, timed=timed)
+        await guard.begin(call, most_bytes, timed=timed)
     return calls
+
+
+async def waits(guard: Receipts, most_bytes: int) -> bool:
+    """Whether another message would have to wait."""
+    try:
+        async with asyncio.timeout(0.05):
+            guard.end(await guard.begin(Call(), most_bytes, timed=True))
+    except TimeoutError:
+        return True
+    return False
 
 
 async def test_the_oldest_end_where_memory_grows_while_they_are_half_received(clock):
     memory, budget = Memory(), ByteBudget(64 * MIB)
     guard = Receipts(budget, memory)
     guard.look()
-    calls = begin(guard, 4)
+    calls = await begin(guard, 4)
     clock[0] += 1
     memory.bytes += 100 * MIB
     guard.look()
@@ -68,7 +81,7 @@ async def test_memory_of_requests_that_were_received_is_not_blamed_on_others(clo
     memory, budget = Memory(), ByteBudget(64 * MIB)
     guard = Receipts(budget, memory)
     guard.look()
-    calls = begin(guard, 2)
+    calls = await begin(guard, 2)
     clock[0] += 1
     budget.hold(40 * MIB)
     memory.bytes += 60 * MIB
@@ -83,7 +96,7 @@ async def test_memory_that_was_there_before_is_not_blamed_on_them(clock):
     memory.bytes += 500 * MIB
     clock[0] += 1
     guard.look()
-    calls = begin(guard, 2)
+    calls = await begin(guard, 2)
     clock[0] += 1
     guard.look()
     assert await ended(calls) == [None, None]
@@ -92,11 +105,11 @@ async def test_memory_that_was_there_before_is_not_blamed_on_them(clock):
 async def test_a_stream_that_is_silent_hides_nobody_and_goes_on(clock):
     memory = Memory()
     guard = Receipts(ByteBudget(64 * MIB), memory)
-    streams = begin(guard, 2, timed=False)
+    streams = await begin(guard, 2, timed=False)
     for _ in range(200):
         clock[0] += 1
         guard.look()
-    calls = begin(guard, 2)
+    calls = await begin(guard, 2)
     clock[0] += 1
     memory.bytes += 100 * MIB
     guard.look()
@@ -110,7 +123,7 @@ async def test_streams_end_where_nothing_else_can_have_taken_the_memory(clock):
     memory = Memory()
     guard = Receipts(ByteBudget(64 * MIB), memory)
     guard.look()
-    streams = begin(guard, 2, timed=False)
+    streams = await begin(guard, 2, timed=False)
     clock[0] += 1
     memory.bytes += 100 * MIB
     guard.look()
@@ -119,7 +132,7 @@ async def test_streams_end_where_nothing_else_can_have_taken_the_memory(clock):
 
 async def test_one_message_has_a_time_and_a_stream_has_none(clock):
     guard = Receipts(ByteBudget(64 * MIB), Memory())
-    calls = [*begin(guard, 1), *begin(guard, 1, timed=False)]
+    calls = [*await begin(guard, 1), *await begin(guard, 1, timed=False)]
     clock[0] += receipts.LONGEST_S + 1
     guard.look()
     assert await ended(calls) == ["DEADLINE_EXCEEDED", None]
@@ -128,9 +141,52 @@ async def test_one_message_has_a_time_and_a_stream_has_none(clock):
 async def test_so_many_are_half_received_and_no_more(clock, monkeypatch):
     monkeypatch.setattr(receipts, "MOST", 5)
     guard = Receipts(ByteBudget(64 * MIB), Memory())
-    calls = begin(guard, 8)
+    calls = await begin(guard, 8)
     guard.look()
     assert await ended(calls) == [None] * 8  # all of them have just begun
     clock[0] += 1
     guard.look()
     assert await ended(calls) == ["RESOURCE_EXHAUSTED"] * 3 + [None] * 5
+
+
+async def test_few_large_ones_begin_between_two_looks(clock):
+    guard = Receipts(ByteBudget(64 * MIB), Memory())
+    guard.look()
+    await begin(guard, 3, most_bytes=5 * MIB)
+    assert await waits(guard, 5 * MIB)
+    assert not await waits(guard, MIB)  # a method without pictures, as a health check
+    clock[0] += 0.01
+    guard.look()
+    assert not await waits(guard, 5 * MIB)
+
+
+async def test_large_ones_count_as_long_as_much_comes(clock):
+    memory = Memory()
+    guard = Receipts(ByteBudget(64 * MIB), memory)
+    guard.look()
+    await begin(guard, 3, most_bytes=5 * MIB)
+    clock[0] += 0.01
+    memory.bytes += 10 * MIB
+    guard.look()
+    assert await waits(guard, 5 * MIB)
+
+
+async def test_no_large_one_begins_while_memory_has_grown_and_that_does_not_last(clock):
+    memory = Memory()
+    guard = Receipts(ByteBudget(64 * MIB), memory)
+    guard.look()
+    calls = await begin(guard, 2, most_bytes=5 * MIB)
+    clock[0] += 0.01
+    memory.bytes += 20 * MIB
+    guard.look()
+    assert await waits(guard, 5 * MIB)
+    assert not await waits(guard, MIB)
+    clock[0] += 1
+    guard.look()
+    assert await ended(calls) == ["RESOURCE_EXHAUSTED", None]
+    clock[0] += 1
+    guard.look()
+    assert await ended(calls) == ["RESOURCE_EXHAUSTED"] * 2
+    clock[0] += 0.01
+    guard.look()
+    assert not await waits(guard, 5 * MIB)

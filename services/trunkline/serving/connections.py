@@ -20,6 +20,8 @@ def connection_options() -> list[tuple[str, Any]]:
     return [
         # Compressed requests are refused: they say nothing of the memory that they will take.
         ("grpc.compression_enabled_algorithms_bitset", 1),
+        # What comes of a message before anybody reads it stays at 64 KiB, however fast the network is.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.max_concurrent_streams", _STREAMS),
         ("grpc.server.max_pending_requests", _PENDING),
         ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),

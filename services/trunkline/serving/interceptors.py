@@ -15,7 +15,7 @@ from trunkline.core.errors import QueueFullError, TrunklineError, UnsupportedErr
 from trunkline.serving.aside import LARGE_BYTES
 from trunkline.serving.budget import Hold
 from trunkline.serving.receiving import Parse, Receiver, Rules
-from trunkline.serving.status import abort
+from trunkline.serving.status import end_with, forget_frames
 
 _MOST_STREAMS = 1024  # open at a time; each takes some 30 KB while nothing happens
 _log = logging.getLogger(__name__)
@@ -118,10 +118,12 @@ class _Call:
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         self._held.release()
-        if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError):
+        if not isinstance(error, Exception):
             return False
-        if not isinstance(error, grpc.aio.InternalError):  # which says that who asked has just gone
+        # An InternalError says that who asked has just gone.
+        if not isinstance(error, grpc.aio.AbortError | grpc.aio.InternalError):
             await _end(self._context, error, self._name)
+        forget_frames(error)
         return True
 
 
@@ -159,5 +161,4 @@ async def _end(context: Any, error: Exception, name: str) -> None:
         error = UnsupportedError("this method is not served here")
     if not isinstance(error, TrunklineError):
         _log.error("bug in %s", name, exc_info=error)
-    with contextlib.suppress(grpc.aio.InternalError):  # who asked has just gone, and the call ends as aborted
-        await abort(context, error)
+    await end_with(context, error)

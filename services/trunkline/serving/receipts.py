@@ -1,30 +1,37 @@
 """Requests that are being received: how long that may take, how many they may be, and how much memory they may take.
 
 gRPC keeps what has arrived of a message to itself until it is whole, so nobody sees how large a half-sent one is.
-What can be seen is the memory of the process: where it grows while requests are half received for a while, these end.
+What can be seen is the memory of the process. So few begin between two looks at it, none begins while it has grown,
+and where it grows more while requests are half received for a while, these end.
 """
 
 import asyncio
+import bisect
 import contextlib
+import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import grpc
 
 from trunkline.core.errors import DeadlineError, MemoryFullError, TrunklineError
 from trunkline.serving.aside import aside
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.memory import give_back_freed, resident_bytes
-from trunkline.serving.status import abort
+from trunkline.serving.status import end_with
+from trunkline.serving.turns import Turns
 
 LONGEST_S = 60.0  # until a request with one message is received
 MOST = 1024  # that are received at a time and have taken longer than a moment
 _MOMENT_S = 0.05
 _LOOK_S, _IDLE_LOOK_S = 0.025, 0.1  # a local network brings 25 MB meanwhile
-_GROWN_SHARE = 0.6  # of the budget, so that what arrives until the next look finds room
+_WAITED_LOOK_S = 0.005
+# Of the budget. Above the first none begins, above the second some end: what is under way finds room beyond.
+_CLOSED_SHARE, _GROWN_SHARE = 0.2, 0.6
+_LONGEST_CLOSED_S = 0.25
+_FLOW_BYTES = 2 * 1024 * 1024  # between two looks; less means that what is on its way comes slowly
+_SMALL_BYTES = 1024 * 1024  # methods up to here have turns of their own, as health checks are among them
+_SMALL_SHARE, _LARGE_SHARE = 0.125, 0.25  # of the budget, for what is under way
 _KEPT_S = 2 * LONGEST_S  # how long readings of the memory are kept
 
 
@@ -35,6 +42,8 @@ class Receipt:
     context: Any
     timed: bool
     began_at: float
+    turns: Turns
+    most_bytes: int  # 0 as soon as it no longer counts there
 
 
 @dataclass(frozen=True)
@@ -51,20 +60,32 @@ class Receipts:
         self._budget = budget
         self._resident = resident
         self._open: dict[Receipt, None] = {}  # in the order in which they began
-        self._readings: deque[_Reading] = deque()
+        self._readings: list[_Reading] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._was_over = False
+        self._closed_at = math.inf
+        self._small = Turns(int(budget.limit_bytes * _SMALL_SHARE))
+        self._large = Turns(int(budget.limit_bytes * _LARGE_SHARE))
         self._watch: asyncio.Task[None] | None = None
 
-    def begin(self, context: Any, *, timed: bool) -> Receipt:
-        """A message of this call is read from now on."""
-        receipt = Receipt(context, timed, time.monotonic())
+    async def begin(self, context: Any, most_bytes: int, *, timed: bool) -> Receipt:
+        """A message of this call, of at most `most_bytes`, is read from now on. Raises MemoryFullError."""
+        turns = self._small if most_bytes <= _SMALL_BYTES else self._large
+        await turns.begin(most_bytes, context.peer)
+        receipt = Receipt(context, timed, time.monotonic(), turns, most_bytes)
         self._open[receipt] = None
         return receipt
 
     def end(self, receipt: Receipt) -> None:
         """It was read, or will not be. May be called twice."""
         self._open.pop(receipt, None)
+        self._settle(receipt)
+
+    def _settle(self, receipt: Receipt) -> None:
+        """What it takes is in the memory of the process, or was given back."""
+        most_bytes, receipt.most_bytes = receipt.most_bytes, 0
+        if most_bytes:
+            receipt.turns.end(most_bytes)
 
     def start(self) -> None:
         """Look after receipts from now on; within the event loop."""
@@ -79,7 +100,8 @@ class Receipts:
 
     async def _look_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_S if self._open else _IDLE_LOOK_S)
+            is_awaited = self._large.is_awaited or self._small.is_awaited
+            await asyncio.sleep(_WAITED_LOOK_S if is_awaited else _LOOK_S if self._open else _IDLE_LOOK_S)
             if self.look():
                 await aside(give_back_freed)
 
@@ -87,21 +109,29 @@ class Receipts:
         """End what is over a limit now. Whether memory was freed since the last look."""
         now = time.monotonic()
         reading = _Reading(now, self._resident(), self._budget.held_bytes)
-        slow = [each for each in self._open if now - each.began_at > _MOMENT_S]
-        self._end_late(slow, now)
-        was_over = self._was_over
-        # A stream may be open and silent for good reasons: it ends only where no other request can be meant.
-        meant = [each for each in slow if each.timed] or [each for each in slow if now - each.began_at < _KEPT_S]
-        most = int(self._budget.limit_bytes * _GROWN_SHARE)
-        self._was_over = bool(meant) and self._grown_bytes(reading, meant[0].began_at) > most
-        if self._was_over:
-            self._free(meant)
-        self._readings.append(reading)
-        while self._readings[0].at < now - _KEPT_S:
-            self._readings.popleft()
+        self._end_late(now)
+        grown = self._grown_bytes(reading, _meant(list(self._open), now))
+        flow = reading.resident_bytes - self._readings[-1].resident_bytes if self._readings else 0
+        self._close_or_open(grown, flow, now)
+        was_over, self._was_over = self._was_over, False
+        if grown > self._budget.limit_bytes * _GROWN_SHARE or now - self._closed_at > _LONGEST_CLOSED_S:
+            self._free(_meant([each for each in self._open if now - each.began_at > _MOMENT_S], now))
+        self._remember(reading)
         return was_over
 
-    def _end_late(self, slow: list[Receipt], now: float) -> None:
+    def _close_or_open(self, grown_bytes: int, flow_bytes: int, now: float) -> None:
+        is_closed = grown_bytes > self._budget.limit_bytes * _CLOSED_SHARE
+        if not is_closed:
+            self._closed_at = math.inf
+        elif self._closed_at == math.inf:
+            self._closed_at = now
+        if not is_closed and flow_bytes < _FLOW_BYTES:
+            for each in self._open:
+                self._settle(each)
+        self._large.allow(not is_closed)
+
+    def _end_late(self, now: float) -> None:
+        slow = [each for each in self._open if now - each.began_at > _MOMENT_S]
         for each in slow:
             if each.timed and now - each.began_at > LONGEST_S:
                 self._abort(each, DeadlineError(f"the request was not received within {LONGEST_S:g} s"))
@@ -109,31 +139,38 @@ class Receipts:
         for each in timed[: max(0, len(timed) - MOST)]:
             self._abort(each, _full(f"more than {MOST} requests are half received"))
 
-    def _grown_bytes(self, reading: _Reading, since: float) -> int:
-        """By how much the process grew since then, less what it holds for requests that it has received."""
-        if not self._readings:
+    def _grown_bytes(self, reading: _Reading, meant: list[Receipt]) -> int:
+        """By how much the process grew since the first of them began, less what it holds for those received since."""
+        if not self._readings or not meant:
             return 0
-        before = next((each for each in reversed(self._readings) if each.at <= since), self._readings[0])
+        place = bisect.bisect_right(self._readings, meant[0].began_at, key=lambda each: each.at)
+        before = self._readings[max(0, place - 1)]
         held = max(0, reading.held_bytes - before.held_bytes)
         return reading.resident_bytes - before.resident_bytes - held
 
+    def _remember(self, reading: _Reading) -> None:
+        self._readings.append(reading)
+        if self._readings[0].at < reading.at - 2 * _KEPT_S:
+            del self._readings[: bisect.bisect_left(self._readings, reading.at - _KEPT_S, key=lambda each: each.at)]
+
     def _free(self, meant: list[Receipt]) -> None:
         """End the older half of them, and see at the next look whether that was enough."""
+        self._was_over = bool(meant)
         for each in meant[: (len(meant) + 1) // 2]:
             self._abort(each, _full("requests that are half received take too much memory"))
 
     def _abort(self, receipt: Receipt, error: TrunklineError) -> None:
         if receipt in self._open:
             self.end(receipt)
-            task = asyncio.create_task(_abort(receipt.context, error))
+            # The call itself learns of it where it reads; it may also have ended in this moment.
+            task = asyncio.create_task(end_with(receipt.context, error))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
 
-async def _abort(context: Any, error: TrunklineError) -> None:
-    # The call itself learns of it where it reads; it may also have ended in this moment.
-    with contextlib.suppress(grpc.aio.AbortError, grpc.aio.UsageError, grpc.aio.InternalError):
-        await abort(context, error)
+def _meant(receipts: list[Receipt], now: float) -> list[Receipt]:
+    """A stream may be open and silent for good reasons: it ends only where no other request can be meant."""
+    return [each for each in receipts if each.timed] or [each for each in receipts if now - each.began_at < _KEPT_S]
 
 
 def _full(reason: str) -> MemoryFullError:

@@ -64,7 +64,7 @@ class Receiver:
 
         Raises InvalidRequestError for bytes that are no such message and beyond a limit, MemoryFullError.
         """
-        data = await self._read(context, timed=True)
+        data = await self._read(context, rules, timed=True)
         if data is None:
             raise InvalidRequestError("the call ended without a message")
         if len(data) > _TINY_BYTES:
@@ -83,7 +83,7 @@ class Receiver:
         """
         while True:
             await self.budget.room()
-            data = await self._read(context, timed=False)
+            data = await self._read(context, rules, timed=False)
             if data is None:
                 return
             yield await self._parsed(data, parse, rules)
@@ -91,8 +91,8 @@ class Receiver:
     async def close(self) -> None:
         await self.receipts.stop()
 
-    async def _read(self, context: Any, *, timed: bool) -> bytes | None:
-        receipt = self.receipts.begin(context, timed=timed)
+    async def _read(self, context: Any, rules: Rules, *, timed: bool) -> bytes | None:
+        receipt = await self.receipts.begin(context, rules.limit_bytes, timed=timed)
         try:
             data = await context.read()
         finally:

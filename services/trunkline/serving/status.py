@@ -120,12 +120,26 @@ def from_head_error(error: vision_service_pb2.HeadError) -> Exception:
     return _rebuild(status, info)
 
 
-async def abort(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> None:
-    """End the call with the status of an error. Always raises grpc.aio.AbortError."""
+async def end_with(context: "grpc.aio.ServicerContext[object, object]", error: Exception) -> None:
+    """End the call with the status of an error, unless who asked has gone. gRPC raises AbortError once it returns."""
     status = to_status(error)
     # What was set before, such as the request id, would otherwise be lost.
     details = (*(context.trailing_metadata() or ()), (_DETAILS_KEY, status.SerializeToString()))
-    await context.abort(code_of(error), status.message, details)
+    try:
+        await context.abort(code_of(error), status.message, details)
+    except (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError) as ended:
+        forget_frames(ended)
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Free what a call held that ended with this error.
+
+    gRPC keeps the AbortError of a call that was aborted, and with it the frames of each traceback, where the request
+    is: 16 MiB for each picture that was refused.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def from_rpc_error(error: grpc.RpcError, service: str) -> Exception:
