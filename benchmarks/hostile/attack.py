@@ -1,6 +1,10 @@
-"""A case in a process of its own: python -m benchmarks.hostile.attack NAME reads where from standard input."""
+"""A case in a process of its own: python -m benchmarks.hostile.attack NAME reads where from standard input.
+
+At low priority: over a network, hostile callers would take no cores of the service's machine.
+"""
 
 import json
+import os
 import resource
 import sys
 from pathlib import Path
@@ -8,8 +12,11 @@ from pathlib import Path
 from benchmarks.hostile.case import Where
 from benchmarks.hostile.cases import CASES
 
+_NICE = 10
+
 
 def main() -> None:
+    os.nice(_NICE)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard > 0 else soft, hard))
     said = json.load(sys.stdin)

@@ -262,7 +262,8 @@ def _p99(loop: Mapping[str, Any]) -> float:
 
 def _notes(seconds: float) -> list[str]:
     return [
-        f"each case against a fresh service, at least {seconds:g} s; the callers are processes of their own",
+        f"each case against a fresh service, at least {seconds:g} s; the callers are processes of their own"
+        " on the same cores, the hostile ones at low priority",
         f"good calls: {_RATE:g} Classify a second of JPEGs of 500x375, times from when each was meant to leave; what"
         " is refused for now is tried again until 10 s are over, and lost is what has no answer then",
         "health checks: 20 a second; memory: resident, of all processes together (shared pages count for each) and of"
