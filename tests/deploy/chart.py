@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -34,8 +35,9 @@ def helm() -> str:
     return tool("helm", "3.14 or later, https://helm.sh/docs/intro/install")
 
 
-def run_helm(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([helm(), *arguments], cwd=CHART, capture_output=True, text=True, check=False)
+def run_helm(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    variables = {**os.environ, **environment}
+    return subprocess.run([helm(), *arguments], cwd=CHART, env=variables, capture_output=True, text=True, check=False)
 
 
 def render(values: str = "values.yaml", *sets: str, kube: str = "") -> list[Manifest]:
@@ -43,11 +45,22 @@ def render(values: str = "values.yaml", *sets: str, kube: str = "") -> list[Mani
     return [dict(each) for each in json.loads(_rendered(values, sets, kube))]
 
 
+def render_on(kubeconfig: Path, values: str, *sets: str) -> list[Manifest]:
+    """The same where Helm may ask a cluster what there is; the test pod, a hook, is left out."""
+    asking = ["--dry-run=server", "--disable-openapi-validation", "--skip-tests"]
+    return list(json.loads(_template(values, sets, *asking, KUBECONFIG=str(kubeconfig))))
+
+
 @functools.lru_cache
 def _rendered(values: str, sets: tuple[str, ...], kube: str) -> str:
+    return _template(values, sets, *(["--kube-version", kube] if kube else []))
+
+
+def _template(values: str, sets: tuple[str, ...], *options: str, **environment: str) -> str:
     further = [word for each in sets for word in ("--set-json", each)]
-    version = ["--kube-version", kube] if kube else []
-    done = run_helm("template", RELEASE, ".", "--namespace", NAMESPACE, "-f", values, *further, *version)
+    done = run_helm(
+        "template", RELEASE, ".", "--namespace", NAMESPACE, "-f", values, *further, *options, **environment
+    )
     assert done.returncode == 0, done.stderr
     return json.dumps([each for each in yaml.safe_load_all(done.stdout) if each])
 
