@@ -36,10 +36,11 @@ def test_a_request_is_answered_end_to_end_by_each_gateway(pairs, samples):
 
 
 def test_a_command_says_whether_a_container_serves(pairs):
-    ask = ("exec", pairs.running["gateway"][0], "trunkline", "health", "127.0.0.1:8500")
-    assert pairs.pods.podman(*ask) == "SERVING"
-    assert pairs.pods.podman(*ask, "--service", "head/imagenet") == "SERVING"
-    assert pairs.pods.podman(*ask, "--service", "head/none", check=False) == ""
+    for command in (["trunkline-health"], ["trunkline", "health"]):
+        ask = ("exec", pairs.running["gateway"][0], *command, "127.0.0.1:8500")
+        assert pairs.pods.podman(*ask) == "SERVING"
+        assert pairs.pods.podman(*ask, "--service", "head/imagenet") == "SERVING"
+        assert pairs.pods.podman(*ask, "--service", "head/none", check=False) == ""
 
 
 def test_the_image_says_what_it_is(network):

@@ -49,9 +49,5 @@ def test_an_upgrade_keeps_what_every_autoscaler_has_decided(tmp_path):
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_every_deployment_says_how_many_and_within_what_its_autoscaler_allows(values):
-    manifests = render(values)
-    found = replicas(manifests)
-    assert all(isinstance(count, int) and count >= 1 for count in found.values())
-    for each in of_kind(manifests, "HorizontalPodAutoscaler"):
-        assert found[each["spec"]["scaleTargetRef"]["name"]] == each["spec"]["minReplicas"]
+def test_every_deployment_says_how_many(values):
+    assert all(isinstance(count, int) and count >= 1 for count in replicas(render(values)).values())

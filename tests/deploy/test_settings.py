@@ -192,12 +192,19 @@ def test_probes_ask_for_life_at_start_and_later_and_for_readiness(manifests):
         for name, service in (("startupProbe", "live"), ("livenessProbe", "live"), ("readinessProbe", None)):
             probe = container[name]
             if "exec" in probe:
-                command = probe["exec"]["command"]
-                assert command[:3] == ["trunkline", "health", f"127.0.0.1:{port}"]
-                assert command[3:] == (["--service", service] if service else [])
+                asked = ["--service", service] if service else []
+                wait = ["--timeout", str(probe["timeoutSeconds"])]
+                assert probe["exec"]["command"] == ["trunkline-health", f"127.0.0.1:{port}", *asked, *wait]
             else:
                 assert probe["grpc"] == ({"port": port, "service": service} if service else {"port": port})
-    assert ("exec" in processes(render("values-exec-probes.yaml"))[0][1]["livenessProbe"]) is True
+
+
+def test_probes_are_of_grpc_unless_commands_are_asked_for_and_wait_as_long_as_is_said():
+    for values, kind in (("values.yaml", "grpc"), ("values-exec-probes.yaml", "exec")):
+        for _, container in processes(render(values, "probes.timeoutSeconds=7")):
+            for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert kind in container[name]
+                assert container[name]["timeoutSeconds"] == 7
 
 
 def test_models_are_written_by_those_alone_that_change_them():

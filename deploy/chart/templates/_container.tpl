@@ -20,16 +20,15 @@ capabilities: {drop: [ALL]}
 {{- define "trunkline.probe" -}}
 {{- if eq .root.Values.probes.type "exec" -}}
 exec:
-  command: [trunkline, health, "127.0.0.1:{{ .container.port }}"{{ with .service }}, --service, {{ . }}{{ end }}]
-timeoutSeconds: 10
+  command: [trunkline-health, "127.0.0.1:{{ .container.port }}"{{ with .service }}, --service, {{ . }}{{ end }}, --timeout, "{{ .root.Values.probes.timeoutSeconds }}"]
 {{- else -}}
 grpc:
   port: {{ .container.port }}
   {{- with .service }}
   service: {{ . }}
   {{- end }}
-timeoutSeconds: 5
-{{- end -}}
+{{- end }}
+timeoutSeconds: {{ .root.Values.probes.timeoutSeconds }}
 {{- end }}
 
 {{/* Variables that are no plain settings. */}}
@@ -152,6 +151,7 @@ startupProbe:
   {{- include "trunkline.probe" (dict "root" .root "container" $container "service" "live") | nindent 2 }}
   periodSeconds: 5
   failureThreshold: {{ divf $values.probes.startupSeconds 5 | ceil | int }}
+{{- /* Starting a process in a container costs its runtime more than the answer costs, so commands are run less often. */}}
 livenessProbe:
   {{- include "trunkline.probe" (dict "root" .root "container" $container "service" "live") | nindent 2 }}
   periodSeconds: {{ ternary 30 10 (eq $values.probes.type "exec") }}
