@@ -1,16 +1,25 @@
 """Limits of memory are enough for what the settings allow a process to hold: the sum that values.yaml describes."""
 
-import pytest
+import json
 
-from tests.deploy.chart import VALUES, Manifest, cores, environment, mebibytes, render
+import pytest
+import yaml
+
+from tests.deploy.chart import ROOT, VALUES, Manifest, cores, environment, mebibytes, render
 from tests.deploy.test_settings import processes, settings_of
 from trunkline.core.shrink import LARGE_BYTES
-from trunkline.serving.settings import Settings
+from trunkline.serving.large import LargeWork
+from trunkline.serving.settings import Settings, read_settings
 
 MIB = 2**20
-IDLE = {"gateway": 130, "backbone": 180, "head": 200, "all": 400}
-_RECEIVED = 1.5  # times the memory of requests: those that are half received come to those that are held
+IDLE = {"gateway": 130, "backbone": 180, "head": 200, "all": 400, "catalog": 100, "training": 150}
+# Times the memory of requests: those that are half received come to those that are held. What a gateway hands on is
+# there twice more, as a message and as bytes on their way.
+_RECEIVED = {"gateway": 4.0}
+_RECEIVED_ELSEWHERE = 1.5
 _ANSWER = 3  # bytes for each pixel of a large picture
+_EVALUATION = 400  # a process beside the training service, which the limit of its container counts too
+COMPOSE = ROOT / "deploy/compose.yaml"
 
 
 def role_of(container: Manifest) -> str:
@@ -19,16 +28,19 @@ def role_of(container: Manifest) -> str:
 
 def needed_mib(role: str, container: Manifest, settings: Settings, memory_volumes: float) -> float:
     """What a process may hold at a time."""
-    limits = container["resources"]["limits"]
-    needed = IDLE[role] + _RECEIVED * settings.request_memory_mib
+    threads = settings.threads or max(1, int(cores(container["resources"]["limits"]["cpu"])))
+    needed = IDLE[role] + _RECEIVED.get(role, _RECEIVED_ELSEWHERE) * settings.request_memory_mib
     if role in ("backbone", "all"):
-        threads = settings.threads or max(1, int(cores(limits["cpu"])))
         decoding = settings.image_limits.decode_bytes + (threads - 1) * LARGE_BYTES
         needed += (decoding + settings.feature_cache_bytes) / MIB
     if role == "backbone":
         needed += memory_volumes
     if role == "all" or container["args"][-1] in ("segmentation", "detection"):
-        needed += _ANSWER * settings.max_image_pixels / MIB
+        at_once = LargeWork(threads, settings.max_queue)
+        one = _ANSWER * settings.max_image_pixels
+        needed += max(one, min(at_once.places * one, at_once.memory_bytes)) / MIB
+    if role == "training":
+        needed += _EVALUATION
     if role in ("gateway", "all") and settings.gallery_database:
         needed += settings.gallery_memory_mib
     return needed
@@ -36,12 +48,9 @@ def needed_mib(role: str, container: Manifest, settings: Settings, memory_volume
 
 @pytest.mark.parametrize("values", VALUES)
 def test_limits_of_memory_hold_what_the_settings_allow(values, monkeypatch):
-    manifests, seen = render(values), 0
+    manifests = render(values)
     for pod, container in processes(manifests):
         role = role_of(container)
-        if role not in IDLE:
-            continue
-        seen += 1
         volumes = pod.spec.get("volumes", [])
         shared = [each["emptyDir"] for each in volumes if each.get("emptyDir", {}).get("medium") == "Memory"]
         in_memory = sum(mebibytes(each["sizeLimit"]) for each in shared)
@@ -49,13 +58,35 @@ def test_limits_of_memory_hold_what_the_settings_allow(values, monkeypatch):
         needed = needed_mib(role, container, settings, in_memory)
         limit = mebibytes(container["resources"]["limits"]["memory"])
         assert limit >= needed, f"{values}: {container['name']} may hold {needed:.0f} MiB; its limit is {limit:.0f}"
-    assert seen
 
 
-def test_a_higher_limit_of_pixels_needs_more_memory(monkeypatch):
-    """The sum follows the settings: with 200 megapixels the default limits are too small."""
-    manifests = render("values.yaml", 'defaults.config={"TRUNKLINE_MAX_IMAGE_PIXELS": "200000000"}')
-    (container,) = (each for _, each in processes(manifests) if role_of(each) == "backbone")
-    assert environment(manifests, container)["TRUNKLINE_MAX_IMAGE_PIXELS"] == "200000000"
-    settings = settings_of(manifests, container, monkeypatch)
-    assert needed_mib("backbone", container, settings, 0) > mebibytes(container["resources"]["limits"]["memory"])
+def test_limits_of_the_compose_file_hold_what_the_settings_allow(monkeypatch):
+    for name, service in yaml.safe_load(COMPOSE.read_text())["services"].items():
+        with monkeypatch.context() as patch:
+            for variable, value in service.get("environment", {}).items():
+                patch.setenv(variable, value)
+            settings = read_settings()
+        limits = {"cpu": service["cpus"], "memory": service["mem_limit"]}
+        container = {"args": service["command"], "resources": {"limits": limits}}
+        needed = needed_mib(role_of(container), container, settings, 0)
+        limit = mebibytes(service["mem_limit"].upper().replace("M", "Mi").replace("G", "Gi"))
+        assert limit >= needed, f"{name} may hold {needed:.0f} MiB; its limit is {limit:.0f}"
+
+
+@pytest.mark.parametrize(
+    ("component", "role", "settings"),
+    [
+        ("backbone", "backbone", {"TRUNKLINE_MAX_IMAGE_PIXELS": "200000000"}),
+        ("backbone", "backbone", {"TRUNKLINE_FEATURE_CACHE_BYTES": "1073741824"}),
+        ("gateway", "gateway", {"TRUNKLINE_REQUEST_MEMORY_MIB": "512"}),
+        ("headDefaults", "head", {"TRUNKLINE_REQUEST_MEMORY_MIB": "512"}),
+        ("catalog", "catalog", {"TRUNKLINE_REQUEST_MEMORY_MIB": "256"}),
+    ],
+    ids=str,
+)
+def test_what_is_set_higher_needs_more_memory_than_the_limits_of_the_chart(component, role, settings, monkeypatch):
+    manifests = render("values.yaml", f"{component}.config={json.dumps(settings)}")
+    container = next(each for _, each in processes(manifests) if role_of(each) == role)
+    assert settings.items() <= environment(manifests, container).items()
+    found = settings_of(manifests, container, monkeypatch)
+    assert needed_mib(role, container, found, 0) > mebibytes(container["resources"]["limits"]["memory"])
