@@ -1,9 +1,13 @@
 """The pods of rendered manifests as processes of this machine, with addresses and names as a cluster gives them."""
 
+import atexit
+import functools
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,12 +15,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from benchmarks.probes import compiled
 from tests.deploy.chart import ROOT, Manifest, environment, matches, of_kind, pods
 from tests.service.nameserver import name_server
 
 READY_WITHIN_S = 200
+
+
+@functools.cache
+def health_program() -> Path:
+    """`trunkline-health` of the images, or a skip that says what is missing."""
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler: apt-get install gcc libc6-dev")
+    folder = tempfile.mkdtemp(prefix="trunkline-health-")
+    atexit.register(shutil.rmtree, folder)
+    return compiled(Path(folder))
 
 
 @dataclass
@@ -29,7 +45,9 @@ class Running:
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def probe(self, container: Manifest, kind: str) -> bool:
-        """What the kubelet would learn from a gRPC probe."""
+        """What the kubelet would learn from a probe."""
+        if "exec" in container[kind]:
+            return self._succeeds(container[kind]["exec"]["command"])
         asked = container[kind]["grpc"]
         request = health_pb2.HealthCheckRequest(service=asked.get("service", ""))
         with grpc.insecure_channel(f"{self.address}:{asked['port']}") as channel:
@@ -38,6 +56,12 @@ class Running:
             except grpc.RpcError:
                 return False
         return answer.status == health_pb2.HealthCheckResponse.SERVING
+
+    def _succeeds(self, command: list[str]) -> bool:
+        program, address, *options = command
+        assert program == "trunkline-health"
+        own = address.replace("127.0.0.1:", f"{self.address}:")  # the pod's loopback
+        return subprocess.run([health_program(), own, *options], capture_output=True, check=False).returncode == 0
 
 
 @contextmanager

@@ -78,3 +78,15 @@ def test_all_in_one_answers(tmp_path, photos):
         assert probes(running) == {(kind, True): 1 for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
         with Client(f"{running[0].address}:8500") as client:
             assert client.classify(photos[0]).result.labels
+
+
+def test_the_small_form_answers_and_its_commands_see_that_it_is_ready(tmp_path, photos):
+    with cluster(render("values-small.yaml", _QUICK, _ONE_HEAD, 'probes.type="exec"'), tmp_path, {}) as running:
+        assert len(running) == 4  # gateway, backbone, a head service, catalog
+        assert probes(running) == {(kind, True): 4 for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
+        with Client(f"{running[0].address}:8500") as client:
+            assert client.classify(photos[0]).result.labels
+            running[1].processes[0].terminate()
+            running[1].processes[0].wait(60)
+        (container,) = running[1].containers
+        assert not running[1].probe(container, "livenessProbe")

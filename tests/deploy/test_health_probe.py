@@ -1,7 +1,6 @@
 """The client of exec probes: its source compiled, and asked about real services and about what is none."""
 
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,18 +16,16 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import HealthServicer
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
-from benchmarks.probes import compiled
 from tests.conftest import free_port, start_server
+from tests.deploy.running import health_program
 
 Ask = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+def ask() -> Ask:
     """Runs the client as the image has it."""
-    if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler: apt-get install gcc libc6-dev")
-    program = compiled(tmp_path_factory.mktemp("health"))
+    program = health_program()
 
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([str(program), *words], capture_output=True, text=True, check=False, timeout=30)
