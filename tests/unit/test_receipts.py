@@ -155,7 +155,7 @@ async def test_few_large_ones_begin_between_two_looks(clock):
     await begin(guard, 3, most_bytes=5 * MIB)
     assert await waits(guard, 5 * MIB)
     assert not await waits(guard, MIB)  # a method without pictures, as a health check
-    clock[0] += 0.01
+    clock[0] += 0.03
     guard.look()
     assert not await waits(guard, 5 * MIB)
 
@@ -165,7 +165,7 @@ async def test_large_ones_count_as_long_as_much_comes(clock):
     guard = Receipts(ByteBudget(64 * MIB), memory)
     guard.look()
     await begin(guard, 3, most_bytes=5 * MIB)
-    clock[0] += 0.01
+    clock[0] += 0.03
     memory.bytes += 10 * MIB
     guard.look()
     assert await waits(guard, 5 * MIB)
@@ -176,7 +176,7 @@ async def test_no_large_one_begins_while_memory_has_grown_and_that_does_not_last
     guard = Receipts(ByteBudget(64 * MIB), memory)
     guard.look()
     calls = await begin(guard, 2, most_bytes=5 * MIB)
-    clock[0] += 0.01
+    clock[0] += 0.03
     memory.bytes += 20 * MIB
     guard.look()
     assert await waits(guard, 5 * MIB)
@@ -187,6 +187,6 @@ async def test_no_large_one_begins_while_memory_has_grown_and_that_does_not_last
     clock[0] += 1
     guard.look()
     assert await ended(calls) == ["RESOURCE_EXHAUSTED"] * 2
-    clock[0] += 0.01
+    clock[0] += 0.03
     guard.look()
     assert not await waits(guard, 5 * MIB)

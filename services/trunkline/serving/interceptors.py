@@ -117,14 +117,16 @@ class _Call:
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        is_error = isinstance(error, Exception)
+        if isinstance(error, Exception):
+            error = _known(error, self._name)
+            del trace
+            forget_frames(error)  # before anything is awaited, as the request is in them
         self._held.release()
-        if not isinstance(error, Exception):
-            return False
         # An InternalError says that who asked has just gone.
-        if not isinstance(error, grpc.aio.AbortError | grpc.aio.InternalError):
-            await _end(self._context, error, self._name)
-        forget_frames(error)
-        return True
+        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError | grpc.aio.InternalError):
+            await end_with(self._context, error)
+        return is_error
 
 
 def _one_answer(behaviour: Any, requests: _Requests, name: str) -> Any:
@@ -156,9 +158,10 @@ def _written_answers(behaviour: Any, requests: _Requests, name: str, opened: _Op
     return stream
 
 
-async def _end(context: Any, error: Exception, name: str) -> None:
+def _known(error: Exception, name: str) -> Exception:
+    """The error that a caller is told of; one that is a bug goes to the log."""
     if isinstance(error, NotImplementedError):  # of a method that its contract has and its servicer has not
-        error = UnsupportedError("this method is not served here")
-    if not isinstance(error, TrunklineError):
+        return UnsupportedError("this method is not served here")
+    if not isinstance(error, TrunklineError | grpc.aio.AbortError | grpc.aio.InternalError):
         _log.error("bug in %s", name, exc_info=error)
-    await end_with(context, error)
+    return error

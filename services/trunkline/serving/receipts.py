@@ -29,7 +29,8 @@ _WAITED_LOOK_S = 0.005
 # Of the budget. Above the first none begins, above the second some end: what is under way finds room beyond.
 _CLOSED_SHARE, _GROWN_SHARE = 0.2, 0.6
 _LONGEST_CLOSED_S = 0.25
-_FLOW_BYTES = 2 * 1024 * 1024  # between two looks; less means that what is on its way comes slowly
+# A message comes slowly where the process grows by less a second, after the time in which nothing of it may have come.
+_SLOW_BYTES_S, _YOUNG_S = 50e6, 0.01
 _SMALL_BYTES = 1024 * 1024  # methods up to here have turns of their own, as health checks are among them
 _SMALL_SHARE, _LARGE_SHARE = 0.125, 0.25  # of the budget, for what is under way
 _KEPT_S = 2 * LONGEST_S  # how long readings of the memory are kept
@@ -111,23 +112,30 @@ class Receipts:
         reading = _Reading(now, self._resident(), self._budget.held_bytes)
         self._end_late(now)
         grown = self._grown_bytes(reading, _meant(list(self._open), now))
-        flow = reading.resident_bytes - self._readings[-1].resident_bytes if self._readings else 0
-        self._close_or_open(grown, flow, now)
+        self._close_or_open(grown, self._flow_bytes_s(reading), now)
         was_over, self._was_over = self._was_over, False
         if grown > self._budget.limit_bytes * _GROWN_SHARE or now - self._closed_at > _LONGEST_CLOSED_S:
             self._free(_meant([each for each in self._open if now - each.began_at > _MOMENT_S], now))
         self._remember(reading)
         return was_over
 
-    def _close_or_open(self, grown_bytes: int, flow_bytes: int, now: float) -> None:
+    def _flow_bytes_s(self, reading: _Reading) -> float:
+        """By how much the process grows, since the look before."""
+        if not self._readings:
+            return 0.0
+        before = self._readings[-1]
+        return (reading.resident_bytes - before.resident_bytes) / max(reading.at - before.at, 0.001)
+
+    def _close_or_open(self, grown_bytes: int, flow_bytes_s: float, now: float) -> None:
         is_closed = grown_bytes > self._budget.limit_bytes * _CLOSED_SHARE
         if not is_closed:
             self._closed_at = math.inf
         elif self._closed_at == math.inf:
             self._closed_at = now
-        if not is_closed and flow_bytes < _FLOW_BYTES:
+        if not is_closed and flow_bytes_s < _SLOW_BYTES_S:
             for each in self._open:
-                self._settle(each)
+                if now - each.began_at > _YOUNG_S:
+                    self._settle(each)
         self._large.allow(not is_closed)
 
     def _end_late(self, now: float) -> None:
