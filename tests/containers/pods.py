@@ -13,6 +13,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.containers.waiting import wait_until
+from tests.service.nameserver import Names
 
 METRICS_PORT = 9464
 _FIRST_ADDRESS, _ADDRESSES = 10, 240  # of 256, those beside are the network's own
@@ -41,12 +42,19 @@ _RESTRICTED = (
 
 
 class Pods:
-    """Containers of one network; their names begin with `prefix`. Each answers to the name of its service in DNS."""
+    """Containers of one network; their names begin with `prefix`. Each answers to the name of its service in DNS.
 
-    def __init__(self, prefix: str, image: str, models: Path, configuration: Path) -> None:
+    names: the name server that they ask, instead of podman's, which tells of what is published there alone.
+    """
+
+    def __init__(
+        self, prefix: str, image: str, models: Path, configuration: Path, names: Names | None = None
+    ) -> None:
         self.prefix, self.image, self.network = prefix, image, f"{prefix}-net"
+        self.names = names
         self._models = models
         self._environment = {**os.environ, "CONTAINERS_CONF": str(configuration)}
+        self._folder = configuration.parent  # podman leaves a file where it runs when a container is out of memory
         self._count = 0
         self._ips: dict[str, str] = {}
         self._ports: dict[str, int] = {}
@@ -54,7 +62,13 @@ class Pods:
     def podman(self, *arguments: str, check: bool = True) -> str:
         """Standard output of a podman command."""
         done = subprocess.run(
-            ["podman", *arguments], env=self._environment, capture_output=True, text=True, timeout=120, check=False
+            ["podman", *arguments],
+            env=self._environment,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert not check or done.returncode == 0, f"podman {' '.join(arguments)}: {done.stderr}"
         return done.stdout.strip()
@@ -79,7 +93,7 @@ class Pods:
             "--detach",
             f"--name={name}",
             f"--network={self.network}",
-            f"--network-alias={service}",
+            *([f"--dns={self.own_address()}"] if self.names else [f"--network-alias={service}"]),
             *self._free_place(),
             *_RESTRICTED,
             f"--memory={memory}",
@@ -99,9 +113,26 @@ class Pods:
         A pod keeps both while its container starts again; podman would give another of Ethernet, and others would
         send to the old one until they noticed.
         """
-        subnet = self.podman("network", "inspect", "--format={{(index .Subnets 0).Subnet}}", self.network)
-        address = ipaddress.ip_network(subnet)[_FIRST_ADDRESS + self._count % _ADDRESSES]
+        address = self.subnet()[_FIRST_ADDRESS + self._count % _ADDRESSES]
         return f"--ip={address}", f"--mac-address={address.packed.hex(':').join(('02:00:', ''))}"
+
+    def subnet(self) -> ipaddress.IPv4Network:
+        found = self.podman("network", "inspect", "--format={{(index .Subnets 0).Subnet}}", self.network)
+        return ipaddress.IPv4Network(found)
+
+    def own_address(self) -> str:
+        """Of this machine in the network of the containers."""
+        return str(self.subnet()[1])
+
+    def publish(self, service: str, name: str) -> None:
+        """From now on DNS has this container among those of its service."""
+        assert self.names is not None
+        self.names.addresses.setdefault(service, []).append(self.ip(name))
+
+    def withdraw(self, service: str, name: str) -> None:
+        """From now on it has not."""
+        assert self.names is not None
+        self.names.addresses[service].remove(self.ip(name))
 
     def stop(self, name: str, within_s: int = 40) -> int:
         """SIGTERM, as a kubelet sends it, and SIGKILL `within_s` later; the exit status."""
@@ -166,22 +197,22 @@ class Pods:
         namespace = f"/proc/{self.state(name)['Pid']}/ns/net"
         subprocess.run(["nsenter", f"--net={namespace}", *command], check=True, capture_output=True)
 
-    def names(self) -> list[str]:
+    def all(self) -> list[str]:
         return self.podman("ps", "--all", f"--filter=name={self.prefix}-", "--format={{.Names}}").split()
 
 
 @contextmanager
-def pods(prefix: str, image: str, models: Path) -> Iterator[Pods]:
-    """A network; at the end it goes, with all containers in it."""
+def pods(prefix: str, image: str, models: Path, names: Names | None = None) -> Iterator[Pods]:
+    """A network; at the end it goes, with all containers in it. They ask `names`, or podman's own name server."""
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder) / "containers.conf"
         configuration.write_text(os.environ.get("TRUNKLINE_CONTAINERS_CONF", _CONFIGURATION))
-        made = Pods(prefix, image, models, configuration)
+        made = Pods(prefix, image, models, configuration, names)
         # Otherwise its name server asks others about IPv6, which cannot be reached here: each look-up took 11 s.
-        made.podman("network", "create", "--internal", made.network)
+        made.podman("network", "create", "--disable-dns" if names else "--internal", made.network)
         try:
             yield made
         finally:
-            if names := made.names():
-                made.remove(*names)
+            if left := made.all():
+                made.remove(*left)
             made.podman("network", "rm", "--force", made.network)

@@ -51,8 +51,8 @@ class Stack:
     environment: Mapping[str, str] = field(default_factory=dict)
     running: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, service: str, memory: str = "", **environment: str) -> str:
-        """One more replica; it has been started, and is not ready yet."""
+    def add(self, service: str, memory: str = "", *, published: bool = True, **environment: str) -> str:
+        """One more replica; it has been started, and is not ready yet. published: where DNS is the test's own."""
         component = COMPONENTS[service]
         settings = {
             **_SETTINGS,
@@ -71,6 +71,8 @@ class Stack:
             environment=settings,
         )
         self.running.setdefault(service, []).append(name)
+        if self.pods.names is not None and published:
+            self.pods.publish(service, name)
         return name
 
     def replace(self, service: str) -> None:

@@ -17,8 +17,11 @@ _MOST_TAGS = 4096
 _SEARCHED = 256 * 1024  # bytes, in which the sizes of an AVIF are
 
 
-def decode_weight(data: bytes, spec: PreprocessSpec) -> int:
-    """Bytes at the peak of decoding a picture for this spec, roughly; 0 for what is no picture that can be read."""
+def decode_weight(data: bytes, spec: PreprocessSpec | None) -> int:
+    """Bytes at the peak of decoding a picture for this spec, roughly; 0 for what is no picture that can be read.
+
+    Without a spec, for the one that takes most.
+    """
     if data.startswith(b"\xff\xd8"):
         return _jpeg(data, spec)
     for magic, at, weigh in _FORMATS:
@@ -27,7 +30,7 @@ def decode_weight(data: bytes, spec: PreprocessSpec) -> int:
     return 4 * len(data) if is_packed(data) else 0
 
 
-def _jpeg(data: bytes, spec: PreprocessSpec) -> int:
+def _jpeg(data: bytes, spec: PreprocessSpec | None) -> int:
     frame = jpeg_frame(data)
     if frame is None or not frame.width or not frame.height:
         return 0
@@ -35,6 +38,8 @@ def _jpeg(data: bytes, spec: PreprocessSpec) -> int:
     kept = 2 * frame.samples if frame.kept else 0
     if pixels <= LARGE_PIXELS:
         return pixels + kept  # decoded at half of its size or less, or too small to matter
+    if spec is None:
+        return 4 * pixels + kept
     least = least_size(frame_of(frame.width, frame.height, spec))
     by = max(1, min(frame.width // least[0], frame.height // least[1], 8))
     return 4 * pixels // (1 << by.bit_length() - 1) ** 2 + kept

@@ -15,6 +15,7 @@ from trunkline.client.errors import from_rpc_error
 from trunkline.loadtest.mix import Call
 from trunkline.loadtest.recorder import OK
 from trunkline.loadtest.retries import policy_of
+from trunkline.serving.begun import was_begun
 
 _MOST_KEPT_BYTES = 256 * 1024 * 1024
 
@@ -56,8 +57,8 @@ class Caller:
         """One call with its retries, all within `timeout_s`."""
         ends_at = time.perf_counter() + timeout_s
         for attempt in itertools.count(1):
-            error = await self._try(call, request, max(0.0, ends_at - time.perf_counter()), timeout_s)
-            if error is None or not self._policy.again(attempt, error.code):
+            error, begun = await self._try(call, request, max(0.0, ends_at - time.perf_counter()), timeout_s)
+            if error is None or begun or not self._policy.again(attempt, error.code):
                 return Answer(call, error, attempt - 1)
             pause_s = self._policy.pause_s(attempt)
             if time.perf_counter() + pause_s >= ends_at:
@@ -75,14 +76,17 @@ class Caller:
                 text = f"{call.name}: {error.message}"
                 raise ServiceError(error.code, error.reason, text, error.metadata)
 
-    async def _try(self, call: Call, request: bytes, left_s: float, timeout_s: float) -> ServiceError | None:
+    async def _try(
+        self, call: Call, request: bytes, left_s: float, timeout_s: float
+    ) -> tuple[ServiceError | None, bool]:
+        """How it ended, and whether a server had begun with it, so that gRPC would not try it again."""
         channel = next(self._turn)
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(call.path)
         try:
             await method(request, timeout=left_s)
         except grpc.RpcError as error:
-            return from_rpc_error(error, self.target, timeout_s)
-        return None
+            return from_rpc_error(error, self.target, timeout_s), was_begun(error)
+        return None, False
 
 
 _NEVER = frozenset({"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED", "PERMISSION_DENIED"})

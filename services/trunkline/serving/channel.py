@@ -8,7 +8,8 @@ import grpc
 from trunkline.serving.telemetry.carrying import CarryingChannel
 
 # Nearly every call is a pure function of its request, or the same done twice, so a new try can do no harm. A server
-# that stops answers CANCELLED to calls that it has received and not begun; who cancels a call gets no other try.
+# that stops answers CANCELLED to calls that it has received and not begun; who cancels a call gets no other try. What
+# is heavy is tried again only until a server has begun with it: `begun.py`.
 _SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -49,6 +50,8 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
     return [
         *message_limits(max_message_bytes),
         ("grpc.service_config", _SERVICE_CONFIG),
+        # By default 256 KiB: what is larger gets no second try, not even where the first server never read it.
+        ("grpc.per_rpc_retry_buffer_size", max_message_bytes),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         # How long one try to connect may take: what nobody answers, as where a node has gone, is tried anew by then.

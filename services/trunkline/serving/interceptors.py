@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from trunkline.core.errors import QueueFullError, TrunklineError, UnsupportedError
 from trunkline.serving.aside import LARGE_BYTES
+from trunkline.serving.begun import heavy_check, say_begun
 from trunkline.serving.budget import Hold
 from trunkline.serving.receiving import Parse, Receiver, Rules
 from trunkline.serving.status import end_with, forget_frames
@@ -79,6 +80,7 @@ class _Requests:
         self._parse: Parse = handler.request_deserializer
         self._rules = rules
         self._is_stream = handler.request_streaming
+        self.is_heavy = heavy_check(None if self._is_stream else rules.of)
 
     def hold(self) -> Hold:
         """For the bytes of a call; to be released when it ends."""
@@ -111,7 +113,11 @@ class _Call:
         self._held = requests.hold()
 
     async def requests(self) -> Any:
-        return await self._requests.of(self._context, self._held)
+        """What a behaviour is called with; the caller of a heavy one is told that it is worked on from now on."""
+        found = await self._requests.of(self._context, self._held)
+        if self._requests.is_heavy(found):
+            await say_begun(self._context)
+        return found
 
     async def __aenter__(self) -> _Call:
         return self

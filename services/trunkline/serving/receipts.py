@@ -29,7 +29,7 @@ _WAITED_LOOK_S = 0.005
 # Of the budget. Above the first none begins, above the second some end: what is under way finds room beyond.
 _CLOSED_SHARE, _GROWN_SHARE = 0.2, 0.6
 _LONGEST_CLOSED_S = 0.25
-# A message comes slowly where the process grows by less a second, after the time in which nothing of it may have come.
+# A message comes slowly where the process grows by less a second, once some of it must have come.
 _SLOW_BYTES_S, _YOUNG_S = 50e6, 0.01
 _SMALL_BYTES = 1024 * 1024  # methods up to here have turns of their own, as health checks are among them
 _SMALL_SHARE, _LARGE_SHARE = 0.125, 0.25  # of the budget, for what is under way

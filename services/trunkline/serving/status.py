@@ -8,6 +8,7 @@ from grpc_status import rpc_status
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core import errors
 from trunkline.core.text import LONGEST_ECHO
+from trunkline.serving.begun import was_begun
 
 DOMAIN = "trunkline"
 # A status travels in headers, of which clients take 8 KB by default, twice: as text with each odd byte as three, and
@@ -154,6 +155,9 @@ def from_rpc_error(error: grpc.RpcError, service: str) -> Exception:
         return _rebuild(status, info)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineError(f"{service} did not answer in time")
+    if code is grpc.StatusCode.UNAVAILABLE and was_begun(error):
+        text = f"{service} ended while it worked on a large picture, which may be why: no other one was asked"
+        return errors.ServiceUnavailableError(text, service=service)
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.ServiceUnavailableError(f"{service} cannot be reached", service=service)
     return error
