@@ -18,6 +18,10 @@ ROOT = Path(__file__).parents[1]
 # As trunkline.training sets it, for tests that import torch before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 READY_WITHIN_S = 60
+# A shell without job control, as of `nohup make test &`, has its jobs ignore SIGINT, and so would all processes that
+# tests start and interrupt: what is ignored stays ignored over exec, a handler does not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Many tests ask one server about the same pictures; without a cache each call computes what it asks for.
 _ENVIRONMENT = {
     "TRUNKLINE_DRAIN_PAUSE_S": "0.2",

@@ -31,6 +31,8 @@ class Http2:
         self._unsent: dict[int, memoryview] = {}
         self.statuses: Counter[int] = Counter()
         self.messages: dict[int, str] = {}
+        self.pongs = 0
+        self.goodbye: tuple[int, bytes] | None = None  # error code and text of GOAWAY
         self.is_closed = False
         self._h2.initiate_connection()
         if not reads:
@@ -63,6 +65,11 @@ class Http2:
         """Nothing more follows in this call."""
         with contextlib.suppress(h2.exceptions.StreamClosedError):  # it was answered already
             self._h2.end_stream(number)
+        self._flush()
+
+    def ping(self) -> None:
+        """Ask whether the other side is there; `pongs` counts its answers."""
+        self._h2.ping(bytes(8))
         self._flush()
 
     def run(self, seconds: float, until: int = 0) -> None:
@@ -102,6 +109,10 @@ class Http2:
                 if b"grpc-status" in headers:
                     self.statuses[int(headers[b"grpc-status"])] += 1
                     self.messages[event.stream_id] = headers.get(b"grpc-message", b"").decode()
+            elif isinstance(event, h2.events.PingAckReceived):
+                self.pongs += 1
+            elif isinstance(event, h2.events.ConnectionTerminated):
+                self.goodbye = (int(event.error_code), event.additional_data or b"")
         self._flush()
 
     def _flush(self) -> None:

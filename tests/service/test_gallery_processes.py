@@ -77,10 +77,17 @@ def test_a_re_embedding_outlives_the_service_that_works_on_it(tmp_path, models, 
         assert len(galleries.search("many", pictures[0].content, 100, "images", 2.0).matches) == 24
 
 
+def only_line(said: str) -> str:
+    (line,) = said.splitlines()
+    return line
+
+
 def test_the_command_line_adds_folders_and_searches_them(tmp_path, models, crops, photos):
     def run(*words: str, status: int = 0) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "trunkline.cli.main", "gallery", *words, "--target", server.address]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=120, check=False
+        )
         assert done.returncode == status, done.stderr
         return done
 
@@ -97,6 +104,19 @@ def test_the_command_line_adds_folders_and_searches_them(tmp_path, models, crops
         refused = run("add", "things", str(bad), str(photos[3]), "--class", "more", status=1)
         assert refused.stdout == "added 1, replaced 0, there before 0\n"
         assert "1 of 2 were not added" in refused.stderr
+        assert "no gallery 'nope'" in only_line(run("add", "nope", str(crops), status=1).stderr)
+        foreign = tmp_path / "foreign"
+        foreign.mkdir()
+        for name in (b"a\xff.jpg", b"z.jpg"):
+            (foreign / os.fsdecode(name)).write_bytes(photos[4].read_bytes())
+        refused = run("add", "things", str(foreign), status=1)
+        assert refused.stdout == "added 1, replaced 0, there before 0\n"
+        assert "the name is not UTF-8, so it can be no id and no class: rename it" in refused.stderr
+        assert run("remove", "things", "z.jpg").stdout == "removed 1\n"
+        said = only_line(run("show", os.fsdecode(b"things\xff"), status=1).stderr)
+        assert said == "trunkline: things\\udcff is not UTF-8, and names and ids are"
+        shown = run("search", "things", str(foreign / os.fsdecode(b"a\xff.jpg")), "--threshold", "2").stdout
+        assert "a\udcff.jpg" in shown
         found = json.loads(run("search", "things", str(photos[0]), "--threshold", "2", "--json").stdout)
         assert found["matches"][0]["label"] == photos[0].stem
         listed = json.loads(run("list", "--json").stdout)

@@ -128,11 +128,21 @@ BAD = [
     ("POST", "/v1/images:classify", b"{", JSON, 400, "INVALID_REQUEST"),
     ("POST", "/v1/images:classify", b'{"picture": 1}', JSON, 400, "INVALID_REQUEST"),
     ("POST", "/v1/images:classify", b"[" * 99999, JSON, 400, "INVALID_REQUEST"),
+    (
+        "POST",
+        "/v1/images:classify",
+        b'{"image": {"data": "data:image/png;base64,AAAA"}}',
+        JSON,
+        400,
+        "INVALID_REQUEST",
+    ),
+    ("POST", "/v1/images:classify", b"data:image/png;base64,AAAA", JPEG, 400, "INVALID_IMAGE"),
     ("POST", "/v1/images:classify", b"\xff", JSON, 400, "INVALID_REQUEST"),
     ("POST", "/v1/images:classify", b"{}", {"Content-Type": "text/plain"}, 415, "MEDIA_TYPE"),
     ("POST", "/v1/models/imagenet:rollback", b"{}", {}, 415, "MEDIA_TYPE"),
     ("POST", "/v1/models/imagenet:rollback", b"", JPEG, 415, "MEDIA_TYPE"),
-    ("POST", "/v1/images:classify", b"x", {**JPEG, "Content-Encoding": "gzip"}, 415, "MEDIA_TYPE"),
+    ("POST", "/v1/images:classify", b"x", {**JPEG, "Content-Encoding": "br"}, 415, "MEDIA_TYPE"),
+    ("POST", "/v1/images:classify", b"x", {**JPEG, "Content-Encoding": "gzip, gzip"}, 415, "MEDIA_TYPE"),
     ("GET", "/v1/heads/nothing", None, {}, 404, "NOT_FOUND"),
     ("GET", "/v1/heads", None, {"X-Request-Timeout": "soon"}, 400, "INVALID_REQUEST"),
     ("POST", "/v1/images:classify", b"x" * (LIMIT_BYTES + 1), JPEG, 413, "BODY_TOO_LARGE"),
@@ -161,9 +171,16 @@ async def test_the_timeout_of_a_header_is_kept(host, photos):
 
 
 async def test_what_is_not_there_is_said_in_json(host):
-    assert (await ask(host, "GET", "/v1/nothing"))[0] == 404
+    code, _, status = await ask(host, "GET", "/v1/nothing")
+    assert (code, reason_of(status)) == (404, "UNIMPLEMENTED")
     assert (await ask(host, "DELETE", "/v1/heads"))[0] == 405
     assert (await ask(host, "GET", "/v2/nothing"))[2] == {"error": "there is no GET /v2/nothing here"}
+
+
+async def test_a_head_of_nearly_that_name_is_told(host):
+    code, _, status = await ask(host, "POST", "/v1/images:classify?head=imagnet", b"x", JPEG)
+    assert code == 404
+    assert status["message"].startswith("there is no head 'imagnet'; did you mean imagenet? heads served: ")
 
 
 async def test_a_call_that_is_not_served_is_not_implemented(host):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tests.unit.bundles import DIGEST, MODEL, SPEC, backbone_manifest, head_manifest, write_bundle
 from trunkline.core.bundle import BackboneManifest, HeadManifest, read_bundle
 from trunkline.core.errors import ModelInvalidError
+from trunkline.core.labels import labels_text
 
 
 @pytest.fixture
@@ -54,6 +55,24 @@ def test_golden_arrays_come_back_as_they_were_written(path):
 def test_a_bundle_without_labels_has_none(path):
     (write_bundle(path, head_manifest()) / "labels.txt").unlink()
     assert read_bundle(path).labels == ()
+
+
+BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+
+
+@pytest.mark.parametrize("line_break", BREAKS)
+def test_a_line_break_in_a_label_shifts_no_other(path, line_break):
+    names = (f"big{line_break}green pear", "owl", f"zebra{line_break}")
+    folder = write_bundle(path, head_manifest())
+    (folder / "labels.txt").write_bytes(labels_text(names).encode())
+    assert read_bundle(folder).labels == ("big green pear", "owl", "zebra")
+    assert (folder / "labels.txt").read_text(encoding="utf-8").splitlines() == ["big green pear", "owl", "zebra"]
+
+
+def test_labels_that_others_wrote_end_at_line_feeds_alone(path):
+    folder = write_bundle(path, head_manifest())
+    (folder / "labels.txt").write_bytes("\ufeffbig\u2028pear\r\nowl\x85\r\n\r\nzebra\n\n".encode())
+    assert read_bundle(folder).labels == ("big pear", "owl", "", "zebra")
 
 
 def test_labels_that_are_no_utf_8_are_refused(path):

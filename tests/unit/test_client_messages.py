@@ -221,7 +221,30 @@ def test_waiting_ends_at_once_where_it_cannot_help():
 
 
 @pytest.mark.parametrize(
-    ("target", "bypassed"), [("127.0.0.1:8500", True), ("localhost:1", True), ("gpu:8500", False)]
+    ("target", "bypassed"),
+    [
+        ("127.0.0.1:8500", True),
+        ("127.8.9.10:8500", True),
+        ("localhost:1", True),
+        ("LOCALHOST.:1", True),
+        ("[::1]:8500", True),
+        ("[::ffff:127.0.0.1]:8500", True),
+        ("0.0.0.0:8500", True),
+        ("[::]:8500", True),
+        ("dns:///localhost:8500", True),
+        ("dns:127.0.0.1:8500", True),
+        ("ipv4:127.0.0.1:8500,127.0.0.2:8501", True),
+        ("ipv6:[::1]:8500", True),
+        ("ipv6:%5B::1%5D:8500", True),
+        ("unix:/run/trunkline.sock", True),
+        ("gpu:8500", False),
+        ("localhost.example.com:8500", False),
+        ("127.example.com:8500", False),
+        ("dns:///heads:8502", False),
+        ("ipv4:127.0.0.1:8500,10.0.0.1:8500", False),
+        ("10.0.0.1:8500", False),
+        ("xds:///heads", False),
+    ],
 )
 def test_a_proxy_is_never_asked_for_this_machine(target, bypassed):
     assert (("grpc.enable_http_proxy", 0) in options_for(target)) == bypassed

@@ -1,6 +1,7 @@
 """Encoded bytes become upright 8-bit RGB, or are refused with one line, whatever they are."""
 
 import contextlib
+import re
 import struct
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from tests.unit.pictures import (
 )
 from trunkline.core.errors import ImageTooLargeError, InvalidImageError
 from trunkline.core.images import FORMATS, EncodedImage, ImageLimits, decode_image, to_rgb
+from trunkline.core.jpeg_end import with_end
 
 # The module itself silences Pillow for the process; pytest sets its own filters for each test.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
@@ -360,6 +362,61 @@ def test_a_cut_off_picture_is_refused(form, share, samples):
     with pytest.raises(InvalidImageError) as caught:
         decode_image(data[: int(len(data) * share)])
     assert "\n" not in caught.value.message
+
+
+JPEGS = {
+    "baseline": {},
+    "gray": {"mode": "L"},
+    "cmyk": {"mode": "CMYK"},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3},
+    "restarts in rows": {"restart_marker_rows": 1, "subsampling": 0},
+    "fine": {"quality": 95, "optimize": True},
+}
+
+
+def jpeg(samples, mode="RGB", **options) -> bytes:
+    with Image.open(samples / "chelsea.jpg") as photograph:
+        return encode(photograph.crop((100, 50, 305, 203)).convert(mode), "JPEG", **options)
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("least", [None, (40, 40)])
+def test_a_jpeg_that_lacks_its_end_marker_alone_is_read(kind, lost, least, samples):
+    data = jpeg(samples, **JPEGS[kind])
+    whole, lacking = EncodedImage(data), EncodedImage(data[:-lost])
+    assert np.array_equal(np.asarray(whole.decode(least)), np.asarray(lacking.decode(least)))
+    assert (whole.completed, lacking.completed) == (False, True)
+    assert (whole.width, whole.height, whole.area) == (lacking.width, lacking.height, lacking.area)
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_that_lacks_pixels_is_refused(kind, samples):
+    data = jpeg(samples, **JPEGS[kind])
+    starts = [found.start() for found in re.finditer(rb"\xff[\xc4\xda\xd0-\xd7]", data)]
+    # Behind the marker of a restart, and where a scan of several begins, the rest looks whole by itself.
+    for length in (*starts[::9], *(at + 2 for at in starts[::9]), *range(len(data) - 80, len(data) - 7, 9)):
+        with pytest.raises(InvalidImageError):
+            decode_image(data[:length])
+
+
+def test_the_bytes_that_lack_are_not_counted_wrongly(samples):
+    with pytest.raises(InvalidImageError, match=r"damaged or cut off: its data ends before its last pixel$"):
+        decode_image(jpeg(samples)[:-500])
+
+
+def test_a_jpeg_without_end_costs_no_more_trials_than_it_is_worth(samples):
+    data = jpeg_of_scans(90, 4000, 4000)
+    started_at = time.perf_counter()
+    assert with_end(data[:-2]) is None
+    assert with_end(b"\xff\xd8" + b"\xff\xfe\x00\x02" * 1_000_000) is None
+    assert time.perf_counter() - started_at < 2
+
+
+def test_a_data_uri_is_told_from_a_picture():
+    with pytest.raises(InvalidImageError, match=r"data: URI.*send the bytes"):
+        decode_image(b"data:image/png;base64,iVBORw0KGgo=")
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -444,3 +444,15 @@ def test_real_pictures_of_blood_are_sound(datasets):
     report = check_dataset(read_dataset(datasets / "bccd", targets=("n_rbc",)))
     assert (report.problems, report.duplicates) == ((), ())
     assert (report.targets[0].least, report.targets[0].greatest) == (0, 27)
+
+
+def test_a_jpeg_without_its_end_marker_is_a_warning_and_one_that_lacks_pixels_a_problem(tmp_path, samples):
+    with Image.open(samples / "chelsea.jpg") as photograph:
+        data = encode(photograph.resize((64, 48)), "JPEG")
+    for name, content in (("a/0.jpg", data[:-2]), ("a/1.jpg", data), ("b/2.jpg", data[:-60])):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    report = check_dataset(read_dataset(tmp_path))
+    assert report.problems[0].startswith("b/2.jpg: the picture is damaged or cut off")
+    assert len(report.broken) == 1
+    assert "a/0.jpg: the JPEG has no end marker; its pixels are all there and were read" in report.warnings

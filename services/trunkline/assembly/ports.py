@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trunkline.core.errors import ConfigurationError
+from trunkline.core.host_port import is_socket, parse_host_port
 
 
 @contextlib.contextmanager
@@ -21,19 +22,18 @@ def kept_ports(address: str, count: int) -> Iterator[list[str]]:
 
 def check_free(address: str) -> None:
     """Raises ConfigurationError where the HTTP port at `address` could not be had at this moment."""
-    host, _, port = address.rpartition(":")
+    host, port = parse_host_port(address)
     try:
-        for family, place in _places(host, int(port)):
+        for family, place in _places(host, port):
             _probe(family, place)
     except OSError as error:
         raise _taken(address, error, "--http") from error
 
 
 def _keep(stack: contextlib.ExitStack, address: str) -> str:
-    if address.startswith(("unix:", "unix-abstract:", "vsock:")):
+    if is_socket(address):
         return address
-    host, _, port = address.rpartition(":")
-    number = int(port)
+    host, number = parse_host_port(address)
     try:
         for family, place in _places(host, number):
             if number:

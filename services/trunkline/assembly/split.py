@@ -17,7 +17,8 @@ from trunkline.assembly.ports import check_free, kept_ports
 from trunkline.assembly.rest import check_rest
 from trunkline.assembly.shared import shared_folder
 from trunkline.assembly.training import missing_packages
-from trunkline.core.errors import ModelInvalidError
+from trunkline.core.errors import ConfigurationError, ModelInvalidError
+from trunkline.core.host_port import parse_host_port
 from trunkline.core.repository import Repository
 from trunkline.heads.discovery import add_folders
 from trunkline.serving.ends import EndSignals, fate_of
@@ -207,15 +208,22 @@ def split_plans(settings: Settings, shared: str, tasks: Sequence[str], addresses
 def with_metrics(plans: list[Plan], address: str) -> list[Plan]:
     """The gateway, last of the plans, shows metrics at `address`, the others in their order at the ports above it.
 
-    Port 0 stays: each process then takes a free one and logs it.
+    Port 0 stays: each process then takes a free one and logs it. Raises ConfigurationError where ports end before.
     """
-    host, _, port = address.rpartition(":")
     if not address:
         return plans
-    numbers = [*range(1, len(plans)), 0] if int(port) else [0] * len(plans)
+    first = parse_host_port(address)
+    numbers = [*range(1, len(plans)), 0] if first.port else [0] * len(plans)
+    try:
+        # As written, so that ports beyond the last one are refused here.
+        ports = [str(parse_host_port(f"{first.host}:{first.port + number}")) for number in numbers]
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{address} leaves no ports for the metrics of {len(plans)} processes; choose a lower one"
+        ) from error
     return [
-        replace(plan, environment={**plan.environment, "TRUNKLINE_METRICS_ADDRESS": f"{host}:{int(port) + number}"})
-        for plan, number in zip(plans, numbers, strict=True)
+        replace(plan, environment={**plan.environment, "TRUNKLINE_METRICS_ADDRESS": port})
+        for plan, port in zip(plans, ports, strict=True)
     ]
 
 

@@ -7,8 +7,15 @@ from typing import Any, Generic, TypeVar
 
 from trunkline.cli.output import complain
 from trunkline.client import ServiceError, Timings, UnreachableError
-from trunkline.core.errors import InvalidRequestError
+from trunkline.core.errors import InvalidRequestError, WrongTaskError
 
+_COMMANDS = {
+    "classification": "classify",
+    "regression": "regress",
+    "detection": "detect",
+    "segmentation": "segment",
+    "similarity": "embed",
+}
 Answer = TypeVar("Answer")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
@@ -61,7 +68,9 @@ def complain_about(asked: Iterable[Asked[Any]]) -> bool:
 
 def _line(image: Path, error: ServiceError) -> str:
     told = isinstance(error, UnreachableError) or str(image) in error.message
-    return error.message if told else f"{image}: {error.message}"
+    command = _COMMANDS.get(error.metadata.get("task", "")) if error.reason == WrongTaskError.reason else None
+    message = f"{error.message}; here: trunkline {command}" if command else error.message
+    return message if told else f"{image}: {message}"
 
 
 def error_to_json(error: ServiceError) -> dict[str, Any]:

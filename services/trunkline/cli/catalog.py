@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trunkline.cli.options import Json, Models
+from trunkline.cli.options import Json, Models, check_target
 from trunkline.cli.output import console, percent, print_json, table
 
 if TYPE_CHECKING:
@@ -19,7 +19,12 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the head.")]
 Version = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Number of the version.")]
 Service = Annotated[
     str | None,
-    typer.Option("--target", metavar="HOST:PORT", help="Through this running service instead of the model folder."),
+    typer.Option(
+        "--target",
+        metavar="HOST:PORT",
+        callback=check_target,
+        help="Through this running service instead of the model folder.",
+    ),
 ]
 
 

@@ -55,8 +55,11 @@ def draw_cards(cards: Sequence[Card]) -> Image.Image:
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a picture in the format that its name says, and make its folder. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _fit(encoded: EncodedImage, box: tuple[int, int]) -> Image.Image:

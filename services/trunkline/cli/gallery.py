@@ -76,6 +76,7 @@ def add(
     from trunkline.cli.gallery_add import add_all
 
     with _client(target) as client:
+        client.get(gallery)  # one that is not there is said once, before any picture is read
         answers = add_all(client, gallery, images, label)
     failed = [(str(name), answer.error) for name, answer in answers if answer.error is not None]
     counts = Counter(answer.status.value for _, answer in answers if answer.status is not None)

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 from trunkline.cli.picture_bar import PictureBar
 from trunkline.cli.pictures import find_pictures
-from trunkline.client import AddAnswer, GalleryClient, GalleryImage
+from trunkline.client import AddAnswer, GalleryClient, GalleryImage, ServiceError
 
 _PASSING = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
 _TRIES = 3
+_NO_TEXT = ServiceError(
+    "INVALID_ARGUMENT", "INVALID_REQUEST", "the name is not UTF-8, so it can be no id and no class: rename it"
+)
 
 
 class Picture(NamedTuple):
@@ -28,10 +31,14 @@ def pictures_of(named: list[Path], label: str | None) -> list[Picture]:
 def add_all(
     client: GalleryClient, gallery: str, named: list[Path], label: str | None
 ) -> list[tuple[Path, AddAnswer]]:
-    """Add pictures with a progress bar; what fails for a reason that may pass is tried again."""
-    left = pictures_of(named, label)
-    answered: dict[Picture, AddAnswer] = {}
-    with PictureBar(len(left), 0, quiet=False) as bar:
+    """Add pictures with a progress bar; what fails for a reason that may pass is tried again.
+
+    One whose id or class is no text is left out, with an error as its answer.
+    """
+    found = pictures_of(named, label)
+    answered = {each: AddAnswer(-1, each.key, error=_NO_TEXT) for each in found if not _is_text(each)}
+    left = [each for each in found if each not in answered]
+    with PictureBar(len(found), len(answered), quiet=False) as bar:
         for attempt in range(1, _TRIES + 1):
             sent = left
             for answer in client.add(gallery, _images(sent)):
@@ -43,6 +50,14 @@ def add_all(
             if not left:
                 break
     return [(picture.path, answer) for picture, answer in answered.items()]
+
+
+def _is_text(picture: Picture) -> bool:
+    try:
+        f"{picture.key}{picture.label}".encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _images(pictures: list[Picture]) -> Iterator[GalleryImage]:

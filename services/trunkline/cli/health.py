@@ -4,13 +4,16 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli.options import DEFAULT_TARGET
+from trunkline.cli.options import DEFAULT_TARGET, check_target
 from trunkline.cli.output import complain
 
 
 def health(
     address: Annotated[
-        str, typer.Argument(envvar="TRUNKLINE_TARGET", metavar="HOST:PORT", help="Any service of Trunkline.")
+        str,
+        typer.Argument(
+            envvar="TRUNKLINE_TARGET", metavar="HOST:PORT", callback=check_target, help="Any service of Trunkline."
+        ),
     ] = DEFAULT_TARGET,
     *,
     service: Annotated[

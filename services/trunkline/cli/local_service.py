@@ -15,6 +15,7 @@ from trunkline.assembly.ports import kept_ports
 from trunkline.cli.output import complain
 from trunkline.client import Client, ServiceError
 from trunkline.core.errors import ConfigurationError
+from trunkline.core.host_port import parse_host_port
 from trunkline.serving.ends import fate_of
 from trunkline.serving.parent import told
 
@@ -123,9 +124,8 @@ def _is_ready(client: Client) -> bool:
 
 
 def _listens(target: str) -> bool:
-    host, _, port = target.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=1).close()
+        socket.create_connection(parse_host_port(target), timeout=1).close()
     except OSError:
         return False
     return True

@@ -1,5 +1,6 @@
 """The entry point: mounts the commands and turns every expected error into one line."""
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -29,6 +30,7 @@ from trunkline.cli import (
 )
 from trunkline.cli.output import complain
 from trunkline.core.errors import TrunklineError
+from trunkline.core.text import shown
 from trunkline.serving.ends import end_with
 
 app = typer.Typer(
@@ -83,6 +85,8 @@ def _options(
 
 def main() -> None:
     """Run the command line. Ends with status 0, 2 for wrong use, 130 after Ctrl-C, 1 for the rest."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files are shown as they are, UTF-8 or not
     try:
         try:
             app()
@@ -94,6 +98,9 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except UnicodeEncodeError as error:  # of a message: a name on the command line
+        complain(f"{shown(error.object)} is not UTF-8, and names and ids are")
+        sys.exit(1)
     except Exception as error:
         if not _is_expected(error):
             raise

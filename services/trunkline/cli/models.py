@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trunkline.cli.options import Json, Models
+from trunkline.cli.options import Json, Models, check_target
 from trunkline.cli.output import complain, console, megabytes, percent, print_json, table
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ app = typer.Typer(
 
 Service = Annotated[
     str | None,
-    typer.Option("--target", metavar="HOST:PORT", help="Ask this running service instead of the model folder."),
+    typer.Option(
+        "--target",
+        metavar="HOST:PORT",
+        callback=check_target,
+        help="Ask this running service instead of the model folder.",
+    ),
 ]
 
 

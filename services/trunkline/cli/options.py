@@ -16,10 +16,27 @@ def check_drawable(path: Path | None) -> Path | None:
     return path
 
 
+def check_target(target: str | None) -> str | None:
+    """Refuse what no channel can be opened to, before any picture is read."""
+    from trunkline.core import host_port
+
+    try:
+        return target if target is None else host_port.check_target(target)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures to ask about.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Target = Annotated[
-    str, typer.Option("--target", envvar="TRUNKLINE_TARGET", metavar="HOST:PORT", help="Where the gateway listens.")
+    str,
+    typer.Option(
+        "--target",
+        envvar="TRUNKLINE_TARGET",
+        metavar="HOST:PORT",
+        callback=check_target,
+        help="Where the gateway listens, for gRPC.",
+    ),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds that one call may take.")]
 Models = Annotated[

@@ -1,12 +1,14 @@
 """`trunkline serve`: settings from environment and options, then the assembly does the rest."""
 
 import asyncio
+import os
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from trunkline.cli.options import Models
+from trunkline.cli.output import complain
 
 
 class Role(StrEnum):
@@ -92,6 +94,7 @@ def serve(
     from trunkline.serving.parent import end_with_parent
 
     end_with_parent()
+    from trunkline.serving.misspelt import misspelt
     from trunkline.serving.settings import read_settings
 
     settings = read_settings(
@@ -106,6 +109,8 @@ def serve(
         log_level=log_level,
         metrics_address=metrics_address,
     )
+    for name, meant in misspelt(os.environ):
+        complain(f"{name} is no setting and is passed over; did you mean {meant}?")
     if split:
         from trunkline.assembly.split import run_split
 

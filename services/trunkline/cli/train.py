@@ -1,23 +1,24 @@
 """`trunkline train` and `trunkline evaluate`: a head from data, and what it is worth. Both need the train extra."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from trunkline.cli.extras import train_extra
-from trunkline.cli.options import DEFAULT_TARGET, Json, Models
+from trunkline.cli.options import DEFAULT_TARGET, Json, Models, Timeout, check_target
 from trunkline.cli.output import print_json
 from trunkline.core.train_choices import Augmentation, Loss
 
 if TYPE_CHECKING:
     from trunkline.core.progress import Epoch, Watcher
     from trunkline.core.train_request import TrainRequest
+    from trunkline.serving.settings import Settings
 
 _CACHE = Path("out/features")
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the data set.", show_default=False)]
@@ -230,29 +231,48 @@ def evaluate(
     ] = None,
     json: Json = False,
     models: Models = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="HOST:PORT",
+            callback=check_target,
+            help="The head of this running service, instead of the model folder; pictures are sent there.",
+        ),
+    ] = None,
+    timeout: Timeout = 30.0,
 ) -> None:
-    """Measure a head on data, through the serving path: ONNX Runtime and the head's own decode."""
-    with train_extra("evaluation"):
-        from trunkline.training.evaluation import evaluate_head
+    """Measure a head on data, through the serving path: ONNX Runtime and the head's own decode, or a service."""
+    if target is not None and models is not None:
+        raise typer.BadParameter("--models and --target are two ways to the head: give one of them")
     from trunkline.serving.settings import read_settings
-    from trunkline.serving.store.opening import open_store
-    from trunkline.training.data.reading import limit_annotations
 
     settings = read_settings(models=models)
-    limit_annotations(settings.training_annotations_mib)
-    with _watcher() as watcher:
-        found = evaluate_head(
-            open_store(settings).root,
-            head,
-            data,
-            split,
-            partial(watcher.stage, "evaluation"),
-        )
+    with _watcher() as watcher, train_extra("evaluation"):
+        from trunkline.training.data.reading import limit_annotations
+
+        limit_annotations(settings.training_annotations_mib)
+        progress = partial(watcher.stage, "evaluation")
+        if target is None:
+            found = _evaluate(settings, head, data, split, progress)
+        else:
+            from trunkline.cli.evaluate_served import evaluate_served
+
+            found = evaluate_served(target, head, data, split, progress, timeout)
     if json:
         print_json(found)
         return
     print(f"{found['head']} {found['version']} on {found['data']}, {found['count']} pictures")
     _print_metrics(found["metrics"])
+
+
+def _evaluate(
+    settings: "Settings", head: str, data: Path, split: str | None, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    from trunkline.serving.store.opening import open_store
+    from trunkline.training.evaluation import evaluate_head
+
+    return evaluate_head(open_store(settings).root, head, data, split, progress)
 
 
 @contextmanager

@@ -53,12 +53,18 @@ def _read(path: Path) -> bytes:
     try:
         _check_size(path.stat().st_size, str(path))  # before a video is read into memory
         return path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no picture {path}") from None
-    except IsADirectoryError:
-        raise IsADirectoryError(f"{path} is a folder: name the pictures in it") from None
     except OSError as error:
-        raise type(error)(f"{path} cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> OSError:
+    if str(path)[:5].lower() == "data:":
+        return FileNotFoundError("this is a data: URI, no file: give the bytes that its base64 stands for")
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(f"there is no picture {path}")
+    if isinstance(error, IsADirectoryError):
+        return IsADirectoryError(f"{path} is a folder: name the pictures in it")
+    return type(error)(f"{path} cannot be read: {error.strerror}")
 
 
 def _check_size(size: int, what: str) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import grpc
 from google.rpc import status_pb2
-from grpc_status import rpc_status
 
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.serving.status import code_name, error_info, retry_delay_s
+from trunkline.serving.trailers import status_in
 
 
 class ServiceError(Exception):
@@ -60,7 +60,7 @@ def from_rpc_error(error: grpc.RpcError, target: str, timeout_s: float) -> Servi
     """The error of a call to `target` that had `timeout_s` seconds, from what gRPC raised."""
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ServiceError("UNKNOWN", "UNKNOWN", f"the call to {target} failed: {error}")
-    status = rpc_status.from_call(error)
+    status = status_in(error)
     if status is not None:
         return from_status(status)
     return _without_status(error.code().name, _one_line(error.details()), target, timeout_s)
@@ -70,9 +70,15 @@ def _without_status(code: str, details: str, target: str, timeout_s: float) -> S
     """Errors that gRPC made itself, here or on the way, so that no service could explain them."""
     metadata = {"target": target, "cause": details}
     match code:
+        case "UNAVAILABLE" if "http1.x server" in details:
+            text = f"{target} is an HTTP port: give the HOST:PORT of gRPC, by default port 8500"
+            return UnreachableError(code, "UNREACHABLE", text, metadata)
         case "UNAVAILABLE":
             text = f"no service answers at {target}; start one with: trunkline serve"
             return UnreachableError(code, "UNREACHABLE", text, metadata)
+        case "RESOURCE_EXHAUSTED" if "metadata size" in details:
+            text = f"{target} ended the call with an error that is longer than gRPC carries; its log may have it"
+            return ServiceError("UNKNOWN", "ERROR_TOO_LONG", text, metadata)
         case "DEADLINE_EXCEEDED":
             return ServiceError(code, code, f"{target} did not answer within {timeout_s:g} s", metadata)
         case "UNIMPLEMENTED":

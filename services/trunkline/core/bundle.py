@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.evaluation import Evaluation
 from trunkline.core.files import MIB, read_regular
+from trunkline.core.labels import labels_of
 from trunkline.core.npy import read_npz
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.text import shown
@@ -131,7 +132,7 @@ class Bundle(Generic[M]):
         """Class names in order of their index; empty where the bundle has none."""
         file = self.path / LABELS_FILE
         try:
-            return tuple(read_regular(file, LARGEST_TEXT).decode().splitlines())
+            return labels_of(read_regular(file, LARGEST_TEXT).decode())
         except FileNotFoundError:
             return ()
         except (OSError, UnicodeDecodeError) as error:

@@ -68,6 +68,7 @@ def parse_params(model: type[P], params: Mapping[str, Any]) -> P:
         fault = error.errors()[0]
         name = ".".join(str(part) for part in fault["loc"]) or "params"
         known = listed(model.model_fields)
+        what = "there is no such one" if fault["type"] == "extra_forbidden" else fault["msg"]
         raise InvalidRequestError(
-            f"parameter {name!r}: {fault['msg']} (parameters of this head: {known})", parameter=name
+            f"parameter {name!r}: {what} (parameters of this head: {known})", parameter=name
         ) from error

@@ -11,6 +11,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile
 
 from trunkline.core.decode_cost import decode_bytes, shrink_bytes
 from trunkline.core.errors import ImageTooLargeError, InvalidImageError
+from trunkline.core.jpeg_end import with_end
 from trunkline.core.raw import is_packed, packed_size, unpack_pixels
 from trunkline.core.scaled_avif import scaled_avif
 from trunkline.core.scaled_webp import scaled_webp
@@ -73,6 +74,7 @@ class EncodedImage:
 
     area: (left, top, right, bottom) that the whole picture takes in what `decode` returned. A picture whose sides
     are no multiples of the reduction ends inside the last pixel.
+    completed: whether it is a JPEG whose end marker was missing, and no more than that; known once it is decoded.
     pixels: of a picture that was never encoded, read-only uint8 (H, W, 3) or (H, W); None for all others.
     """
 
@@ -85,6 +87,8 @@ class EncodedImage:
         self._limits = limits = limits or ImageLimits()
         self._data = data
         _check_bytes(data, limits)
+        self.completed = False
+        self._drafted: tuple[int, int] | None = None
         self.pixels: npt.NDArray[np.uint8] | None = None
         if is_packed(data):
             self.width, self.height = packed_size(data)
@@ -171,6 +175,7 @@ class EncodedImage:
         """Have a JPEG decoded smaller, but not below `least`; by how much."""
         if least is None or self._picture.format not in ("JPEG", "MPO"):
             return 1.0
+        self._drafted = least
         stored_width = self._picture.width
         drafted = self._picture.draft(None, least)
         return drafted[1][2] / stored_width if drafted else 1.0
@@ -202,7 +207,21 @@ class EncodedImage:
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # decoders raise almost anything on damaged data
-            raise InvalidImageError(f"the picture is damaged or cut off: {_first_line(error)}") from error
+            if self._complete():
+                self._load()
+            else:
+                raise InvalidImageError(f"the picture is damaged or cut off: {_first_line(error)}") from error
+
+    def _complete(self) -> bool:
+        """Put the end marker behind a JPEG that lacks nothing else; whether that could be done."""
+        whole = None if self.completed or self._picture.format != "JPEG" else with_end(self._data)
+        if whole is None:
+            return False
+        self.completed, self._data = True, whole
+        self._picture = _open(whole)
+        if self._drafted is not None:
+            self._picture.draft(None, self._drafted)
+        return True
 
 
 def decode_image(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
@@ -213,6 +232,8 @@ def decode_image(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
 def _check_bytes(data: bytes, limits: ImageLimits) -> None:
     if not data:
         raise InvalidImageError("the picture is empty (0 bytes)")
+    if data[:5].lower() == b"data:":
+        raise InvalidImageError("this is a data: URI, not a picture: send the bytes that its base64 stands for")
     if len(data) > limits.max_bytes:
         raise ImageTooLargeError(
             f"the picture has {len(data)} bytes; the limit is {limits.max_bytes}",
@@ -295,4 +316,6 @@ def orientation_of(picture: Image.Image) -> int:
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
+    if text and text[0].startswith("image file is truncated"):
+        return "its data ends before its last pixel"  # the bytes that Pillow names are not those that lack
     return text[0][:120] if text else type(error).__name__

@@ -6,10 +6,11 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from trunkline.core.errors import NotFoundError, ServiceUnavailableError, TrunklineError
 from trunkline.core.exchange import BackboneInfo, FeatureSource, HeadInfo, HeadRunner
-from trunkline.core.text import listed, shown
+from trunkline.core.text import LONGEST_ECHO, listed, shown
 
 _log = logging.getLogger(__name__)
 
@@ -125,8 +126,10 @@ class Directory:
             raise ServiceUnavailableError(
                 f"head {shown(name)!r} is not known yet, as not every head service has answered"
             )
+        like = get_close_matches(name[:LONGEST_ECHO], self._entries, 1)
+        hint = f"did you mean {like[0]}? " if like else ""
         known = listed(sorted(self._entries))
-        raise NotFoundError(f"there is no head {shown(name)!r}; heads served: {known}", head=name)
+        raise NotFoundError(f"there is no head {shown(name)!r}; {hint}heads served: {known}", head=name)
 
     def default_head_of(self, task: str) -> HeadEntry:
         """The one head of a task, or of several the one among the default heads. Raises NotFoundError."""

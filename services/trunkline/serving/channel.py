@@ -5,6 +5,7 @@ from typing import cast
 
 import grpc
 
+from trunkline.serving.addresses import proxy_options
 from trunkline.serving.telemetry.carrying import CarryingChannel
 
 # Nearly every call is a pure function of its request, or the same done twice, so a new try can do no harm. A server
@@ -42,13 +43,14 @@ def message_limits(max_message_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
-def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
-    """Options of every client channel. A service that comes back is found again within a second.
+def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int | str]]:
+    """Options of every client channel to a target. A service that comes back is found again within a second.
 
     Within four where packets to it were dropped, rather than refused.
     """
     return [
         *message_limits(max_message_bytes),
+        *proxy_options(target),
         ("grpc.service_config", _SERVICE_CONFIG),
         # By default 256 KiB: what is larger gets no second try, not even where the first server never read it.
         ("grpc.per_rpc_retry_buffer_size", max_message_bytes),
@@ -72,5 +74,5 @@ def open_channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
 
     Its calls carry the request id and the trace of the call that they are made for.
     """
-    channel = grpc.aio.insecure_channel(address, options=channel_options(max_message_bytes))
+    channel = grpc.aio.insecure_channel(address, options=channel_options(address, max_message_bytes))
     return cast("grpc.aio.Channel", CarryingChannel(channel))

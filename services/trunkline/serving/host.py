@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from trunkline.core.errors import ConfigurationError
+from trunkline.core.host_port import is_socket, parse_host_port
 from trunkline.serving.accepting import make_server
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.channel import message_limits
@@ -46,7 +47,9 @@ class Host:
                 # Otherwise a second server could take the same port unseen, and half of the calls. Where the port is
                 # kept by who started this process, nobody else gets it.
                 ("grpc.so_reuseport", int(port_is_kept())),
-                # Clients ask every 10 s whether a quiet stream still stands; by default that is taken for abuse.
+                # Clients ask every 10 s whether a quiet stream or an idle connection still stands; by default that is
+                # taken for abuse. More often it is: a third ping too soon ends the connection.
+                ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 *_connection_age(settings.connection_age_s),
             ],
@@ -71,7 +74,6 @@ class Host:
         reflection.enable_server_reflection(self._services, self._server)
         await self.set_ready([OVERALL, *self._services[2:]], ready=False)
         await self.set_ready([LIVE], ready=True)
-        host = self._settings.address.rpartition(":")[0]
         try:
             port = self._server.add_insecure_port(self._settings.address)
         except RuntimeError as error:
@@ -81,7 +83,8 @@ class Host:
             ) from error
         await self._server.start()
         self._receiver.receipts.start()
-        self.address = f"{host}:{port}"
+        if not is_socket(self.address):
+            self.address = str(parse_host_port(self.address)._replace(port=port))
         self.telemetry.start()
 
     async def set_ready(self, names: Iterable[str], *, ready: bool) -> None:

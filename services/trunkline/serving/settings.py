@@ -1,5 +1,6 @@
 """Settings: one frozen object, read once at start from TRUNKLINE_* variables and the command line."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,11 +10,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from trunkline.core.cpu import available_cores
 from trunkline.core.errors import ConfigurationError
+from trunkline.core.host_port import check_listening, check_target, parse_host_port
 from trunkline.core.images import ImageLimits
 from trunkline.serving.addresses import is_loopback
 from trunkline.serving.execution import PROVIDERS, Execution
 
 _MOST_WIDE_THREADS = 8  # a layer of a small backbone takes well under a millisecond and divides no further
+_ORIGIN = re.compile(r"https?://[^/\s@?#]+", re.IGNORECASE)
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -35,6 +38,10 @@ class Settings(BaseSettings):
     address: str = Field("127.0.0.1:8500", description="where this process listens; port 0 takes a free one")
     http_address: str = Field(
         "", description="where the gateway, also in all in one, answers HTTP and JSON; off where empty"
+    )
+    http_origins: CommaList = Field(
+        (),
+        description="pages of which origins may call the HTTP port from a browser (CORS): https://HOST, or * for any",
     )
     models: str = Field(
         "models",
@@ -195,7 +202,14 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "heads", "default_heads", "heads_path", "head_addresses", "providers", "training_data_roots", mode="before"
+        "heads",
+        "default_heads",
+        "heads_path",
+        "head_addresses",
+        "http_origins",
+        "providers",
+        "training_data_roots",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -206,12 +220,20 @@ class Settings(BaseSettings):
     def _as_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, Path) else value
 
-    @field_validator("address", "backbone_address", "catalog_address", "training_address")
+    @field_validator("address")
     @classmethod
-    def _has_port(cls, value: str) -> str:
-        if ":" not in value:
-            raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:8500")
-        return value
+    def _can_be_listened_on(cls, value: str) -> str:
+        return check_listening(value)
+
+    @field_validator("backbone_address", "catalog_address", "training_address")
+    @classmethod
+    def _can_be_called(cls, value: str) -> str:
+        return check_target(value)
+
+    @field_validator("head_addresses")
+    @classmethod
+    def _can_all_be_called(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_target, value))
 
     @field_validator("providers")
     @classmethod
@@ -224,9 +246,17 @@ class Settings(BaseSettings):
     @field_validator("http_address", "metrics_address")
     @classmethod
     def _has_port_or_is_off(cls, value: str) -> str:
-        if value and not value.rpartition(":")[2].isdecimal():
-            raise ValueError(f"{value!r} has no port; write HOST:PORT, such as 127.0.0.1:9464")
-        return value
+        return str(parse_host_port(value, "127.0.0.1:9464")) if value else ""
+
+    @field_validator("http_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if each != "*" and not _ORIGIN.fullmatch(each):
+                raise ValueError(
+                    f"{each!r} is no origin; write https://HOST or http://HOST:PORT, without a path, or *"
+                )
+        return tuple(each.lower() for each in value)
 
     @field_validator("otel_endpoint")
     @classmethod

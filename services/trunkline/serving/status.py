@@ -3,12 +3,12 @@
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core import errors
 from trunkline.core.text import LONGEST_ECHO
 from trunkline.serving.begun import was_begun
+from trunkline.serving.trailers import status_in
 
 DOMAIN = "trunkline"
 # A status travels in headers, of which clients take 8 KB by default, twice: as text with each odd byte as three, and
@@ -149,7 +149,7 @@ def from_rpc_error(error: grpc.RpcError, service: str) -> Exception:
     `service` names the other side where it could not be reached.
     """
     code = error.code() if isinstance(error, grpc.aio.AioRpcError | grpc.Call) else grpc.StatusCode.UNKNOWN
-    status = rpc_status.from_call(error)
+    status = status_in(error) if isinstance(error, grpc.aio.AioRpcError | grpc.Call) else None
     info = error_info(status) if status is not None else None
     if status is not None and info is not None:
         return _rebuild(status, info)
@@ -187,8 +187,8 @@ def from_status(status: status_pb2.Status) -> Exception:
 
 
 def code_name(code: int) -> str:
-    """Name of a google.rpc.Code, such as "NOT_FOUND"."""
-    return str(code_pb2.Code.Name(code))
+    """Name of a google.rpc.Code, such as "NOT_FOUND"; "UNKNOWN" for a number that stands for none."""
+    return str(code_pb2.Code.Name(code)) if code in code_pb2.Code.values() else "UNKNOWN"
 
 
 def _rebuild(status: status_pb2.Status, info: error_details_pb2.ErrorInfo) -> Exception:

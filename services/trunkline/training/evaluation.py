@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trunkline.core.bundle import BackboneManifest, Bundle, HeadManifest
 from trunkline.core.catalog import current_catalog
@@ -16,13 +15,13 @@ from trunkline.core.preprocess import preprocess
 from trunkline.core.repository import Repository
 from trunkline.core.results import Result
 from trunkline.core.text import shown
-from trunkline.core.train_request import TrainRequest
 from trunkline.heads.discovery import head_class
 from trunkline.serving.session import load_session
-from trunkline.training.data.accept import require_none
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.data.read import read_dataset
-from trunkline.training.learner import Asking, PairLearner, Scores, TaskLearner, learner_class
+from trunkline.training.measuring import HeadFacts, measured
+
+if TYPE_CHECKING:
+    from trunkline.training.learner import Scores, TaskLearner
 
 _LONGEST_VERSION = 18
 
@@ -82,27 +81,34 @@ def evaluate_head(
     name, version = _version(models, name)
     head = repository.head(name, version)
     backbone = repository.backbone(head.manifest.backbone.name, head.manifest.backbone.version)
-    dataset, learner = _as_learned(head, data)
-    samples = _chosen(dataset, split)
-    scores = scored(learner, head, backbone, samples, progress, dataset)
-    return {
-        "head": name,
-        "version": str(head.manifest.version),
-        "data": dataset.root.name,
-        "count": len(samples),
-        "metrics": scores.metrics(),
-    }
+    targets = head.manifest.settings.get("targets", [])
+    asked = HeadFacts(
+        name,
+        str(head.manifest.version),
+        head.manifest.task,
+        head.labels,
+        targets=tuple(each["name"] for each in targets),
+        units=tuple(each["unit"] for each in targets),
+        angles=tuple(each["kind"] == "angle" for each in targets),
+    )
+
+    def ask(samples: Sequence[Sample], params: Mapping[str, Any] | None) -> Sequence[Result]:
+        return answers(head, backbone, samples, progress, params)
+
+    return measured(asked, data, split, ask)
 
 
 def scored(
-    learner: TaskLearner,
+    learner: "TaskLearner",
     head: Bundle[HeadManifest],
     backbone: Bundle[BackboneManifest],
     samples: Sequence[Sample],
     progress: Callable[[int, int], None],
     dataset: Dataset,
-) -> Scores:
+) -> "Scores":
     """The scores of a head on these samples of a data set."""
+    from trunkline.training.learner import Asking, PairLearner
+
     if isinstance(learner, PairLearner):
         return learner.scores_in(lambda asked: answers(head, backbone, asked, progress), samples, dataset)
     params = learner.params() if isinstance(learner, Asking) else None
@@ -116,45 +122,3 @@ def _version(models: Path, head: str) -> tuple[str, int | None]:
     if not (version.isdecimal() and len(version) <= _LONGEST_VERSION):
         raise InvalidRequestError(f"{shown(version)!r} is no version: write NAME or NAME/VERSION")
     return name, int(version)
-
-
-def _as_learned(head: Bundle[HeadManifest], data: Path) -> tuple[Dataset, TaskLearner]:
-    """The data with the head's own labels or targets, and the learner that scores."""
-    task, name = head.manifest.task, head.manifest.name
-    targets = head.manifest.settings.get("targets", [])
-    names = tuple(target["name"] for target in targets)
-    dataset = read_dataset(data, targets=names, task=task)
-    require_none(dataset.faults, str(data), task)
-    request = TrainRequest(
-        name=name,
-        data=str(data),
-        task=task,
-        angle=tuple(target["name"] for target in targets if target["kind"] == "angle"),
-        unit={target["name"]: target["unit"] for target in targets if target["unit"]},
-    )
-    if not names and head.labels:
-        dataset = _relabelled(dataset, head)
-    # A head without classes of its own is measured on those of the data.
-    return dataset, learner_class(task)(head.labels or dataset.classes, names, request)
-
-
-def _chosen(dataset: Dataset, split: str | None) -> tuple[Sample, ...]:
-    if split is not None:
-        return dataset.of_split(split)
-    splits = {sample.split for sample in dataset.samples}
-    return dataset.samples if len(splits) < 2 else dataset.of_split("test")
-
-
-def _relabelled(dataset: Dataset, head: Bundle[HeadManifest]) -> Dataset:
-    """Labels of the data as indices into the head's labels, by name: the data may have fewer classes."""
-    if not dataset.classes:
-        raise InvalidRequestError(f"the data has no classes; head {head.manifest.name!r} answers with classes")
-    index = {label: number for number, label in enumerate(head.labels)}
-    unknown = next((place for place, name in enumerate(dataset.classes, 1) if name not in index), None)
-    if unknown is not None:
-        raise InvalidRequestError(
-            f"head {head.manifest.name!r} does not know class {unknown} of the {len(dataset.classes)} of the data: "
-            "trunkline data check shows them in their order"
-        )
-    labels = [index[name] for name in dataset.classes]
-    return replace(dataset, classes=head.labels, samples=tuple(each.relabelled(labels) for each in dataset.samples))

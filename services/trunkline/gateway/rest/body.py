@@ -1,10 +1,14 @@
 """Bodies of requests, with their limits enforced and their memory counted while they are read."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.text import shown
+from trunkline.gateway.rest.inflating import ENCODINGS, Inflater
 from trunkline.gateway.rest.limits import MOST_NAMES, BodyLimit
 from trunkline.serving.budget import Hold
 
@@ -49,16 +53,16 @@ class Body:
 async def read_body(request: Request, limit: BodyLimit, hold: Hold) -> Body:
     """The body; `hold` grows as it arrives.
 
-    Raises BodyTooLargeError, MemoryFullError, InvalidRequestError for JSON of too many values, MediaTypeError for a
-    compressed body, whose size nobody would know, and ClientDisconnect where the rest does not come.
+    A body in gzip or deflate is inflated as it arrives; the limit holds for both of its sizes.
+
+    Raises BodyTooLargeError, MemoryFullError, InvalidRequestError for JSON of too many values or what is not
+    compressed as it says, MediaTypeError for other encodings, and ClientDisconnect where the rest does not come.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise MediaTypeError("compressed bodies are not read: send it without Content-Encoding")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit.bytes:
         raise too_large(limit)
     body = Body()
-    async for part in request.stream():
+    async for part in _plain_parts(request, limit):
         body.size += len(part)
         if body.size > limit.bytes:
             raise too_large(limit)
@@ -68,6 +72,26 @@ async def read_body(request: Request, limit: BodyLimit, hold: Hold) -> Body:
             body.count(part)
             check_values(body, limit)
     return body
+
+
+async def _plain_parts(request: Request, limit: BodyLimit) -> AsyncIterator[bytes]:
+    """The parts of the body without their encoding."""
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        async for part in request.stream():
+            yield part
+        return
+    if encoding not in ENCODINGS:
+        raise MediaTypeError(f"Content-Encoding is {' or '.join(ENCODINGS)}, or left out, not {shown(encoding)!r}")
+    inflater, received = Inflater(encoding), 0
+    async for part in request.stream():
+        received += len(part)
+        if received > limit.bytes:  # what inflates to nothing is work too
+            raise too_large(limit)
+        for step in inflater.steps(part):
+            yield step
+            await asyncio.sleep(0)  # others have their turn
+    inflater.check_end()
 
 
 def media_type(request: Request) -> str:

@@ -7,7 +7,9 @@ import grpc
 from starlette.requests import Request
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.host_port import is_socket, parse_host_port
 from trunkline.gateway.rest.tracing import passed_on
+from trunkline.serving.addresses import NO_PROXY
 from trunkline.serving.channel import message_limits
 
 _TIMEOUT = "x-request-timeout"
@@ -16,15 +18,12 @@ _NUMBER = re.compile(r"[0-9.eE+-]{1,32}")
 
 def open_own_channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
     """A channel to the port of this process. Nothing is tried again here: that is for who asked."""
-    host, _, port = address.rpartition(":")
-    reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
     options = [
         *message_limits(max_message_bytes),
         ("grpc.enable_retries", 0),
-        # A proxy of the environment is for the world outside, and does not reach this process.
-        ("grpc.enable_http_proxy", 0),
+        NO_PROXY,
     ]
-    return grpc.aio.insecure_channel(f"{reachable}:{port}", options=options)
+    return grpc.aio.insecure_channel(_reachable(address), options=options)
 
 
 async def call(channel: grpc.aio.Channel, path: str, message: bytes, request: Request) -> bytes:
@@ -33,6 +32,14 @@ async def call(channel: grpc.aio.Channel, path: str, message: bytes, request: Re
     behind: Any = channel.unary_unary(path)
     answer: bytes = await behind(message, timeout=timeout, metadata=passed_on(request.headers))
     return answer
+
+
+def _reachable(address: str) -> str:
+    if is_socket(address):
+        return address
+    parsed = parse_host_port(address)
+    # The server listens on both families for [::], and on IPv4 alone where this machine has no other.
+    return str(parsed._replace(host="127.0.0.1") if parsed.bare_host in ("0.0.0.0", "::") else parsed)
 
 
 def timeout_s(text: str | None) -> float | None:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import grpc
 from google.protobuf import json_format
-from google.rpc import status_pb2
-from grpc_status import rpc_status
+from google.rpc import error_details_pb2, status_pb2
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -15,7 +14,8 @@ from starlette.responses import JSONResponse
 from trunkline.core.errors import TrunklineError
 from trunkline.core.text import shown
 from trunkline.gateway.rest.body import BodyTooLargeError, MediaTypeError
-from trunkline.serving.status import code_name, retry_delay_s, to_status
+from trunkline.serving.status import DOMAIN, code_name, retry_delay_s, to_status
+from trunkline.serving.trailers import status_in
 
 _log = logging.getLogger(__name__)
 # The mapping of google.rpc.Code to HTTP, as code.proto states it.
@@ -46,7 +46,7 @@ def status_of(error: Exception) -> status_pb2.Status:
         if not isinstance(error, TrunklineError):
             _log.error("bug in the HTTP port", exc_info=error)
         return to_status(error)
-    found = rpc_status.from_call(error)
+    found = status_in(error)
     if found is not None:
         return found
     # Without details it is from the transport, whose words are not for clients.
@@ -80,8 +80,11 @@ def refusal(
     http: int, code: grpc.StatusCode, message: str, path: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """The answer to what never became a call, in the form that its path stands for."""
-    content = {"error": message} if path.startswith("/v2") else {"code": code.value[0], "message": message}
-    return JSONResponse(content, http, headers)
+    if path.startswith("/v2"):
+        return JSONResponse({"error": message}, http, headers)
+    status = status_pb2.Status(code=code.value[0], message=message)
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=code.name, domain=DOMAIN))
+    return JSONResponse(json_format.MessageToDict(status, preserving_proto_field_name=True), http, headers)
 
 
 def http_code(error: Exception, status: status_pb2.Status) -> int:

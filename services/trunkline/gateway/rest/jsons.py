@@ -72,6 +72,8 @@ def _take_pictures(document: dict[str, Any], request: Any) -> Iterable[tuple[str
 
 def _from_base64(text: str, name: str) -> bytes:
     """Both alphabets, with and without padding, as protobuf takes it."""
+    if text[:5].lower() == "data:":
+        raise InvalidRequestError(f"{name}.data is a data: URI: send only what stands behind its comma")
     if "-" in text or "_" in text:
         text = text.replace("-", "+").replace("_", "/")
     try:

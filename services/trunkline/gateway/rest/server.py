@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
+from trunkline.core.host_port import parse_host_port
 from trunkline.gateway.rest import inference, native
 from trunkline.gateway.rest.callers import Callers, watched
 from trunkline.gateway.rest.calls import open_own_channel
@@ -19,6 +21,8 @@ from trunkline.gateway.rest.endpoint import Port
 from trunkline.gateway.rest.errors import not_routed
 from trunkline.gateway.rest.giving_back import giving_back
 from trunkline.gateway.rest.listening import listen
+from trunkline.gateway.rest.rules import rules
+from trunkline.gateway.rest.tensors import HEADER_LENGTH
 from trunkline.serving.aside import Aside
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.settings import Settings
@@ -65,7 +69,7 @@ async def rest_port(settings: Settings, grpc_address: str, budget: ByteBudget) -
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not running.done():  # noqa: ASYNC110  there is no other sign
             await asyncio.sleep(0.01)
-        address = f"{settings.http_address.rpartition(':')[0]}:{listener.getsockname()[1]}"
+        address = str(parse_host_port(settings.http_address)._replace(port=listener.getsockname()[1]))
         _log.info("HTTP on %s, for up to %d connections", address, callers.limit)
         try:
             yield address
@@ -82,7 +86,20 @@ def _application(port: Port) -> Starlette:
         routes=[*native.routes(port), *inference.routes(port)], exception_handlers={HTTPException: not_routed}
     )
     application.router.redirect_slashes = False  # to where, a caller's Host header would say
+    if port.settings.http_origins:
+        _allow_origins(application, port.settings.http_origins)
     return application
+
+
+def _allow_origins(application: Starlette, origins: Sequence[str]) -> None:
+    """Answer what browsers ask before they call for a page of one of these origins, and name it on answers."""
+    application.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=sorted({rule.verb for rule in rules()}),
+        allow_headers=["*"],
+        expose_headers=[HEADER_LENGTH, "Retry-After"],
+    )
 
 
 def _config(application: Starlette, callers: Callers) -> uvicorn.Config:

@@ -12,6 +12,7 @@ from trunkline.core.head import Arrays, Params, parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Classification, ScoredLabel
 
+OUTPUT = "logits"
 DEFAULT_TOP_K = 5
 
 
@@ -31,18 +32,29 @@ class Head:
     task: ClassVar[str] = "classification"
 
     def __init__(self, bundle: Bundle[HeadManifest]) -> None:
-        """Raises ModelInvalidError where there are no labels or the temperature is not above 0."""
+        """Raises ModelInvalidError where labels and golden output do not fit, or the temperature is not above 0."""
         self._labels = bundle.labels
         self._temperature = float(bundle.manifest.settings.get("temperature", 1.0))
         if not self._labels:
             raise ModelInvalidError(f"{bundle.path}: a classification head needs labels.txt, one class per line")
+        _, golden = bundle.read_golden()
+        if OUTPUT not in golden:
+            raise ModelInvalidError(f"{bundle.path}: a classification head needs the output {OUTPUT!r} in golden.npz")
+        shape = golden[OUTPUT].shape
+        count = shape[-1] if shape else 0
+        if len(shape) != 2 or count != len(self._labels):
+            raise ModelInvalidError(
+                f"head {bundle.manifest.name!r} has {len(self._labels)} labels, but {count} outputs: "
+                f"labels.txt needs a line for each, in their order ({OUTPUT!r} has shape {list(shape)})",
+                head=bundle.manifest.name,
+            )
         if not self._temperature > 0:
             raise ModelInvalidError(f"{bundle.path}: settings.temperature must be above 0")
 
     def decode(self, outputs: Arrays, frame: Frame, params: Mapping[str, Any]) -> Classification:
         """logits (1, classes) -> the top_k classes, best first. Raises InvalidRequestError for the parameters."""
         top_k = parse_params(ClassifyParams, params).top_k
-        scores = softmax(outputs["logits"][0] / self._temperature)  # (classes,)
+        scores = softmax(outputs[OUTPUT][0] / self._temperature)  # (classes,)
         best = np.argsort(-scores, kind="stable")[:top_k]  # (top_k,)
         labels = self._labels
         return Classification(

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.results import Classification, Result
+from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
+from trunkline.heads.classification.measure import scores_of
 from trunkline.heads.classification.scores import ClassificationScores
 
 
@@ -60,10 +61,4 @@ class Learner:
         return {"temperature": round(float(temperatures[int(torch.stack(losses).argmin())]), 4)}
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> ClassificationScores:
-        return ClassificationScores.of(answers_of(answers), self.truth(samples), self._classes)
-
-
-def answers_of(answers: Sequence[Result]) -> list[Classification]:
-    found = [answer for answer in answers if isinstance(answer, Classification)]
-    assert len(found) == len(answers)
-    return found
+        return scores_of(answers, samples, self._classes)

@@ -12,8 +12,10 @@ from trunkline.heads.classification.head import Head, softmax
 FRAME = Frame(10, 10, 1.0, 0.0, 1.0, 0.0, 32, 32)
 
 
-def head(labels=("cat", "dog", "owl"), **settings) -> Head:
-    return Head(SimpleNamespace(labels=labels, path="bundle", manifest=SimpleNamespace(settings=settings)))
+def head(labels=("cat", "dog", "owl"), golden=None, **settings) -> Head:
+    outputs = {"logits": np.zeros((1, 3), np.float32)} if golden is None else golden
+    manifest = SimpleNamespace(name="pets", settings=settings)
+    return Head(SimpleNamespace(labels=labels, path="bundle", manifest=manifest, read_golden=lambda: ({}, outputs)))
 
 
 def decode(logits, params=None, **settings):
@@ -39,6 +41,11 @@ def test_wrong_parameters_are_refused(params):
         decode([0.0, 1.0, 2.0], params)
 
 
+def test_a_parameter_that_is_none_is_said_to_be():
+    with pytest.raises(InvalidRequestError, match=r"'topk': there is no such one \(parameters of this head: top_k\)"):
+        decode([0.0, 1.0, 2.0], {"topk": 3})
+
+
 def test_temperature_softens_the_scores():
     assert decode([0.0, 2.0, 1.0], temperature=4.0)[0].score < decode([0.0, 2.0, 1.0])[0].score
 
@@ -56,3 +63,22 @@ def test_a_bundle_without_labels_or_with_a_wrong_temperature_is_refused():
         head(labels=())
     with pytest.raises(ModelInvalidError, match="temperature"):
         head(temperature=0)
+
+
+@pytest.mark.parametrize("labels", [("big", "green pear", "owl", "dog"), ("cat", "dog")])
+def test_as_many_labels_as_outputs_and_no_others(labels):
+    with pytest.raises(ModelInvalidError, match=rf"head 'pets' has {len(labels)} labels, but 3 outputs"):
+        head(labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("golden", "said"),
+    [
+        ({}, "needs the output 'logits' in golden.npz"),
+        ({"logits": np.zeros((1, 3, 1), np.float32)}, r"has shape \[1, 3, 1\]"),
+        ({"logits": np.float32(1)}, r"has shape \[\]"),
+    ],
+)
+def test_a_golden_output_of_another_kind_is_refused(golden, said):
+    with pytest.raises(ModelInvalidError, match=said):
+        head(golden=golden)

@@ -13,9 +13,11 @@ import torchmetrics
 from torch import Tensor, nn
 
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.results import Regression, Result
+from trunkline.core.measuring import Known
+from trunkline.core.results import Result
 from trunkline.core.text import shown
 from trunkline.core.train_choices import Augmentation
+from trunkline.heads.regression.measure import scores_of
 from trunkline.heads.regression.scores import RegressionScores
 
 _SMALLEST_SCALE = 1e-6
@@ -103,9 +105,8 @@ class Learner:
         return {}
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> RegressionScores:
-        values = [[value.value for value in answer.values] for answer in answers if isinstance(answer, Regression)]
-        found = np.array(values, np.float64)  # (N, targets)
-        return RegressionScores(self.truth(samples).astype(np.float64), found, self._names, self._units, self._angles)
+        known = Known(targets=self._names, units=self._units, angles=self._angles)
+        return scores_of(answers, samples, known)
 
 
 class _InUnits(nn.Module):

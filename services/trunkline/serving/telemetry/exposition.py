@@ -11,6 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import make_wsgi_app
 
+from trunkline.core.host_port import parse_host_port
+
 # Prometheus and probes need a few; each has a thread and a descriptor.
 _MOST_CONNECTIONS = 16
 _TEXT = [("Content-Type", "text/plain; charset=utf-8")]
@@ -21,12 +23,13 @@ class Exposition:
 
     def __init__(self, address: str, registry: CollectorRegistry, ready: Callable[[], bool]) -> None:
         """Listens. Raises OSError where the address cannot be had. `address` then has the real port."""
-        host, _, port = address.rpartition(":")
+        parsed = parse_host_port(address)
+        host = parsed.bare_host
         self._metrics = make_wsgi_app(registry)
         self._ready = ready
         kind = _IPv6Server if ":" in host else _Server
-        self._server = make_server(host.strip("[]"), int(port), self._answer, kind, _Handler)
-        self.address = f"{host}:{self._server.server_port}"
+        self._server = make_server(host, parsed.port, self._answer, kind, _Handler)
+        self.address = str(parsed._replace(port=self._server.server_port))
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.context import attach, detach
@@ -13,6 +15,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from trunkline import __version__
+from trunkline.serving.addresses import proxy_options
 from trunkline.serving.telemetry.call import Pairs
 
 _EXPORT_TIMEOUT_S = 5
@@ -26,7 +29,8 @@ class Tracing:
         """endpoint: http://HOST:PORT; None takes what the OTEL_EXPORTER_OTLP_* variables say."""
         resource = Resource.create({"service.name": f"trunkline-{role}", "service.version": __version__})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_TIMEOUT_S)
+        options: Any = tuple(proxy_options(urlsplit(endpoint or "").netloc))
+        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_TIMEOUT_S, channel_options=options)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("trunkline", __version__)
         self._propagator = TraceContextTextMapPropagator()

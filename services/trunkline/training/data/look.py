@@ -42,6 +42,8 @@ def look_at(sample: Sample) -> Look:
     try:
         picture = EncodedImage(data)
         picture.decode()
+        if picture.completed:
+            look.remarks.append("the JPEG has no end marker; its pixels are all there and were read")
         if sample.size is None or _fits(sample.size, picture, data, look):
             _look_at_pixels(sample, picture, look)
     except (InvalidRequestError, DataInvalidError) as error:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.labels import labels_of
 from trunkline.training.export.network import POOLED, Network, probe
 
 _TOLERANCE = 1e-4
@@ -58,7 +59,7 @@ def class_names(count: int, file: Path | None) -> tuple[str, ...]:
 
 def _read_names(file: Path) -> tuple[str, ...]:
     try:
-        return tuple(file.read_text(encoding="utf-8").splitlines())
+        return labels_of(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"{file} cannot be read: give a text file with one class name a line") from error
 

@@ -6,8 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from trunkline.core.bundle import CARD_FILE, LABELS_FILE, MANIFEST_FILE, MODEL_FILE, write_golden
+from trunkline.core.bundle import (
+    CARD_FILE,
+    LABELS_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    Bundle,
+    HeadManifest,
+    write_golden,
+)
+from trunkline.core.labels import labels_text
 from trunkline.core.publishing import Manifest, manifest_text
+from trunkline.heads.discovery import head_class
 
 
 @dataclass(frozen=True)
@@ -21,12 +31,17 @@ class BundleContent:
     labels: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> Path:
-        """Make `folder` and all files in it. Returns the folder."""
+        """Make `folder` and all files in it. Returns the folder.
+
+        Raises ModelInvalidError for a head that its task would not load, as with other labels than outputs.
+        """
         folder.mkdir()
         (folder / MODEL_FILE).write_bytes(self.model)
         (folder / MANIFEST_FILE).write_text(manifest_text(self.manifest), encoding="utf-8")
         (folder / CARD_FILE).write_text(self.card, encoding="utf-8")
         write_golden(folder, *self.golden)
         if self.labels:
-            (folder / LABELS_FILE).write_text("\n".join(self.labels) + "\n", encoding="utf-8")
+            (folder / LABELS_FILE).write_text(labels_text(self.labels), encoding="utf-8")
+        if isinstance(self.manifest, HeadManifest):
+            head_class(self.manifest.task)(Bundle(folder, self.manifest))
         return folder

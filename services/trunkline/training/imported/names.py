@@ -7,6 +7,7 @@ from pathlib import Path
 from trunkline.core.bundle import LARGEST_TEXT
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.files import read_regular
+from trunkline.core.labels import labels_of
 from trunkline.core.text import shown
 
 
@@ -16,7 +17,7 @@ def read_names(file: Path) -> tuple[str, ...]:
         text = read_regular(file, LARGEST_TEXT).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"{file} cannot be read: give a text file with one class name a line") from error
-    return tuple(line.strip() for line in text.strip().splitlines())
+    return tuple(line.strip() for line in labels_of(text.strip()))
 
 
 def checked_names(names: Sequence[str], file: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import Frame, PreprocessSpec, frame_of
-from trunkline.core.results import Detections, Result
+from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
 from trunkline.heads.detection.learn.anchors import fit_anchors, spread_over_levels
 from trunkline.heads.detection.learn.metric import AveragePrecision
@@ -23,10 +23,8 @@ from trunkline.heads.detection.learn.sizes import FINE, SIZES
 from trunkline.heads.detection.learn.spec import spec_for
 from trunkline.heads.detection.learn.truth import Annotation, annotation_in, sides_in, target
 from trunkline.heads.detection.matches import SHOWN
+from trunkline.heads.detection.measure import NO_BOXES, measured_params, scores_of
 from trunkline.heads.detection.scores import DetectionScores
-
-_NO_BOXES = "the data has no boxes: detection needs COCO JSON, Pascal VOC XML or YOLO text beside its pictures"
-_LEAST_SCORE = 0.01  # of answers that are measured: average precision looks at the unlikely ones too
 
 
 class Learner:
@@ -42,7 +40,7 @@ class Learner:
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if not classes or targets:
-            raise InvalidRequestError(_NO_BOXES)
+            raise InvalidRequestError(NO_BOXES)
         if options.augmentation == "scene":
             raise InvalidRequestError(
                 "augmentation 'scene' shows parts of pictures; for detection: boxes, flips, mirror, overhead, pasted"
@@ -64,7 +62,7 @@ class Learner:
     def prepare(self, samples: Sequence[Any]) -> None:
         """Preprocessing, anchors and whether there are outlines. Raises InvalidRequestError without any object."""
         if any(sample.objects is None for sample in samples):
-            raise InvalidRequestError(_NO_BOXES)
+            raise InvalidRequestError(NO_BOXES)
         objects = [each for sample in samples for each in sample.objects if not each.crowd]
         if not objects:
             raise InvalidRequestError("the data has no object in the pictures to train on")
@@ -136,13 +134,10 @@ class Learner:
 
     def params(self) -> dict[str, Any]:
         """What the head is asked for when it is measured."""
-        return {"score_threshold": _LEAST_SCORE, "max_detections": 100}
+        return measured_params()
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> DetectionScores:
-        if any(sample.objects is None for sample in samples):
-            raise InvalidRequestError(_NO_BOXES)
-        found = [answer for answer in answers if isinstance(answer, Detections)]
-        return DetectionScores.of(found, [sample.objects for sample in samples], self._classes)
+        return scores_of(answers, samples, self._classes)
 
 
 def _size_of(sample: Any) -> tuple[int, int]:

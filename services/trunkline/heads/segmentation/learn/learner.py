@@ -11,12 +11,13 @@ from torchvision.tv_tensors import Mask
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame, PreprocessSpec
-from trunkline.core.results import Result, Segmentation
+from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
 from trunkline.heads.segmentation.label_map import IGNORED, in_frame
 from trunkline.heads.segmentation.learn.decoders import decoder_net
 from trunkline.heads.segmentation.learn.losses import SegmentationLoss, median_frequencies
 from trunkline.heads.segmentation.learn.segnet import SegNet
+from trunkline.heads.segmentation.measure import scores_of
 from trunkline.heads.segmentation.palette import default_palette
 from trunkline.heads.segmentation.scores import SegmentationScores
 
@@ -99,8 +100,7 @@ class Learner:
         return {}
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> SegmentationScores:
-        found = [answer for answer in answers if isinstance(answer, Segmentation)]
-        return SegmentationScores.of(found, [sample.mask.load for sample in samples], self._classes)
+        return scores_of(answers, samples, self._classes)
 
 
 class _MeanIoU(MulticlassJaccardIndex):

@@ -1,7 +1,6 @@
 """Answer layer, loss, batches, metric and scores of similarity."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -9,20 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.measuring import Ask, Known
 from trunkline.core.preprocess import PreprocessSpec
-from trunkline.core.results import Embedding, Result
+from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
 from trunkline.heads.similarity.calibration import distances, fit_calibration, pairs_of
-from trunkline.heads.similarity.few_shot import Run
 from trunkline.heads.similarity.learn.batches import class_batches
 from trunkline.heads.similarity.learn.losses import Name, PrototypicalLoss, SimilarityLoss
 from trunkline.heads.similarity.learn.recall import RecallAtOne
-from trunkline.heads.similarity.scores import Pairs, SimilarityScores
+from trunkline.heads.similarity.measure import Measure, scores_of
+from trunkline.heads.similarity.scores import SimilarityScores
 
 WIDTH = 128  # of the vectors
 _TURNS = 4
 _RATE, _OF_CLASSES = 1e-4, 100  # on features; times that for the vectors of the classes, which begin at random
-Ask = Callable[[Sequence[Any]], Sequence[Result]]
 
 
 class Learner:
@@ -118,23 +117,10 @@ class Learner:
         return {"threshold": found.threshold, "calibration": {"a": found.slope, "b": found.offset}}
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> SimilarityScores:
-        calibration = answers[0].calibration if isinstance(answers[0], Embedding) else None
-        return SimilarityScores(_vectors(answers), _labels(samples), self._classes, calibration, _listed(samples))
+        return scores_of(answers, samples, self._classes)
 
     def scores_in(self, ask: Ask, samples: Sequence[Any], dataset: Any) -> SimilarityScores:
-        """The same with what the data set has beside: other pictures of the same classes, and one-shot runs."""
-        measured, known = {each.name for each in samples}, {each.label for each in samples}
-        others = [each for each in dataset.of_split("train", "val") if each.name not in measured]
-        others = [each for each in others if each.label in known]
-        trials = [each for run in dataset.runs for each in (*run.support, *run.queries)]
-        answers = ask([*samples, *others, *trials])
-        found, rest = self.scores(answers[: len(samples)], samples), _Reader(answers[len(samples) :])
-        reference = rest.next(len(others)), _labels(others)
-        runs = (
-            Run(rest.next(len(run.support)), rest.next(len(run.queries)), np.array(run.truth)) for run in dataset.runs
-        )
-        enough = len(np.unique(reference[1])) > 1
-        return replace(found, reference=reference if enough else None, runs=tuple(runs))
+        return Measure(Known(self._classes)).scores_in(ask, samples, dataset)
 
 
 class EmbeddingLayer(nn.Module):
@@ -164,40 +150,3 @@ class EmbeddingLayer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         found: Tensor = self.linear(features)
         return found
-
-
-class _Reader:
-    """Answers in the order in which they were asked for."""
-
-    def __init__(self, answers: Sequence[Result]) -> None:
-        self._answers, self._at = answers, 0
-
-    def next(self, count: int) -> np.ndarray:
-        """float32 (count, D)"""
-        part = self._answers[self._at : self._at + count]
-        self._at += count
-        return _vectors(part)
-
-
-def _vectors(answers: Sequence[Result]) -> np.ndarray:
-    """float32 (N, D)"""
-    return np.array([answer.values for answer in answers if isinstance(answer, Embedding)], np.float32)
-
-
-def _labels(samples: Sequence[Any]) -> np.ndarray:
-    return np.array([sample.label for sample in samples], np.int64)
-
-
-def _listed(samples: Sequence[Any]) -> Pairs | None:
-    """The pairs that the data names, where it names any."""
-    place = {sample.name: index for index, sample in enumerate(samples)}
-    named = [
-        (index, place[other], same)
-        for index, sample in enumerate(samples)
-        for other, same in sample.pairs
-        if other in place
-    ]
-    if not named:
-        return None
-    first, second, same = zip(*named, strict=True)
-    return np.array(first, np.int64), np.array(second, np.int64), np.array(same, bool)

@@ -1,0 +1,125 @@
+"""A head on the caller's data: the data by the head's own labels or targets, the answers of whoever is asked, scores.
+
+Needs no torch for tasks that have a `measure.py`.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.measuring import Known, Measure
+from trunkline.core.results import Result
+from trunkline.core.train_request import TrainRequest
+from trunkline.heads.discovery import head_class
+from trunkline.training.data.accept import require_none
+from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.read import read_dataset
+
+Ask = Callable[[Sequence[Sample], Mapping[str, Any] | None], Sequence[Result]]
+
+
+@dataclass(frozen=True)
+class HeadFacts:
+    """What is known of the head that is measured. units, angles: of the targets, in their order."""
+
+    name: str
+    version: str
+    task: str
+    labels: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    angles: tuple[bool, ...] = ()
+
+
+def measured(head: HeadFacts, data: Path, split: str | None, ask: Ask) -> dict[str, Any]:
+    """Head, version, data, count and metrics of a head on one split of the data.
+
+    The split is "test" by default, and all there is where the data has one split or none. ask: answers of the head
+    about samples, with these parameters. Raises InvalidRequestError where its classes or targets are not those of the
+    data, DataInvalidError, DataForbiddenError, and what `ask` raises.
+    """
+    dataset = _as_learned(head, data)
+    samples = _chosen(dataset, split)
+    if not samples:
+        raise InvalidRequestError("there is nothing to evaluate on: the data has no picture of that split")
+    # A head without classes of its own is measured on those of the data.
+    measure = _measure_of(head, head.labels or dataset.classes, data)
+    scores = measure.scores_in(lambda asked: ask(asked, measure.params() or None), samples, dataset)
+    return {
+        "head": head.name,
+        "version": head.version,
+        "data": dataset.root.name,
+        "count": len(samples),
+        "metrics": scores.metrics(),
+    }
+
+
+def _measure_of(head: HeadFacts, classes: tuple[str, ...], data: Path) -> Measure:
+    head_class(head.task)  # where there is no such task, this says so
+    module = f"trunkline.heads.{head.task}.measure"
+    if find_spec(module) is None:
+        return _Learned(head, classes, data)
+    found: type[Measure] = importlib.import_module(module).Measure
+    return found(Known(classes, head.targets, head.units, head.angles))
+
+
+class _Learned:
+    """A task that has no more than a Learner, which needs torch."""
+
+    def __init__(self, head: HeadFacts, classes: tuple[str, ...], data: Path) -> None:
+        from trunkline.training.learner import Asking, PairLearner, learner_class
+
+        angles = zip(head.targets, head.angles, strict=True)
+        units = zip(head.targets, head.units, strict=True)
+        request = TrainRequest(
+            name=head.name.partition("/")[0],
+            data=str(data),
+            task=head.task,
+            angle=tuple(name for name, is_angle in angles if is_angle),
+            unit={name: unit for name, unit in units if unit},
+        )
+        self._learner = learner_class(head.task)(classes, head.targets, request)
+        self._asking, self._pairs = Asking, PairLearner
+
+    def params(self) -> dict[str, Any]:
+        return self._learner.params() if isinstance(self._learner, self._asking) else {}
+
+    def scores_in(
+        self, ask: Callable[[Sequence[Any]], Sequence[Result]], samples: Sequence[Any], dataset: Any
+    ) -> Any:
+        if isinstance(self._learner, self._pairs):
+            return self._learner.scores_in(ask, samples, dataset)
+        return self._learner.scores(ask(samples), samples)
+
+
+def _as_learned(head: HeadFacts, data: Path) -> Dataset:
+    """The data with the head's own labels or targets."""
+    dataset = read_dataset(data, targets=head.targets, task=head.task)
+    require_none(dataset.faults, str(data), head.task)
+    return _relabelled(dataset, head) if not head.targets and head.labels else dataset
+
+
+def _chosen(dataset: Dataset, split: str | None) -> tuple[Sample, ...]:
+    if split is not None:
+        return dataset.of_split(split)
+    splits = {sample.split for sample in dataset.samples}
+    return dataset.samples if len(splits) < 2 else dataset.of_split("test")
+
+
+def _relabelled(dataset: Dataset, head: HeadFacts) -> Dataset:
+    """Labels of the data as indices into the head's labels, by name: the data may have fewer classes."""
+    if not dataset.classes:
+        raise InvalidRequestError(f"the data has no classes; head {head.name!r} answers with classes")
+    index = {label: number for number, label in enumerate(head.labels)}
+    unknown = next((place for place, name in enumerate(dataset.classes, 1) if name not in index), None)
+    if unknown is not None:
+        raise InvalidRequestError(
+            f"head {head.name!r} does not know class {unknown} of the {len(dataset.classes)} of the data: "
+            "trunkline data check shows them in their order"
+        )
+    labels = [index[name] for name in dataset.classes]
+    return replace(dataset, classes=head.labels, samples=tuple(each.relabelled(labels) for each in dataset.samples))
