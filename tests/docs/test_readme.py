@@ -89,3 +89,11 @@ def test_the_plain_grpc_example_runs(target, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     exec(block.group(1).replace("127.0.0.1:8500", target), {})
     assert "espresso" in capsys.readouterr().out
+
+
+def test_every_kind_of_remark_is_in_the_reference():
+    from trunkline.training.data.remarks import Kind
+
+    page = (ROOT / "docs/reference/data-formats.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|", page.partition("## Kinds of remarks")[2], re.MULTILINE)
+    assert sorted(rows) == sorted(kind.value for kind in Kind)

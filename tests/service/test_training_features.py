@@ -1,7 +1,7 @@
 """From a folder of pictures to a head that answers: mode `features`, on real photographs."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,7 @@ class Bench:
     data: Path
 
     def __post_init__(self):
-        self.seen: list[str | Epoch] = []
+        self.seen: list[str | Epoch | tuple[int, int]] = []
 
     @property
     def models(self) -> Path:
@@ -49,7 +49,11 @@ class Bench:
             "spec": PreprocessSpec(width=128, height=128),
             "options": FitOptions(epochs=8),
         }
-        watcher = Watcher(lambda name, done, total: self.seen.append(name), self.seen.append)
+        watcher = Watcher(
+            lambda name, done, total: self.seen.append(name),
+            self.seen.append,
+            lambda *counts: self.seen.append(counts),
+        )
         return train_head(TrainRequest(**{**fields, **changes}), self.places, watcher)
 
 
@@ -115,12 +119,12 @@ def test_the_same_seed_gives_the_same_model_and_stored_features_are_used_again(b
     assert catalog.promote("photos", 2, margin=0).catalog.default == 2  # measured on the same samples
 
 
-def test_a_broken_picture_fails_the_run_by_name_and_publishes_nothing(bench, data):
+def test_with_strict_a_broken_picture_fails_the_run_by_name_and_publishes_nothing(bench, data):
     broken = data / "train/coffee/broken.jpg"
     broken.write_bytes(b"\xff\xd8 no picture")
     try:
         with pytest.raises(DataInvalidError, match=r"train/coffee/broken\.jpg"):
-            bench.train()
+            bench.train(strict=True)
     finally:
         broken.unlink()
     assert set(bench.seen) == {"data"}, "it must fail before anything is learned"
@@ -174,3 +178,25 @@ def test_a_request_that_does_not_fit_the_data_says_why(bench, changes, match):
     with pytest.raises(InvalidRequestError, match=match):
         bench.train(**changes)
     assert [path.name for path in bench.models.iterdir()] == ["backbones"]
+
+
+def test_what_is_broken_in_data_is_left_out_and_the_count_is_told_and_on_the_card(bench, data, tmp_path):
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(data, spoiled)
+    cut = spoiled / "train" / CLASSES[0] / "0.jpg"
+    cut.write_bytes(cut.read_bytes()[:200])
+    broken = spoiled / "test" / CLASSES[0] / "0.jpg"
+    broken.write_bytes(b"text")
+    (spoiled / "train" / CLASSES[0] / "notes.txt").write_text("x")
+    folder = bench.train(spoiled)
+    assert (3, 2) in bench.seen
+    assert (
+        "Read with 3 remarks, 2 pictures left out: `trunkline data check` shows them."
+        in (folder / "CARD.md").read_text()
+    )
+    found = evaluate_head(bench.models, "photos", spoiled, None, nothing)
+    assert found["count"] == PICTURES["test"] * len(CLASSES) - 1
+    assert found["metrics"] == Repository(bench.models).head("photos").manifest.metrics
+    assert found["remarks"] == 2
+    with pytest.raises(DataInvalidError, match="and 2 more: trunkline data check"):
+        Bench(replace(bench.places, work=tmp_path / "strict"), data).train(spoiled, strict=True)

@@ -215,7 +215,7 @@ def test_bad_data_fails_at_once_with_file_and_reason(client, server, tmp_path, s
     bad = class_folders(tmp_path / "bad", samples)
     (bad / "train/coffee/broken.jpg").write_bytes(b"\xff\xd8 no picture")
     before = shared.versions()
-    found = client.wait(client.create(request(bad)).id)
+    found = client.wait(client.create(request(bad, strict=True)).id)
     assert (found.state, found.error.reason) == (JobState.FAILED, "DATA_INVALID")
     assert found.error.message.startswith("train/coffee/broken.jpg: ")
     assert found.attempt == 1
@@ -224,6 +224,17 @@ def test_bad_data_fails_at_once_with_file_and_reason(client, server, tmp_path, s
     assert watched.stderr.splitlines()[-1].startswith(f"trunkline: {found.id} failed: train/coffee/broken.jpg")
     assert shared.versions() == before
     wait_until(lambda: shared.left_over() == [])
+
+
+def test_a_job_tells_how_many_remarks_there_are_on_its_data(client, server, tmp_path, samples):
+    spoiled = class_folders(tmp_path / "spoiled", samples)
+    (spoiled / "train/coffee/broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (spoiled / "train/coffee/notes.txt").write_text("x")
+    job = client.wait(client.create(request(spoiled, 2, name="spoiled")).id)
+    assert (job.state, job.progress.remarks, job.progress.left_out) == (JobState.SUCCEEDED, 2, 1)
+    assert client.evaluate("spoiled", str(spoiled)).remarks == 1
+    shown = cli(server, "jobs", "show", job.id).stdout
+    assert "2 remarks, 1 objects and pictures left out; trunkline data check shows them" in " ".join(shown.split())
 
 
 def test_a_running_job_is_restrained_and_can_be_cancelled_and_a_waiting_one_too(place, data):
@@ -324,7 +335,7 @@ def test_two_services_on_one_database_share_the_jobs_and_run_none_twice(tmp_path
     (bad / "train/coffee/broken.jpg").write_bytes(b"\xff\xd8 no picture")
     with start_training(place, "first") as first, start_training(place, "second") as second:
         with TrainingClient(first.address) as client, TrainingClient(second.address) as other:
-            jobs = [client.create(request(bad)).id for _ in range(6)]
+            jobs = [client.create(request(bad, strict=True)).id for _ in range(6)]
             for job in jobs:
                 states = [(each.state, each.attempt) for each in whats(list(other.watch(job)), StateChange)]
                 assert states == [("QUEUED", 0), ("RUNNING", 1), ("FAILED", 1)]

@@ -89,11 +89,11 @@ async def test_a_head_learns_from_masks_and_answers_with_them(places, data, name
         (lambda masks: _fill(masks / "0.png", 9), "value 9"),
     ],
 )
-def test_bad_masks_fail_at_once_with_their_name(places, samples, tmp_path, spoil, word):
+def test_with_strict_bad_masks_fail_at_once_with_their_name(places, samples, tmp_path, spoil, word):
     data = mask_folders(tmp_path, samples, {"train": 3, "test": 2})
     spoil(data / "train/masks")
     with pytest.raises(DataInvalidError, match=f"train/(masks|images)/0.*{word}"):
-        train(places, data, "bad")
+        train(places, data, "bad", strict=True)
 
 
 def _fill(path, value):

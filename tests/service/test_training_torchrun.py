@@ -71,7 +71,7 @@ def test_a_broken_picture_fails_the_job_once_with_its_name(server, shared, tmp_p
     bad = class_folders(tmp_path / "bad", samples)
     (bad / "train/coffee/broken.jpg").write_bytes(b"\xff\xd8 no picture")
     with TrainingClient(server.address) as client:
-        job = client.wait(client.create(request(bad)).id)
+        job = client.wait(client.create(request(bad, strict=True)).id)
     assert (job.state, job.attempt, job.error.reason) == (JobState.FAILED, 1, "DATA_INVALID")
     assert "broken.jpg" in job.error.message
     wait_until(lambda: shared.left_over() == [])

@@ -35,15 +35,15 @@ def _unconfined() -> Iterator[None]:
 def refusal(root: Path, task: str | None = "detection") -> str:
     """What a job or an evaluation would say of this data."""
     with pytest.raises(DataInvalidError) as caught:
-        require_none(check_dataset(read_dataset(root, task=task)).problems, "DATA", task or "")
+        require_none(check_dataset(read_dataset(root, task=task), strict=True).problems, "DATA", task or "")
     return caught.value.message
 
 
 def said(root: Path, task: str | None) -> list[str]:
-    """All that is wrong with data, message and metadata."""
+    """All that is wrong with data: message, metadata and remarks."""
     problems: tuple[str, ...] = ()
     try:
-        problems = check_dataset(read_dataset(root, task=task)).problems
+        problems = check_dataset(read_dataset(root, task=task), strict=True).problems
         require_none(problems, "DATA", task or "")
     except DataInvalidError as error:
         return [*problems, error.message, *error.metadata.values()]
@@ -442,7 +442,8 @@ def test_a_file_that_is_named_itself_may_not_list_links_out_of_the_roots(tmp_pat
     put(tmp_path / "outside.jpg")
     put(data / "a.jpg")
     (data / "link.jpg").symlink_to(tmp_path / "outside.jpg")
-    write_lines(data / "labels.csv", "file,label", "a.jpg,a", "link.jpg,b")
+    put(data / "b.jpg", 1)
+    write_lines(data / "labels.csv", "file,label", "a.jpg,a", "b.jpg,b", "link.jpg,b")
     write_coco(data / "train.json", [image(1, "a.jpg"), image(2, "link.jpg")], [annotation(1, 1)])
     confine(DataRoots([str(data)]))
     assert "missing" in refusal(data / name, "detection" if name == "train.json" else "classification")

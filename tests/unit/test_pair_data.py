@@ -57,13 +57,6 @@ def test_chains_of_same_pairs_are_classes_and_pairs_are_kept(tmp_path, named):
     ("rows", "header", "word"),
     [
         (["a.png,b.png,1", "b.png,c.png,1", "a.png,c.png,0"], "a,b,same", "line 4: its pictures are the same"),
-        (["a.png,b.png,perhaps"], "a,b,same", "line 2: the value in column 'same'"),
-        (
-            ["a.png,b.png,1,train", "b.png,c.png,0,test"],
-            "a,b,same,split",
-            "line 3: its picture a is in another split",
-        ),
-        (["a.png,b.png,1,spare"], "a,b,same,split", "the split is none of"),
         (["a.png,b.png,1"], "a,b,same", "only one class"),
     ],
 )
@@ -72,12 +65,28 @@ def test_pairs_that_cannot_be_are_named_with_their_line(tmp_path, rows, header, 
         read_dataset(pairs(tmp_path, *rows, header=header))
 
 
-@pytest.mark.parametrize("name", ["missing.png", "../outside.png", ""])
-def test_a_picture_that_is_not_in_the_folder_is_refused(tmp_path, name):
-    picture(tmp_path / "a.png")
-    (tmp_path / "pairs.csv").write_text(f"a,b,same\na.png,{name},1\n")
-    with pytest.raises(DataInvalidError, match="line 2"):
-        read_dataset(tmp_path)
+@pytest.mark.parametrize(
+    ("header", "row", "word"),
+    [
+        ("a,b,same", "a.png,missing.png,1", "its picture b is missing"),
+        ("a,b,same", "a.png,../outside.png,1", "its picture b is missing"),
+        ("a,b,same", ",b.png,1", "its picture a is empty"),
+        ("a,b,same", "a.png,b.png,perhaps", "the value in column 'same'"),
+        ("a,b,same,split", "b.png,c.png,0,test", "its picture b is in another split"),
+        ("a,b,same,split", "a.png,b.png,1,spare", "the split is none of"),
+    ],
+)
+def test_a_pair_that_cannot_be_is_left_out_and_named_with_its_line(tmp_path, header, row, word):
+    good = [f"{pair},train" if header.endswith("split") else pair for pair in ("a.png,c.png,1", "a.png,d.png,0")]
+    picture(tmp_path.parent / "outside.png")
+    pairs(tmp_path, *good, "b.png,b.png,1" + (",test" if header.endswith("split") else ""), header=header)
+    with (tmp_path / "pairs.csv").open("a") as file:
+        file.write(row + "\n")
+    data = read_dataset(tmp_path)
+    assert {sample.name for sample in data.samples} == {"a.png", "b.png", "c.png", "d.png"}
+    (remark,) = data.remarks.rows()
+    assert (remark.where, remark.left_out) == ("pairs.csv, line 5", "picture")
+    assert word in remark.text
 
 
 def omniglot(root: Path) -> Path:
@@ -109,13 +118,16 @@ def test_omniglot_is_read_as_it_is(tmp_path):
     assert run.queries[0].read()
 
 
-def test_a_run_with_an_answer_that_is_not_there_is_named(tmp_path):
+def test_a_run_with_an_answer_that_is_not_there_is_left_out_and_named(tmp_path):
     omniglot(tmp_path)
     (tmp_path / "oneshot_runs/run01/class_labels.txt").write_text(
         "run01/test/item01.png run01/training/class09.png\n"
     )
-    with pytest.raises(DataInvalidError, match="line 1"):
-        read_dataset(tmp_path)
+    data = read_dataset(tmp_path)
+    assert data.runs == ()
+    (remark,) = data.remarks.rows()
+    assert remark.where == "oneshot_runs/run01"
+    assert "line 1: it is no test picture" in remark.text
 
 
 def test_the_real_omniglot_has_its_twenty_runs(datasets):

@@ -170,28 +170,57 @@ def test_a_line_that_is_repeated_counts_once(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "line", "reason"),
     [
-        (["file,label", "1.png,a", "3.png,b"], 3, "its file is missing"),
-        (["file,label", "1.png,a", ",b"], 3, "the file is empty"),
-        (["file,label", f"1.png,a\n{'x' * 5000}.png,b"], 3, "is missing"),
-        (["file,label", "1.png,a", "../1.png,b"], 3, "leaves the folder"),
-        (["file,label", "1.png,a", "x/../../1.png,b"], 3, "leaves the folder"),
-        (["file,label", "1.png,a", "/etc/hostname,b"], 3, "leaves the folder"),
-        (["file,label", "1.png,a", "2.png,"], 3, "the label is empty"),
-        (["file,label", "1.png,a", "2.png,b", "./1.png,b"], 4, "its picture is also on line 2, with another label"),
-        (["file,age", "1.png,1", "1.png,2"], 3, "another target"),
-        (["file,label,split", "1.png,a,train", "1.png,a,test", "2.png,b,test"], 3, "another split"),
-        (["file,label,split", "1.png,a,train", "2.png,b,dev"], 3, "the split is none of train, val, test"),
-        (["file,label,split", "1.png,a,train", "2.png,b,"], 3, "the split is none of"),
-        (["file,age", "1.png,1", "2.png,1,5"], 3, "3 values; the header has 2 columns"),
-        (["file,age", "1.png,1", "2.png,old"], 3, "the value in column 2 is no number"),
-        (["file,age", "1.png,1", "2.png,"], 3, "the value in column 2 is no number"),
-        (["file,age", "1.png,1", "2.png,nan"], 3, "the value in column 2 is no number"),
-        (["file,age", "1.png,1", "2.png,1_0"], 3, "the value in column 2 is no number"),
+        (["file,label", "3.png,b"], 4, "its file is missing"),
+        (["file,label", ",b"], 4, "its file is empty"),
+        (["file,label", f"{'x' * 5000}.png,b"], 4, "is missing"),
+        (["file,label", "../0.png,b"], 4, "is missing"),
+        (["file,label", "x/../../0.png,b"], 4, "is missing"),
+        (["file,label", "/etc/hostname,b"], 4, "is missing"),
+        (["file,label", "4.png,"], 4, "the label is empty"),
+        (["file,label", "4.png,b", "./4.png,a"], 5, "its picture is also on line 4, with another label"),
+        (["file,label", "4.png,b", "old/4.png,a"], 5, "its picture is also on line 4, with another label"),
+        (["file,age", "4.png,1", "4.png,2"], 5, "another target"),
+        (["file,label,split", "4.png,a,train", "4.png,a,test"], 5, "another split"),
+        (["file,label,split", "4.png,b,dev"], 4, "the split is none of train, val, test"),
+        (["file,label,split", "4.png,b,"], 4, "the split is none of"),
+        (["file,age", "4.png,1,5"], 4, "3 values; the header has 2 columns"),
+        (["file,age", "4.png,old"], 4, "the value in column 2 is no number"),
+        (["file,age", "4.png,"], 4, "the value in column 2 is no number"),
+        (["file,age", "4.png,nan"], 4, "the value in column 2 is no number"),
+        (["file,age", "4.png,1_0"], 4, "the value in column 2 is no number"),
+        (["file,class_id,class_name", "4.png,one,c"], 4, "the value in column 'class_id' is no whole number"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_row_that_is_wrong_is_left_out_and_named_with_its_line(tmp_path, lines, line, reason):
+    put_many(tmp_path, "1.png", "2.png", "4.png")
+    put(tmp_path.parent / "0.png")
+    good = {"file,age": ("1", "2"), "file,class_id,class_name": ("1,a", "2,b")}.get(lines[0], ("a", "b"))
+    split = ",train" if lines[0].endswith("split") else ""
+    rows = [f"{name},{value}{split}" for name, value in zip(("1.png", "2.png"), good, strict=True)]
+    write(tmp_path / "labels.csv", lines[0], *rows, *lines[1:])
+    dataset = read_dataset(tmp_path)
+    kept = ["1.png", "2.png", *(["4.png"] if any(row.startswith("old/") for row in lines) else [])]
+    assert [sample.name for sample in dataset.samples] == kept
+    left = [remark for remark in dataset.remarks.rows() if remark.left_out == "picture"]
+    assert [remark.where for remark in left] == [f"labels.csv, line {line}"]
+    assert reason in left[0].text
+    assert check_dataset(dataset).problems == ()
+    assert f"labels.csv, line {line}" in check_dataset(dataset, strict=True).problems[0]
+
+
+def test_data_of_which_every_row_is_left_out_is_refused_with_the_first(tmp_path):
+    write(tmp_path / "labels.csv", "file,label", "1.png,a", "2.png,b")
+    assert "all rows are left out, the first is labels.csv, line 2: its file is missing" in refusal(tmp_path).message
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "reason"),
+    [
         (["file,remark", "1.png,good"], 1, "neither a column 'label' nor one of numbers"),
         (["picture,label", "1.png,a"], 1, "no column 'file' among its 2"),
         (["file,label,label", "1.png,a,b"], 1, "columns 2 and 3 have the same name"),
         (["file,label", '"1.png"x,a'], 2, "not CSV"),
-        (["file,class_id,class_name", "1.png,one,a"], 2, "the value in column 'class_id' is no whole number"),
         (["file,class_id,class_name", "1.png,1,a", "2.png,1,b"], 3, "its class had another name before"),
         (["file,class_id,class_name", "1.png,1,a", "2.png,2,a"], 3, "its class had another number before"),
         (["file,label", "1.png,a", "2.png,a"], None, "only one class"),
@@ -200,7 +229,7 @@ def test_a_line_that_is_repeated_counts_once(tmp_path):
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_a_fault_in_a_csv_file_is_named_with_its_line(tmp_path, lines, line, reason):
+def test_a_fault_of_a_csv_file_is_named_with_its_line(tmp_path, lines, line, reason):
     put_many(tmp_path, "1.png", "2.png")
     path = write(tmp_path / "labels.csv", *lines)
     error = refusal(tmp_path)
@@ -253,9 +282,12 @@ def test_two_lists_are_refused_and_both_are_named(tmp_path):
     assert "one.csv, two.csv all have a column 'file'" in refusal(tmp_path).message
 
 
-def test_a_name_that_is_not_utf_8_is_refused(tmp_path):
+def test_a_name_that_is_not_utf_8_is_read_under_another_and_said(tmp_path):
     put_many(tmp_path, "a/1.png", "b/\udcff.png")
-    assert "is not UTF-8" in refusal(tmp_path).message
+    dataset = read_dataset(tmp_path)
+    assert [sample.name for sample in dataset.samples] == ["a/1.png", "b/\\udcff.png"]
+    assert dataset.samples[1].encoded()
+    assert [(remark.kind, remark.where) for remark in dataset.remarks.rows()] == [("name-not-utf8", "b/\\udcff.png")]
 
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -271,7 +303,6 @@ IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
         (IMAGES, gzip.compress(bytes(16)), "not an idx file of bytes in 3 dimensions"),
         (IMAGES, gzip.compress(bytes((0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 9))), "1 values; the header"),
         (LABELS, gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 1, 9))), "1 labels for 2 pictures"),
-        (LABELS, gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 2, 9, 10))), "a label is no digit from 0 to 9"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -283,6 +314,15 @@ def test_a_fault_in_an_idx_file_is_named(tmp_path, name, content, reason):
     message = refusal(tmp_path).message
     assert message.startswith(str(tmp_path / name))
     assert reason in message
+
+
+def test_a_label_that_is_no_digit_leaves_its_picture_out(tmp_path):
+    write_digits(tmp_path, "train", [1, 10, 2])
+    dataset = read_dataset(tmp_path)
+    assert facts(dataset) == [("train[0]", "train", 1), ("train[2]", "train", 2)]
+    assert list(map(str, dataset.remarks.rows())) == [
+        "train[1]: its label is no digit from 0 to 9; the picture is left out"
+    ]
 
 
 def test_an_idx_file_of_no_split_is_refused(tmp_path):
@@ -307,7 +347,7 @@ def test_good_data_has_neither_problems_nor_warnings(tmp_path):
     assert seen == [(done, 20) for done in range(1, 21)]
 
 
-def test_broken_pictures_are_problems_and_are_all_named(tmp_path):
+def test_broken_pictures_are_left_out_and_are_all_named(tmp_path):
     good_folders(tmp_path)
     cut = tmp_path / "train/a/0.png"
     cut.write_bytes(cut.read_bytes()[:44])
@@ -322,8 +362,13 @@ def test_broken_pictures_are_problems_and_are_all_named(tmp_path):
         "test/b/2.png",
         "test/b/3.png",
     ]
-    assert report.problems[1] == "train/a/1.png: the picture is empty (0 bytes)"
-    assert report.problems[3] == "test/b/3.png: cannot be read: No such file or directory"
+    lines = list(map(str, report.remarks))
+    assert lines[1] == "train/a/1.png: the picture is empty (0 bytes); the picture is left out"
+    assert lines[3] == "test/b/3.png: cannot be read: No such file or directory; the picture is left out"
+    assert report.splits == {"train": 8, "test": 8}
+    assert report.summary == "4 remarks, 4 pictures left out"
+    assert not report.problems
+    assert len(check_dataset(dataset, strict=True).problems) == 4
     assert not report.duplicates
 
 
@@ -394,13 +439,24 @@ def test_the_command_shows_counts_and_ends_well(tmp_path, run):
     assert "can be trained on: 0 problems, 0 warnings" in out
 
 
-def test_the_command_lists_problems_and_fails(tmp_path, run):
+def test_the_command_lists_remarks_and_counts_what_is_left_out(tmp_path, run):
     good_folders(tmp_path)
-    (tmp_path / "train/a/[red].png").write_bytes(b"text")
+    for number in range(5):
+        (tmp_path / f"train/a/[red]{number}.png").write_bytes(b"text")
+    status, out, _ = run(tmp_path)
+    assert status == 0
+    assert "remark: train/a/[red]0.png: not a picture" in out
+    assert out.count("not a picture") == 3
+    assert "remark: and 2 more of kind picture-broken" in out
+    assert "can be trained on: 0 problems, 0 warnings, 5 remarks, 5 pictures left out" in out
+
+
+def test_the_command_lists_problems_and_fails(tmp_path, run):
+    put_many(tmp_path, "test/a/1.png", "test/b/2.png")
     status, out, _ = run(tmp_path)
     assert status == 1
-    assert "problem: train/a/[red].png: not a picture" in out
-    assert "cannot be trained on: 1 problem, 0 warnings" in out
+    assert "problem: no picture is for training" in out
+    assert "cannot be trained on: 1 problem" in out
 
 
 def test_the_command_prints_one_json_document(tmp_path, run):
@@ -417,7 +473,8 @@ def test_the_command_refuses_bad_data_in_one_line(tmp_path, run):
     write(tmp_path / "labels.csv", "file,label", "1.png,a")
     status, out, err = run(tmp_path, "--json")
     assert (status, out) == (1, "")
-    assert err == f"trunkline: {tmp_path}/labels.csv, line 2: its file is missing\n"
+    reason = "all rows are left out, the first is labels.csv, line 2: its file is missing"
+    assert err == f"trunkline: {tmp_path}/labels.csv: {reason}\n"
 
 
 # The real ones.
@@ -446,13 +503,14 @@ def test_real_pictures_of_blood_are_sound(datasets):
     assert (report.targets[0].least, report.targets[0].greatest) == (0, 27)
 
 
-def test_a_jpeg_without_its_end_marker_is_a_warning_and_one_that_lacks_pixels_a_problem(tmp_path, samples):
+def test_a_jpeg_without_its_end_marker_is_read_and_one_that_lacks_pixels_is_left_out(tmp_path, samples):
     with Image.open(samples / "chelsea.jpg") as photograph:
         data = encode(photograph.resize((64, 48)), "JPEG")
     for name, content in (("a/0.jpg", data[:-2]), ("a/1.jpg", data), ("b/2.jpg", data[:-60])):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     report = check_dataset(read_dataset(tmp_path))
-    assert report.problems[0].startswith("b/2.jpg: the picture is damaged or cut off")
+    read, lost = map(str, report.remarks)
+    assert read == "a/0.jpg: the JPEG has no end marker; its pixels are all there and were read"
+    assert lost.startswith("b/2.jpg: the picture is damaged or cut off")
     assert len(report.broken) == 1
-    assert "a/0.jpg: the JPEG has no end marker; its pixels are all there and were read" in report.warnings

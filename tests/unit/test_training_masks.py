@@ -80,13 +80,17 @@ def test_without_names_of_the_classes_the_data_is_refused(tmp_path):
         (lambda folder: (folder / "masks/a.png").write_text("text"), "cannot be read"),
     ],
 )
-def test_the_check_names_a_mask_that_does_not_fit(tmp_path, spoil, word):
+def test_a_mask_that_does_not_fit_leaves_its_picture_out_and_is_named(tmp_path, spoil, word):
     (tmp_path / "classes.csv").write_text(CLASSES)
     write(tmp_path, "images/a.png")
     write(tmp_path, "masks/a.png")
     spoil(tmp_path)
-    problems = check_dataset(read_dataset(tmp_path)).problems
-    assert any("masks/a.png" in line and word in line for line in problems)
+    report = check_dataset(read_dataset(tmp_path))
+    (remark,) = report.remarks
+    assert (remark.kind, remark.left_out) == ("mask", "picture")
+    assert "masks/a.png" in remark.text
+    assert word in remark.text
+    assert report.problems[0].startswith("no picture is for training: the first that is left out is images/a.png")
 
 
 def test_a_mask_moves_with_its_picture():

@@ -40,7 +40,7 @@ def refusal(root, **options) -> str:
 
 def test_classes_of_coco_are_in_the_order_of_their_ids_and_boxes_end_where_they_say(tmp_path):
     data = read_dataset(coco(tmp_path, annotation(1, 1, (1.5, 2, 10, 20)), annotation(2, 2, category=9, iscrowd=1)))
-    assert (data.layout, data.classes, data.faults, data.remarks) == ("coco", ("cat", "dog"), (), ())
+    assert (data.layout, data.classes, data.faults, data.remarks.total()) == ("coco", ("cat", "dog"), (), 0)
     first, second = data.samples
     assert (first.name, first.split, first.size, first.label) == ("images/1.jpg", "train", SIZE, None)
     assert first.read() == (tmp_path / "images/1.jpg").read_bytes()
@@ -188,7 +188,9 @@ def test_voc_files_of_no_list_are_left_out_and_said(tmp_path):
     write_lines(tmp_path / "imagesets/test.txt", "b")
     data = read_dataset(tmp_path)
     assert [(sample.name, sample.split) for sample in data.samples] == [("images/b.jpg", "test")]
-    assert "1 XML files are in no list and are left out: a" in data.remarks[0]
+    assert list(map(str, data.remarks.rows())) == [
+        "annotations_voc/a.xml: it is in the list of no split; the picture is left out"
+    ]
 
 
 # YOLO.
@@ -215,7 +217,7 @@ def test_lines_of_yolo_are_shares_of_the_upright_picture(tmp_path):
     assert cat.label == 0
     assert (cat.mask.load() == INSIDE).all()
     assert data.samples[1].objects == ()
-    assert data.remarks == ("labels/train/a.txt, line 4: it is line 1 again and is left out",)
+    assert list(map(str, data.remarks.rows())) == ["labels/train/a.txt, line 4: it is line 1 again and is read once"]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +316,7 @@ def test_pictures_in_folders_have_no_boxes(tmp_path):
 
 def test_blood_is_read_from_all_that_lies_there(datasets):
     data = read_dataset(datasets / "bccd", task="detection")
-    assert (data.classes, data.faults, data.remarks) == (("RBC", "WBC", "Platelets"), (), ())
+    assert (data.classes, data.faults, data.remarks.total()) == (("RBC", "WBC", "Platelets"), (), 0)
     counts = {split: sum(len(s.objects) for s in data.of_split(split)) for split in ("train", "val", "test")}
     assert counts == {"train": 2804, "val": 1137, "test": 945}
     assert [len(data.of_split(split)) for split in ("train", "val", "test")] == [205, 87, 72]
@@ -326,14 +328,15 @@ def test_xml_files_of_blood_say_the_same_but_for_the_two_boxes_without_area(data
     data, same = read_dataset(tmp_path), read_dataset(datasets / "bccd")
     assert (data.layout, data.classes) == ("voc", ("Platelets", "RBC", "WBC"))
     assert [len(data.of_split(split)) for split in ("train", "val", "test")] == [205, 87, 72]
-    assert len(data.faults) == 2
-    assert all("BloodImage_003" in fault and "no area" in fault for fault in data.faults)
+    left = [remark for remark in data.remarks.rows() if remark.left_out]
+    assert len(left) == 2
+    assert all("BloodImage_003" in remark.where and "no area" in remark.text for remark in left)
     assert sum(len(s.objects) for s in data.samples) == sum(len(s.objects) for s in same.samples)
 
 
 def test_pedestrians_have_the_masks_of_their_mask_files(datasets):
     data = read_dataset(datasets / "pennfudan", task="detection")
-    assert (data.classes, data.faults, data.remarks) == (("pedestrian",), (), ())
+    assert (data.classes, data.faults, data.remarks.total()) == (("pedestrian",), (), 0)
     assert sum(len(sample.objects) for sample in data.samples) == 344
     painted = read_dataset(datasets / "pennfudan", task="segmentation")
     for sample, same in list(zip(data.samples, painted.samples, strict=True))[::20]:

@@ -83,7 +83,7 @@ def test_a_job_comes_back_as_it_went(state):
         id="job-1",
         request=FULL,
         state=state,
-        progress=JobProgress("epochs", 2, 9, EPOCH, 0.0),
+        progress=JobProgress("epochs", 2, 9, EPOCH, 0.0, 7, 3),
         attempt=2,
         metrics={"rmse": 0.1},
         model_version="3",
@@ -97,7 +97,9 @@ def test_a_job_comes_back_as_it_went(state):
     assert wire.job_from_pb(wire.job_to_pb(job)) == job
 
 
-@pytest.mark.parametrize("what", [StateChange(JobState.QUEUED, 1, "why"), JobProgress("data", 1, 2), EPOCH])
+@pytest.mark.parametrize(
+    "what", [StateChange(JobState.QUEUED, 1, "why"), JobProgress("data", 1, 2, remarks=12, left_out=4), EPOCH]
+)
 def test_an_event_comes_back_as_it_went(what):
     event = JobEvent(4, NOW, what)
     assert wire.event_from_pb(wire.event_to_pb(event)) == event

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at data for training.", no_args_is_help=True)
 
-_MOST_LINES = 20  # of a list that people read; --json has all
+_MOST_LINES, _MOST_OF_A_KIND = 20, 3  # of a list that people read; --json has more
 
 
 @app.callback()
@@ -40,10 +40,11 @@ def check(
         str | None,
         typer.Option("--task", help="What to learn, where the data can be read in several ways.", show_default="any"),
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Take remarks for problems.")] = False,
     json: Json = False,
 ) -> None:
-    """Decode every picture and say what was found: counts, broken and duplicate pictures, boxes and masks that do not
-    fit, small classes.
+    """Decode every picture and say what was found: counts, what was read otherwise than it stands there, what is left
+    out and why, duplicate pictures, small classes.
 
     Ends with status 1 where training on it would fail.
     """
@@ -53,7 +54,7 @@ def check(
         from trunkline.training.data.reading import limit_annotations
 
         limit_annotations(read_settings().training_annotations_mib)
-        report = _check(read_dataset(folder, targets=target or (), task=task))
+        report = _check(read_dataset(folder, targets=target or (), task=task), strict=strict)
     if json:
         print_json(_to_json(report))
     else:
@@ -62,7 +63,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _check(dataset: "Dataset") -> "DataReport":
+def _check(dataset: "Dataset", *, strict: bool) -> "DataReport":
     from rich.console import Console
     from rich.progress import Progress
 
@@ -71,7 +72,7 @@ def _check(dataset: "Dataset") -> "DataReport":
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("looking at pictures", total=len(dataset.samples))
-        return check_dataset(dataset, progress=lambda done, _: bar.update(task, completed=done))
+        return check_dataset(dataset, progress=lambda done, _: bar.update(task, completed=done), strict=strict)
 
 
 def _to_json(report: "DataReport") -> dict[str, Any]:
@@ -88,9 +89,11 @@ def _show(report: "DataReport") -> None:
     if report.unbalance is not None and len(report.classes) > 1:
         out.print(f"the largest class has {report.unbalance:.1f} times the pictures for training of the smallest")
     _show_list("problem", report.problems)
+    _show_remarks(report)
     _show_list("warning", report.warnings)
     verdict = "cannot be trained on" if report.problems else "can be trained on"
-    out.print(f"{verdict}: {_count(len(report.problems), 'problem')}, {_count(len(report.warnings), 'warning')}")
+    counts = f"{_count(len(report.problems), 'problem')}, {_count(len(report.warnings), 'warning')}"
+    out.print(f"{verdict}: {counts}" + (f", {report.summary}" if report.remark_counts else ""), soft_wrap=True)
 
 
 def _count(number: int, noun: str) -> str:
@@ -126,6 +129,13 @@ def _show_targets(report: "DataReport") -> None:
     for target in report.targets:
         made.add_row(target.name, *(f"{value:.4g}" for value in (target.least, target.mean, target.greatest)))
     console().print(made)
+
+
+def _show_remarks(report: "DataReport") -> None:
+    from trunkline.training.data.remarks import lines_of
+
+    for line in lines_of(report.remarks, report.remark_counts, _MOST_OF_A_KIND):
+        console().print(f"remark: {line}", soft_wrap=True)
 
 
 def _show_list(kind: str, lines: Sequence[str]) -> None:

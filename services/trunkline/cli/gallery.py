@@ -14,6 +14,7 @@ import typer
 
 from trunkline.cli.options import DEFAULT_TARGET, Images, Json, Target, Timeout
 from trunkline.cli.output import complain, console, megabytes, percent, print_documents, print_json, table
+from trunkline.core.text import printable
 
 if TYPE_CHECKING:
     from trunkline.client import Gallery, GalleryClient, GalleryMatch, SearchResult
@@ -78,7 +79,7 @@ def add(
     with _client(target) as client:
         client.get(gallery)  # one that is not there is said once, before any picture is read
         answers = add_all(client, gallery, images, label)
-    failed = [(str(name), answer.error) for name, answer in answers if answer.error is not None]
+    failed = [(printable(str(name)), answer.error) for name, answer in answers if answer.error is not None]
     counts = Counter(answer.status.value for _, answer in answers if answer.status is not None)
     if json:
         errors = [{"image": name, "reason": error.reason, "message": str(error)} for name, error in failed]

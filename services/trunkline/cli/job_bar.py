@@ -20,12 +20,16 @@ def show_events(job: str, events: Iterable[JobEvent]) -> None:
     )
     with Progress(*columns, console=Console(stderr=True, markup=False, highlight=False)) as bar:
         bars: dict[str, TaskID] = {}
+        told = False
         for event in events:
             match event.what:
                 case StateChange():
                     bar.console.print(f"{job} {_state_text(event.what)}")
                     bars.clear()
                 case JobProgress():
+                    if event.what.remarks and not told:
+                        bar.console.print(remarks_text(event.what.remarks, event.what.left_out))
+                        told = True
                     _show_stage(bar, bars, event.what)
 
 
@@ -46,6 +50,12 @@ def time_text(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
+
+
+def remarks_text(remarks: int, left_out: int) -> str:
+    """Such as "data: 12 remarks, 3 objects and pictures left out"."""
+    end = f", {left_out:,} objects and pictures left out" if left_out else ""
+    return f"data: {remarks:,} remark{'' if remarks == 1 else 's'}{end}; trunkline data check shows them"
 
 
 def _show_stage(bar: Progress, bars: dict[str, TaskID], progress: JobProgress) -> None:

@@ -178,6 +178,8 @@ def _progress_text(job: "Job") -> str:
 
 
 def _facts(job: "Job") -> Iterator[tuple[str, str]]:
+    from trunkline.cli.job_bar import remarks_text
+
     yield "job", job.id
     yield (
         "state",
@@ -191,6 +193,8 @@ def _facts(job: "Job") -> Iterator[tuple[str, str]]:
             yield name, f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
     if job.progress is not None:
         yield "progress", f"{job.progress.stage} {job.progress.done}/{job.progress.total}"
+        if job.progress.remarks:
+            yield "data", remarks_text(job.progress.remarks, job.progress.left_out).removeprefix("data: ")
     if job.model_version:
         yield "published", f"{job.request.name}/{job.model_version}"
     for metric, value in job.metrics.items():

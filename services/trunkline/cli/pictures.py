@@ -5,10 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from trunkline.core.errors import ConfigurationError
-
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".dib", ".gif", ".tif", ".tiff")
-)
+from trunkline.core.suffixes import PICTURE_SUFFIXES
 
 
 def find_pictures(named: Iterable[Path]) -> list[Path]:
@@ -25,11 +22,11 @@ def _below(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder, onerror=_fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+            if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith("."):
                 found = True
                 yield Path(root) / name
     if not found:
-        raise ConfigurationError(f"there is no picture in {folder}: looked for {', '.join(sorted(SUFFIXES))}")
+        raise ConfigurationError(f"there is no picture in {folder}: looked for {', '.join(sorted(PICTURE_SUFFIXES))}")
 
 
 def _fail(error: OSError) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from trunkline.cli.extras import train_extra
+from trunkline.cli.job_bar import remarks_text
 from trunkline.cli.options import DEFAULT_TARGET, Json, Models, Timeout, check_target
 from trunkline.cli.output import print_json
 from trunkline.core.train_choices import Augmentation, Loss
@@ -115,6 +116,9 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option("--label-smoothing", show_default="0.1")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.")] = 0,
     balance: Annotated[bool, typer.Option("--balance", help="Weigh rare classes up.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Learn nothing where there is any remark on the data.")
+    ] = False,
     licence: Annotated[str, typer.Option("--licence", help="Terms of the data, for the card.")] = "not stated",
     backbone: Annotated[str, typer.Option("--backbone", help="Backbone to learn on.")] = "efficientnet-lite0",
     cache: Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where features are kept.")] = _CACHE,
@@ -167,6 +171,7 @@ def train(
                 "balance": balance,
             },
             "licence": licence,
+            "strict": strict,
             "backbone": backbone,
         }
     )
@@ -263,6 +268,8 @@ def evaluate(
         print_json(found)
         return
     print(f"{found['head']} {found['version']} on {found['data']}, {found['count']} pictures")
+    if "remarks" in found:
+        print(f"  {remarks_text(found['remarks'], 0)}")
     _print_metrics(found["metrics"])
 
 
@@ -299,7 +306,11 @@ def _watcher(*, shown: bool = True) -> Iterator["Watcher"]:
             seen = _metric(line)
             bar.update(tasks["epochs"], description=f"epochs: loss {line.train_loss:.3f}{seen}")
 
-        yield Watcher(stage, epoch)
+        def data(remarks: int, left_out: int) -> None:
+            if remarks:
+                bar.console.print(remarks_text(remarks, left_out), markup=False, highlight=False)
+
+        yield Watcher(stage, epoch, data)
 
 
 def _metric(line: "Epoch") -> str:

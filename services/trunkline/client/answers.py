@@ -174,10 +174,14 @@ class ServedHead:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a head is worth on data, through the serving path. metrics: by name; shares are 0 to 1."""
+    """What a head is worth on data, through the serving path. metrics: by name; shares are 0 to 1.
+
+    remarks: how many there are on the data, on what was read otherwise than it stands there, or left out.
+    """
 
     head: str
     version: str
     data: str
     count: int
     metrics: Mapping[str, float]
+    remarks: int = 0

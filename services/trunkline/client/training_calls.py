@@ -17,7 +17,7 @@ def create_request(request: TrainRequest, request_id: str) -> pb.CreateTrainingJ
 
 
 def evaluation(found: pb.EvaluateHeadResponse) -> Evaluation:
-    return Evaluation(found.head, found.version, found.data, found.count, dict(found.metrics))
+    return Evaluation(found.head, found.version, found.data, found.count, dict(found.metrics), found.remarks)
 
 
 def explained(error: grpc.RpcError, target: str, timeout_s: float) -> ServiceError:

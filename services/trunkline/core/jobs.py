@@ -26,13 +26,18 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobProgress:
-    """`done` of `total` pieces of a stage; the last epoch that was finished; an estimate for the stage in seconds."""
+    """`done` of `total` pieces of a stage; the last epoch that was finished; an estimate for the stage in seconds.
+
+    remarks: on the data, what was read otherwise than it stands there, or left out. left_out: objects and pictures.
+    """
 
     stage: str
     done: int
     total: int
     epoch: Epoch | None = None
     time_left_s: float | None = None
+    remarks: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

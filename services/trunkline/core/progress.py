@@ -21,7 +21,11 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Told of progress. stage: name, done, of all. epoch: a line of the learning curve."""
+    """Told of progress. stage: name, done, of all. epoch: a line of the learning curve.
+
+    data: once the data is read, the number of remarks on it, and of objects and pictures that were left out.
+    """
 
     stage: Callable[[str, int, int], None]
     epoch: Callable[[Epoch], None]
+    data: Callable[[int, int], None] = lambda remarks, left_out: None

@@ -22,6 +22,11 @@ def shown_path(path: object, most: int = 2 * LONGEST_ECHO) -> str:
     return shown(raw if len(raw) <= most else "…" + raw[1 - most :], most)
 
 
+def printable(name: str) -> str:
+    """The name of a file with what is not UTF-8 in it written as escapes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def listed(names: Iterable[str], *, nothing: str = "none") -> str:
     """Names with commas; of many the first ones and how many more there are."""
     known = list(names)

@@ -69,6 +69,7 @@ class TrainRequest(BaseModel):
     train_splits are learned from; validation_split, where the data has it and it is neither learned from nor
     evaluated on, picks the best epoch; evaluation is on test_split.
     licence: the terms of the data, for the card.
+    strict: whether a remark on the data is a fault, so that nothing is learned.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +98,7 @@ class TrainRequest(BaseModel):
     test_split: Text = "test"
     options: FitOptions = FitOptions()
     licence: Annotated[str, Field(max_length=_LONG)] = "not stated"
+    strict: bool = False
 
     @field_validator("weights")
     @classmethod
@@ -141,6 +143,7 @@ class TrainRequest(BaseModel):
         words += ["--loss", self.loss] if self.loss else []
         words += ["--weights", PurePath(self.weights).name] if self.weights else []
         words += ["--tail", self.tail] if self.mode == "finetune" else []
+        words += ["--strict"] if self.strict else []
         words += _options(self.options)
         return shlex.join(words)
 

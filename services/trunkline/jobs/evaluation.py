@@ -45,8 +45,9 @@ class Evaluator:
         self._waiting = 0
 
     async def evaluate(self, head: str, data: str, split: str | None, left_s: float | None) -> Mapping[str, Any]:
-        """head, version, data, count and metrics; ends the process if cancelled. left_s: of the call's time, seconds.
+        """head, version, data, count, metrics and remarks; ends the process if cancelled.
 
+        left_s: of the call's time, seconds.
         Raises what evaluate_head raises, QueueFullError where too many wait, DeadlineError where the turn does not
         come or the evaluation does not end in time, InvalidRequestError where it takes too much memory.
         """
@@ -101,7 +102,8 @@ def _read(answer: bytes, status: int) -> Mapping[str, Any]:
         if "error" in found:
             error = from_status(status_pb2.Status.FromString(bytes.fromhex(found["error"])))
         else:
-            return {name: found[name] for name in ("head", "version", "data", "count", "metrics")}
+            known = {name: found[name] for name in ("head", "version", "data", "count", "metrics")}
+            return {**known, "remarks": found.get("remarks", 0)}
     except (ValueError, TypeError, KeyError, DecodeError, RecursionError) as broken:
         raise RuntimeError(f"an evaluation ended with status {status} and no answer") from broken
     raise error

@@ -85,6 +85,8 @@ def progress_to_pb(progress: JobProgress) -> pb.TrainingProgress:
         total=progress.total,
         epoch=epoch_to_pb(progress.epoch) if progress.epoch else None,
         time_left_s=progress.time_left_s,
+        remarks=progress.remarks,
+        left_out=progress.left_out,
     )
 
 
@@ -95,6 +97,8 @@ def progress_from_pb(progress: pb.TrainingProgress) -> JobProgress:
         progress.total,
         epoch_from_pb(progress.epoch) if progress.HasField("epoch") else None,
         progress.time_left_s if progress.HasField("time_left_s") else None,
+        progress.remarks,
+        progress.left_out,
     )
 
 

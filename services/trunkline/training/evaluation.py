@@ -73,9 +73,10 @@ def evaluate_head(
 ) -> dict[str, Any]:
     """A head, NAME for its default version or NAME/VERSION, on one split of the data.
 
-    The split is "test" by default, and all there is where the data has one split or none. Returns head, version,
-    data, count and metrics. Raises NotFoundError for the head, InvalidRequestError where its classes or targets
-    are not those of the data, DataInvalidError, DataForbiddenError, ModelInvalidError.
+    The split is "test" by default, and all there is where the data has one split or none. What is broken is left out.
+    Returns head, version, data, count and metrics, and the number of remarks on the data where there are any. Raises
+    NotFoundError for the head, InvalidRequestError where its classes or targets are not those of the data,
+    DataInvalidError, DataForbiddenError, ModelInvalidError.
     """
     repository = Repository(models)
     name, version = _version(models, name)

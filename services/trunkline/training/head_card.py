@@ -10,7 +10,10 @@ from trunkline.training.learner import Scores
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells beside the manifest. counts: samples by split. remarks: how it was made, in sentences."""
+    """What a card tells beside the manifest. counts: samples by split. remarks: how it was made, in sentences.
+
+    data_remarks: how many remarks there were on the data, and what was left out; "" for none.
+    """
 
     data: str
     counts: dict[str, int]
@@ -24,6 +27,7 @@ class Facts:
     parity: float
     command: str
     remarks: str = ""
+    data_remarks: str = ""
 
 
 def write_card(manifest: HeadManifest, facts: Facts, scores: Scores, pictures: Sequence[str]) -> str:
@@ -40,7 +44,7 @@ Task {manifest.task}, mode `{manifest.mode}`, on {", ".join(f"`{name}`" for name
 ## Data and terms
 
 {facts.data}: {counts} pictures{classes}. {_learned_from(manifest, facts)}\
-Terms: {manifest.origin.licence}
+{_data_remarks(facts)}Terms: {manifest.origin.licence}
 
 ## Quality
 
@@ -63,6 +67,11 @@ Torch and ONNX Runtime differ by {facts.parity:.1e} at most in the outputs.
 
 {_length(facts)}
 """
+
+
+def _data_remarks(facts: Facts) -> str:
+    told = f"Read with {facts.data_remarks}: `trunkline data check` shows them. "
+    return told if facts.data_remarks else ""
 
 
 def _learned_from(manifest: HeadManifest, facts: Facts) -> str:

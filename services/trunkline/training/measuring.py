@@ -16,6 +16,7 @@ from trunkline.core.results import Result
 from trunkline.core.train_request import TrainRequest
 from trunkline.heads.discovery import head_class
 from trunkline.training.data.accept import require_none
+from trunkline.training.data.check import look_through
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.read import read_dataset
 
@@ -36,14 +37,14 @@ class HeadFacts:
 
 
 def measured(head: HeadFacts, data: Path, split: str | None, ask: Ask) -> dict[str, Any]:
-    """Head, version, data, count and metrics of a head on one split of the data.
+    """Head, version, data, count and metrics of a head on one split of the data, and how many remarks it has.
 
-    The split is "test" by default, and all there is where the data has one split or none. ask: answers of the head
-    about samples, with these parameters. Raises InvalidRequestError where its classes or targets are not those of the
-    data, DataInvalidError, DataForbiddenError, and what `ask` raises.
+    The split is "test" by default, and all there is where the data has one split or none. What is broken in it is
+    left out. ask: answers of the head about samples, with these parameters. Raises InvalidRequestError where its
+    classes or targets are not those of the data, DataInvalidError, DataForbiddenError, and what `ask` raises.
     """
     dataset = _as_learned(head, data)
-    samples = _chosen(dataset, split)
+    dataset, samples = _sound(dataset, _chosen(dataset, split))
     if not samples:
         raise InvalidRequestError("there is nothing to evaluate on: the data has no picture of that split")
     # A head without classes of its own is measured on those of the data.
@@ -55,6 +56,7 @@ def measured(head: HeadFacts, data: Path, split: str | None, ask: Ask) -> dict[s
         "data": dataset.root.name,
         "count": len(samples),
         "metrics": scores.metrics(),
+        **({"remarks": dataset.remarks.total()} if dataset.remarks.total() else {}),
     }
 
 
@@ -101,6 +103,13 @@ def _as_learned(head: HeadFacts, data: Path) -> Dataset:
     dataset = read_dataset(data, targets=head.targets, task=head.task)
     require_none(dataset.faults, str(data), head.task)
     return _relabelled(dataset, head) if not head.targets and head.labels else dataset
+
+
+def _sound(dataset: Dataset, samples: tuple[Sample, ...]) -> tuple[Dataset, tuple[Sample, ...]]:
+    """The data and the samples without what is broken in these."""
+    _, unsound, remarks = look_through(replace(dataset, samples=samples))
+    whole = replace(unsound.left_out_of(dataset), remarks=remarks)
+    return whole, unsound.left_out_of(replace(dataset, samples=samples)).samples
 
 
 def _chosen(dataset: Dataset, split: str | None) -> tuple[Sample, ...]:

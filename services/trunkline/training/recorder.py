@@ -21,11 +21,12 @@ class Recorder:
         self._claim = claim
         self._waiting: list[JobProgress | Epoch] = []
         self._now = JobProgress("", 0, 0)
+        self._remarks = self._left_out = 0
         self._stage_at = self._written_at = time.monotonic()
 
     @property
     def watcher(self) -> Watcher:
-        return Watcher(self.stage, self.epoch)
+        return Watcher(self.stage, self.epoch, self.data)
 
     def stage(self, name: str, done: int, total: int) -> None:
         """`done` of `total` pieces of a stage."""
@@ -35,6 +36,11 @@ class Recorder:
         """An epoch was finished."""
         self._waiting.append(epoch)
         self._go_to(JobProgress(EPOCHS, epoch.number, epoch.of, epoch))
+
+    def data(self, remarks: int, left_out: int) -> None:
+        """How many remarks there are on the data; told with all that follows."""
+        self._remarks, self._left_out = remarks, left_out
+        self._go_to(self._now)
 
     def flush(self) -> None:
         """Write what waits. It goes on waiting where the database does not answer."""
@@ -52,7 +58,7 @@ class Recorder:
         # The first piece may have been there already: it says nothing about the others.
         known = progress.done > 0 and now > self._stage_at
         time_left_s = (now - self._stage_at) / progress.done * left if known else None
-        self._now = replace(progress, time_left_s=time_left_s)
+        self._now = replace(progress, time_left_s=time_left_s, remarks=self._remarks, left_out=self._left_out)
         same = (JobProgress, progress.stage)
         self._waiting = [each for each in self._waiting if (type(each), getattr(each, "stage", "")) != same]
         self._waiting.append(self._now)

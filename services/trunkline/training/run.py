@@ -21,9 +21,10 @@ from trunkline.core.store import FolderStore, Publish
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.session import OnnxSession
 from trunkline.training import group
-from trunkline.training.data.accept import accept_data, read_data
+from trunkline.training.data.accept import accept_data, read_data, seen_before
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.outlines import Outline
+from trunkline.training.data.remarks import summary_of
 from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent
 from trunkline.training.features import FeatureStore, Recipe, pixels_of
@@ -126,7 +127,12 @@ def _accepted(request: TrainRequest, work: Path, watcher: Watcher) -> Dataset:
     """One process looks at the data for all."""
     progress = partial(watcher.stage, "data")
     accepted = group.together(lambda: None if group.rank() else accept_data(request, work, progress))
-    return accepted or read_data(request)
+    unsound = group.agreed(None if accepted is None else seen_before(work))
+    if accepted is not None:
+        watcher.data(accepted.remarks.total(), accepted.remarks.left_out.total())
+        return accepted
+    data = read_data(request)
+    return data if unsound is None else unsound[0].left_out_of(data)
 
 
 def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
@@ -272,4 +278,5 @@ def _facts(job: Job, fitted: Fitted, made: _Made, dataset: Dataset, tested: int,
         parity=made.parity,
         command=job.request.command(),
         remarks=fitted.notes,
+        data_remarks=summary_of(dataset.remarks.total(), dataset.remarks.left_out) if dataset.remarks.total() else "",
     )

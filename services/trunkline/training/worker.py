@@ -120,7 +120,9 @@ def _train(
 ) -> Bundle[HeadManifest]:
     recorder = Recorder(leases, claim)
     if group.size() == 1:
-        accept_data(work.job.request, folder, partial(recorder.stage, "data"))  # bad data fails before torch is there
+        # Bad data fails before torch is there.
+        found = accept_data(work.job.request, folder, partial(recorder.stage, "data"))
+        recorder.data(found.remarks.total(), found.remarks.left_out.total())
     path = _trained(work, store, settings, recorder.watcher)
     recorder.flush()
     assert path is not None

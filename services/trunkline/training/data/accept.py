@@ -1,44 +1,58 @@
 """The data of a run: read, split, and looked at whole before anything is learned from it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.core.text import shown, shown_path
 from trunkline.core.train_request import TrainRequest
-from trunkline.training.data.check import check_dataset
+from trunkline.training.data.check import look_through
 from trunkline.training.data.dataset import Dataset
 from trunkline.training.data.disjoint import LEARN_LIKENESS, classes_held_out, is_disjoint
 from trunkline.training.data.holdout import held_out
 from trunkline.training.data.read import read_dataset
+from trunkline.training.data.remarks import Remarks
+from trunkline.training.data.unsound import Unsound, read_note, write_note
 
 _CHECKED = "data-is-checked"
 _LONGEST = 1000  # characters of a problem
 
 
 def accept_data(request: TrainRequest, work: Path, progress: Callable[[int, int], None]) -> Dataset:
-    """The data set of a request. A note in `work` saves the second look where a run goes on.
+    """The data set of a request without what is broken in it. A note in `work` saves the second look where a run goes
+    on; then `remarks` of the data are counts alone.
 
-    Raises DataInvalidError with the file and the reason, DataForbiddenError for data that may not be read.
+    Raises DataInvalidError with the file and the reason, also for remarks where the request is strict;
+    DataForbiddenError for data that may not be read.
     """
     dataset = read_data(request)
     require_none(dataset.faults, request.data, request.task)
-    checked = work / _CHECKED
     likeness = request.task in LEARN_LIKENESS
     if is_disjoint(dataset) and not likeness:
         raise DataInvalidError.at(
             request.data, f"no class has pictures for both training and testing: {request.task} cannot be learned so"
         )
-    if not checked.exists():
-        problems = check_dataset(dataset, progress=progress, every_class=not likeness).problems
-        require_none(problems, request.data, request.task)
+    note = seen_before(work)
+    if note is None:
+        report, unsound, remarks = look_through(
+            dataset, progress=progress, every_class=not likeness, strict=request.strict
+        )
+        require_none(report.problems, request.data, request.task)
         work.mkdir(parents=True, exist_ok=True)
-        checked.touch()
-    return dataset
+        write_note(work / _CHECKED, unsound, remarks)
+    else:
+        unsound, remarks = note
+    return replace(unsound.left_out_of(dataset), remarks=remarks)
+
+
+def seen_before(work: Path) -> tuple[Unsound, Remarks] | None:
+    """What an earlier look found; None where there was none."""
+    return read_note(work / _CHECKED)
 
 
 def read_data(request: TrainRequest) -> Dataset:
-    """The same without a look at its pictures, for data that was accepted."""
+    """The same without a look at its pictures."""
     dataset = read_dataset(Path(request.data), targets=request.target, task=request.task)
     return classes_held_out(dataset) if request.task in LEARN_LIKENESS else held_out(dataset)
 

@@ -1,66 +1,43 @@
-"""Boxes and outlines as data gives them: what fits the picture, what is mended, and what is a fault."""
+"""Boxes and outlines as data gives them: what fits the picture, what is mended, and what is left out."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from trunkline.core.results import Box
-from trunkline.core.text import shown_path
+from trunkline.training.data.remarks import Kind, Remarks
 
 _TOLERATED: Final = 1.0  # pixels that a box or an outline may stick out, as rounding makes them
 _ROUNDING: Final = 0.01  # pixels that are not worth a word
 _FEWEST_POINTS, _MOST_POINTS = 3, 100_000
 _LONGEST_RIM: Final = 4_000_000  # pixels
-MOST_FINDINGS: Final = 10_000
 
 Size = tuple[int, int]  # (width, height)
 
 
-@dataclass
-class Findings:
-    """What is wrong in data while it is read. faults: nothing may be learned. remarks: what was mended.
-
-    Of each the first 10,000 are kept. No line repeats what stands in a file.
-    """
-
-    faults: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    def fault(self, where: str, reason: str) -> None:
-        _add(self.faults, where, reason)
-
-    def remark(self, where: str, reason: str) -> None:
-        _add(self.remarks, where, reason)
-
-
-def _add(lines: list[str], where: str, reason: str) -> None:
-    if len(lines) < MOST_FINDINGS:
-        lines.append(f"{shown_path(where)}: {reason}")
-
-
-def fitted_box(box: Box, size: Size, where: str, findings: Findings) -> Box | None:
+def fitted_box(box: Box, size: Size, where: str, remarks: Remarks) -> Box | None:
     """The box inside of a picture of this size. What sticks out by a pixel or less is cut off, with a remark.
 
-    None, with a fault, for a box without an area, with a side that is no number, or that sticks out further.
+    None, and the object is left out, for a box without an area, with a side that is no number, or that sticks out
+    further.
     """
     sides = (box.x_min, box.y_min, box.x_max, box.y_max)
     if not all(map(math.isfinite, sides)):
-        findings.fault(where, "the box has a side that is no number")
+        remarks.leave_out("object", Kind.BOX, where, "the box has a side that is no number")
         return None
     if box.x_max <= box.x_min or box.y_max <= box.y_min:
-        findings.fault(where, "the box has no area")
+        remarks.leave_out("object", Kind.BOX, where, "the box has no area")
         return None
     width, height = size
     inside = Box(max(box.x_min, 0.0), max(box.y_min, 0.0), min(box.x_max, width), min(box.y_max, height))
     out = max(-box.x_min, -box.y_min, box.x_max - width, box.y_max - height)
     if out > _TOLERATED or inside.x_max <= inside.x_min or inside.y_max <= inside.y_min:
-        findings.fault(where, "the box lies outside of the picture")
+        remarks.leave_out("object", Kind.BOX, where, "the box lies outside of the picture")
         return None
     if out > _ROUNDING:
-        findings.remark(where, f"the box sticks out of the picture by {out:.2g} pixels, which are cut off")
+        remarks.read(Kind.BOX_CUT, where, f"the box sticks out of the picture by {out:.2g} pixels, which are cut off")
     return inside
 
 

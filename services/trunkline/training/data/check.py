@@ -3,13 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from trunkline.core.cpu import available_cores
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.disjoint import is_disjoint
 from trunkline.training.data.look import Look, look_at
+from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.report import Broken, DataReport, Duplicate, TargetRange
 from trunkline.training.data.splits import FOR_TRAINING, NONE, SPLITS
+from trunkline.training.data.unsound import Unsound
 
 FEWEST = 5  # pictures of a class for training, below which it is worth a warning
 _UNBALANCED = 10.0
@@ -19,36 +22,80 @@ Progress = Callable[[int, int], None]  # done, of all
 
 
 def check_dataset(
-    dataset: Dataset, *, workers: int | None = None, progress: Progress | None = None, every_class: bool = True
+    dataset: Dataset,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    every_class: bool = True,
+    strict: bool = False,
 ) -> DataReport:
     """Decode every picture and count; a bad one raises nothing. workers: threads, by default one for each core.
 
     every_class: whether each class must have pictures for training. Where those of the splits differ on purpose, none
-    must.
+    must. strict: whether remarks are problems.
     """
-    every_class = every_class and not is_disjoint(dataset)
+    return look_through(dataset, workers=workers, progress=progress, every_class=every_class, strict=strict)[0]
+
+
+def look_through(
+    dataset: Dataset,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    every_class: bool = True,
+    strict: bool = False,
+) -> tuple[DataReport, Unsound, Remarks]:
+    """The same, what has to be left out of the data, and all remarks. The report is of what is left then."""
     looks = _look_at_all(dataset.samples, workers or available_cores(), progress)
-    pairs = list(zip(dataset.samples, looks, strict=True))
+    unsound, broken = Unsound(), []
+    remarks = dataset.remarks.copy()
+    pairs: list[tuple[Sample, Look]] = []
+    for sample, look in zip(dataset.samples, looks, strict=True):
+        for kind, text in look.read:
+            remarks.read(kind, sample.name, text)
+        for name, reason in look.lost:
+            remarks.leave_out("object", Kind.OUTLINE, sample.name, f"{name}: {reason}")
+            unsound.objects.add((sample.split, sample.name, name))
+            broken.append(Broken(sample.name, f"{name}: {reason}"))
+        if look.fault:
+            remarks.leave_out("picture", look.kind, sample.name, look.fault)
+            unsound.pictures.add((sample.split, sample.name))
+            broken.append(Broken(sample.name, look.fault))
+        else:
+            pairs.append((sample, look))
+    sound = replace(unsound.left_out_of(dataset), remarks=remarks)
+    every_class = every_class and not is_disjoint(sound)
+    return _report(sound, pairs, broken, every_class, strict), unsound, remarks
+
+
+def _report(
+    dataset: Dataset, pairs: Sequence[tuple[Sample, Look]], broken: Sequence[Broken], every_class: bool, strict: bool
+) -> DataReport:
+    """dataset, pairs: of what is sound."""
     classes = _count_classes(dataset, pairs)
     training = {name: sum(counts[split] for split in FOR_TRAINING) for name, counts in classes.items()}
     if not every_class:
         training = {name: count for name, count in training.items() if count}
-    broken = tuple(Broken(sample.name, fault) for sample, look in pairs for fault in look.faults)
     duplicates = tuple(_duplicates(dataset, pairs))
+    remarks = dataset.remarks
+    rows = remarks.rows()
     return DataReport(
         root=dataset.root,
         layout=dataset.layout,
         splits=_count_splits(dataset.samples),
         classes={name: dict(counts) for name, counts in classes.items()},
         targets=_ranges(dataset, dataset.samples),
-        broken=broken,
+        broken=tuple(broken),
         duplicates=duplicates,
         few=tuple(name for name, count in training.items() if count < FEWEST),
         unbalance=_unbalance(training),
         skipped=dataset.skipped,
-        problems=tuple(_problems(dataset, broken, training)),
-        warnings=(*dataset.remarks, *_remarks(pairs), *_warnings(dataset, duplicates, training)),
+        problems=(*_problems(dataset, training), *(map(str, rows) if strict else ())),
+        warnings=(*_odd(pairs), *_warnings(dataset, duplicates, training)),
         objects=_count_objects(dataset),
+        remarks=rows,
+        remark_counts=dict(remarks.counts),
+        left_out=dict(remarks.left_out),
     )
 
 
@@ -70,7 +117,7 @@ def _count_splits(samples: Sequence[Sample]) -> dict[str, int]:
 
 
 def _count_classes(dataset: Dataset, pairs: Sequence[tuple[Sample, Look]]) -> dict[str, Counter[str]]:
-    """Pictures of each class by split; a picture that could not be read counts where its class is known."""
+    """Pictures of each class by split."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in dataset.classes}
     for sample, look in pairs:
         for label in look.labels:
@@ -89,8 +136,8 @@ def _count_objects(dataset: Dataset) -> dict[str, dict[str, int]]:
     return {name: dict(found) for name, found in counts.items()}
 
 
-def _remarks(pairs: Sequence[tuple[Sample, Look]]) -> Iterator[str]:
-    return (f"{sample.name}: {remark}" for sample, look in pairs for remark in look.remarks)
+def _odd(pairs: Sequence[tuple[Sample, Look]]) -> Iterator[str]:
+    return (f"{sample.name}: {warning}" for sample, look in pairs for warning in look.warnings)
 
 
 def _ranges(dataset: Dataset, samples: Sequence[Sample]) -> tuple[TargetRange, ...]:
@@ -104,7 +151,7 @@ def _ranges(dataset: Dataset, samples: Sequence[Sample]) -> tuple[TargetRange, .
 def _duplicates(dataset: Dataset, pairs: Sequence[tuple[Sample, Look]]) -> Iterator[Duplicate]:
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample, look in pairs:
-        if look.digest and not look.faults:
+        if look.digest:
             groups[look.digest].append(sample)
     for group in groups.values():
         if len(group) > 1:
@@ -123,12 +170,11 @@ def _unbalance(training: Mapping[str, int]) -> float | None:
     return max(training.values()) / fewest if fewest else None
 
 
-def _problems(dataset: Dataset, broken: Sequence[Broken], training: Mapping[str, int]) -> Iterator[str]:
+def _problems(dataset: Dataset, training: Mapping[str, int]) -> Iterator[str]:
     yield from dataset.faults
-    for picture in broken:
-        yield f"{picture.name}: {picture.reason}"
     if not dataset.of_split(*FOR_TRAINING):
-        yield "no picture is for training"
+        first = dataset.remarks.first_left_out("picture")
+        yield "no picture is for training" + (f": the first that is left out is {first}" if first else "")
         return
     if not _may_lack_classes(dataset):
         # Names of classes may stand in a file; which they are is in the counts.
@@ -157,8 +203,6 @@ def _warnings(dataset: Dataset, duplicates: Sequence[Duplicate], training: Mappi
     for target in _ranges(dataset, dataset.of_split(*FOR_TRAINING)):
         if target.least == target.greatest:
             yield f"target {target.name!r} is {target.least:g} in all pictures for training"
-    for name in dataset.skipped:
-        yield f"{name} is left out: no picture of a class by its name and place"
 
 
 def _duplicate_text(group: Duplicate) -> str:

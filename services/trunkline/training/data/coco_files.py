@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from trunkline.core.errors import DataInvalidError
-from trunkline.training.data.reading import largest_annotations, line_at, read_annotations
+from trunkline.training.data.names import listed
+from trunkline.training.data.reading import largest_annotations, read_annotations
+from trunkline.training.data.remarks import Remarks
 from trunkline.training.data.splits import NONE, SPLITS, split_named
+from trunkline.training.data.texts import bad_line, decoded
 
 _LISTS: Final = ("images", "annotations", "categories")
 _FOLDERS: Final = ("annotations", "Annotations")
@@ -28,7 +31,7 @@ class CocoFile:
     document: dict[str, list[Any]]
 
 
-def find_coco(root: Path) -> list[CocoFile]:
+def find_coco(root: Path, remarks: Remarks) -> list[CocoFile]:
     """COCO's files in a folder, in the order of the splits, or the file itself; [] where there are none.
 
     Looked for in the folder, in annotations/ and in folders of splits. Where names of files begin with `instances`,
@@ -37,11 +40,13 @@ def find_coco(root: Path) -> list[CocoFile]:
     """
     found, partial = [], []
     for path in _candidates(root):
-        document = _read(path)
+        own = Remarks()
+        document = _read(path, own)
         if isinstance(document, dict):
             lists = [name for name in _LISTS if isinstance(document.get(name), list)]
             if len(lists) == len(_LISTS):
                 found.append(CocoFile(path, _split(path), document))
+                remarks.extend(own)
             elif "images" in document and len(document.keys() & _LISTS) > 1:
                 partial.append((path, next(name for name in _LISTS if name not in lists)))
     if partial and not found:
@@ -57,16 +62,16 @@ def _candidates(root: Path) -> Iterator[Path]:
     inside = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and split_named(folder.name)]
     for folder in (root, *(root / name for name in _FOLDERS), *inside):
         if folder.is_dir():
-            yield from (path for path in sorted(folder.glob("*.json")) if path.is_file())
+            yield from (path for path in listed(folder, ".json") if path.is_file())
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, remarks: Remarks) -> Any:
     """What the file holds; None for one that is no JSON and has no name that COCO's files have."""
     data = read_annotations(path)
     _require_few(path, data)
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return json.loads(decoded(data, path.name, remarks))
+    except (ValueError, RecursionError, DataInvalidError) as error:
         if not (_TYPICAL.search(path.name) or _split(path) or path.parent.name in _FOLDERS):
             return None
         if not data.strip():
@@ -86,8 +91,8 @@ def _fault(data: bytes, error: Exception) -> tuple[str, int | None]:
     match error:
         case json.JSONDecodeError():
             return f"not JSON: {error.msg}, at column {error.colno}", error.lineno
-        case UnicodeDecodeError():
-            return "the text is not UTF-8", line_at(data, error)
+        case DataInvalidError():
+            return error.message, bad_line(data)
         case RecursionError():
             return "not JSON that can be read: it is nested too deep", None
     return "not JSON that can be read: a number in it is too long", None

@@ -8,6 +8,7 @@ from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.masks import Mask
 from trunkline.training.data.objects import ObjectTruth
 from trunkline.training.data.reading import reason_of
+from trunkline.training.data.remarks import Remarks
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ class OneShotRun:
 
 @dataclass(frozen=True)
 class Dataset:
-    """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid", "masks", "coco", "voc", "yolo",
-    "omniglot" or "pairs".
+    """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid", "masks", "voc-masks", "coco", "voc",
+    "yolo", "omniglot" or "pairs".
 
     classes: names in the order of the labels, () for regression. target_names: () for classification.
     runs: one-shot tests that come with the data.
     skipped: what lay between the pictures and was left out; folders end in "/".
-    faults: of single pictures and objects, which are left out; nothing may be learned while there are any.
-    remarks: what was mended while reading.
+    remarks: what was read otherwise than it stands there, what was left out, and faults: nothing may be learned while
+    there are any.
     """
 
     root: Path
@@ -80,9 +81,13 @@ class Dataset:
     target_names: tuple[str, ...]
     samples: tuple[Sample, ...]
     skipped: tuple[str, ...] = ()
-    faults: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    remarks: Remarks = field(default_factory=Remarks, compare=False, repr=False)
     runs: tuple[OneShotRun, ...] = ()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What makes the whole meaningless."""
+        return tuple(self.remarks.faults)
 
     def of_split(self, *splits: str) -> tuple[Sample, ...]:
         """The samples of these splits, in the order of the data set."""

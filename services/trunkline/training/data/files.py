@@ -1,28 +1,11 @@
-"""Pictures of a data set by the names that its annotations give them."""
+"""Places below the root of a data set, and the size of a picture by its header."""
 
 import posixpath
-from collections.abc import Sequence
 from pathlib import Path
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.core.images import SWAPS_AXES, ImageLimits, orientation_of
-from trunkline.training.data.reading import is_file, open_data, open_header, reason_of
-
-
-def find_file(root: Path, folders: Sequence[Path], name: str) -> Path | None:
-    """The file of this name, below one of these folders; None where there is none.
-
-    Raises DataInvalidError for a name that leads out of the root.
-    """
-    if not name or posixpath.isabs(name):
-        raise DataInvalidError("its file is no path below the folder of the data set")
-    for folder in folders:
-        path = below(root, folder, name)
-        if path is not None and is_file(path):
-            return path
-        if path is None and is_file(folder / name):
-            raise DataInvalidError("its file leaves the folder of the data set")
-    return None
+from trunkline.training.data.reading import open_data, open_header, reason_of
 
 
 def below(root: Path, folder: Path, name: str) -> Path | None:

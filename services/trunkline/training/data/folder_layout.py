@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.suffixes import PICTURE_SUFFIXES
+from trunkline.core.text import printable
 from trunkline.training.data.classes import in_order, require_two
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.names import is_hidden, named
 from trunkline.training.data.reading import read_picture
+from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.splits import NONE, SPLITS, split_named
-
-PICTURE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class _Found:
     split: str
 
 
-def read_folders(root: Path) -> Dataset | None:
+def read_folders(root: Path, remarks: Remarks) -> Dataset | None:
     """The data set, or None where no folder holds pictures.
 
     Names that begin with a dot do not count. Raises DataInvalidError for a folder beside the splits that is none,
@@ -37,20 +38,23 @@ def read_folders(root: Path) -> Dataset | None:
     classes = in_order(picture.class_name for picture in found)
     require_two(classes, root)
     index = {name: label for label, name in enumerate(classes)}
-    samples = tuple(_sample(root, picture, index[picture.class_name]) for picture in found)
-    return Dataset(root, "folders", classes, (), samples, tuple(_skipped(root, splits)))
+    samples = tuple(_sample(root, picture, index[picture.class_name], remarks) for picture in found)
+    skipped = tuple(_skipped(root, splits))
+    for name in skipped:
+        remarks.read(Kind.NO_PICTURE, name, "it is left out: no picture of a class by its name and place")
+    return Dataset(root, "folders", classes, (), samples, skipped, remarks)
 
 
 def _splits(root: Path) -> dict[Path, str]:
     """Folders that hold class folders, and the split of each; the root itself where there are no splits."""
     inside = [folder for folder in _folders(root) if _holds_classes(folder)]
-    named = {folder: split_named(folder.name) for folder in inside}
-    if not any(named.values()):
+    found = {folder: split_named(folder.name) for folder in inside}
+    if not any(found.values()):
         return {root: NONE}
-    unknown = next((folder for folder, split in named.items() if split is None), None)
+    unknown = next((folder for folder, split in found.items() if split is None), None)
     if unknown is not None:
         raise DataInvalidError.at(unknown, f"the split {unknown.name!r} is none of {', '.join(SPLITS)}")
-    splits = {folder: split for folder, split in named.items() if split is not None}
+    splits = {folder: split for folder, split in found.items() if split is not None}
     return dict(sorted(splits.items(), key=lambda item: SPLITS.index(item[1])))
 
 
@@ -63,15 +67,11 @@ def _pictures(folder: Path, split: str) -> Iterator[_Found]:
     for class_folder in _folders(folder):
         for entry in _entries(class_folder):
             if _is_picture(entry):
-                yield _Found(entry, class_folder.name, split)
+                yield _Found(entry, printable(class_folder.name), split)
 
 
-def _sample(root: Path, picture: _Found, label: int) -> Sample:
-    name = picture.path.relative_to(root).as_posix()
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise DataInvalidError.at(root, f"the name {name!a} is not UTF-8") from error
+def _sample(root: Path, picture: _Found, label: int, remarks: Remarks) -> Sample:
+    name = named(picture.path, root, remarks)
     return Sample(name, picture.split, label, (), partial(read_picture, picture.path))
 
 
@@ -85,12 +85,7 @@ def _skipped(root: Path, splits: dict[Path, str]) -> Iterator[str]:
             is_class = any(map(_is_picture, entries))
             beside += [entry for entry in entries if not _is_picture(entry)] if is_class else [inside]
     for entry in beside:
-        yield _printable(entry.relative_to(root).as_posix()) + ("/" if entry.is_dir() else "")
-
-
-def _printable(name: str) -> str:
-    """The name with what is not UTF-8 in it written as escapes."""
-    return name.encode(errors="backslashreplace").decode()
+        yield printable(entry.relative_to(root).as_posix()) + ("/" if entry.is_dir() else "")
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -98,7 +93,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return sorted(entry for entry in folder.iterdir() if not is_hidden(entry))
 
 
 def _is_picture(entry: Path) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.reading import largest_annotations, open_data, unreadable
+from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.splits import SPLITS
 
 _IMAGES, _LABELS = "-images-idx3-ubyte.gz", "-labels-idx1-ubyte.gz"
@@ -27,14 +28,14 @@ def has_idx(root: Path) -> bool:
     return bool(_stems(root))
 
 
-def read_idx(root: Path) -> Dataset:
+def read_idx(root: Path, remarks: Remarks) -> Dataset:
     """All pairs in the folder: train12k-… is of the split train, t10k-… of test. The pictures stay in memory.
 
     Raises DataInvalidError for a file that is missing, cut off or not what its name says; OSError.
     """
     stems = sorted(((_split(root, stem), stem) for stem in _stems(root)), key=lambda pair: SPLITS.index(pair[0]))
-    samples = [sample for split, stem in stems for sample in _samples(root, stem, split)]
-    return Dataset(root, "mnist", _DIGITS, (), tuple(samples))
+    samples = [sample for split, stem in stems for sample in _samples(root, stem, split, remarks)]
+    return Dataset(root, "mnist", _DIGITS, (), tuple(samples), remarks=remarks)
 
 
 def _stems(root: Path) -> list[str]:
@@ -48,17 +49,18 @@ def _split(root: Path, stem: str) -> str:
     return split
 
 
-def _samples(root: Path, stem: str, split: str) -> list[Sample]:
+def _samples(root: Path, stem: str, split: str, remarks: Remarks) -> list[Sample]:
     images = _read_array(root / f"{stem}{_IMAGES}", 3)
     labels = _read_array(root / f"{stem}{_LABELS}", 1)
     if len(images) != len(labels):
         reason = f"{len(labels)} labels for {len(images)} pictures"
         raise DataInvalidError.at(root / f"{stem}{_LABELS}", reason)
-    if labels.max() >= len(_DIGITS):
-        raise DataInvalidError.at(root / f"{stem}{_LABELS}", "a label is no digit from 0 to 9")
+    for place in np.flatnonzero(labels >= len(_DIGITS)).tolist():
+        remarks.leave_out("picture", Kind.CLASS, f"{stem}[{place}]", "its label is no digit from 0 to 9")
     return [
         Sample(f"{stem}[{number}]", split, int(label), (), partial(to_png, image))
         for number, (image, label) in enumerate(zip(images, labels, strict=True))
+        if label < len(_DIGITS)
     ]
 
 

@@ -12,6 +12,7 @@ from trunkline.core.images import EncodedImage, orientation_of
 from trunkline.training.data.dataset import Sample
 from trunkline.training.data.masks import IGNORED
 from trunkline.training.data.reading import reason_of
+from trunkline.training.data.remarks import Kind
 
 _UPRIGHT = 1  # EXIF orientation
 
@@ -20,14 +21,18 @@ _UPRIGHT = 1  # EXIF orientation
 class Look:
     """What one picture showed: its SHA-256, "" where it could not be read, and what is wrong with it.
 
-    labels: of the classes that it has, as far as they are known where it could not be read; several where it has a
-    mask or objects. remarks: what is odd and does no harm.
+    fault: for which the picture is left out, "" where there is none. lost: names of objects that are left out, and
+    why. read: what is read otherwise than it stands there. labels: of the classes that it has, several where it has a
+    mask or objects. warnings: what is odd and does no harm.
     """
 
     digest: str = ""
-    faults: list[str] = field(default_factory=list)
+    fault: str = ""
+    kind: Kind = Kind.PICTURE_BROKEN
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    read: list[tuple[Kind, str]] = field(default_factory=list)
     labels: tuple[int, ...] = ()
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def look_at(sample: Sample) -> Look:
@@ -36,18 +41,18 @@ def look_at(sample: Sample) -> Look:
     try:
         data = sample.read()
     except OSError as error:
-        look.faults.append(f"cannot be read: {reason_of(error)}")
+        look.fault = f"cannot be read: {reason_of(error)}"
         return look
     look.digest = hashlib.sha256(data).hexdigest()
     try:
         picture = EncodedImage(data)
         picture.decode()
         if picture.completed:
-            look.remarks.append("the JPEG has no end marker; its pixels are all there and were read")
+            look.read.append((Kind.END_MARKER, "the JPEG has no end marker; its pixels are all there and were read"))
         if sample.size is None or _fits(sample.size, picture, data, look):
             _look_at_pixels(sample, picture, look)
     except (InvalidRequestError, DataInvalidError) as error:
-        look.faults.append(error.message)
+        look.fault = error.message
     return look
 
 
@@ -60,9 +65,9 @@ def _fits(declared: tuple[int, int], picture: EncodedImage, data: bytes, look: L
         reason = f"the annotations are of a picture of another size, this one has {_text(size)} pixels"
         if orientation != _UPRIGHT and declared == size[::-1]:
             reason += f" once EXIF orientation {orientation} is applied: annotate the upright picture"
-        look.faults.append(reason)
+        look.fault, look.kind = reason, Kind.OTHER_SIZE
     elif orientation != _UPRIGHT:
-        look.remarks.append(f"EXIF orientation {orientation} turns it; its objects must be of the upright picture")
+        look.warnings.append(f"EXIF orientation {orientation} turns it; its objects must be of the upright picture")
     return declared == size
 
 
@@ -76,16 +81,21 @@ def _known(sample: Sample) -> tuple[int, ...]:
 def _look_at_pixels(sample: Sample, picture: EncodedImage, look: Look) -> None:
     """Mask and outlines."""
     if sample.mask is not None:
-        found = np.unique(sample.mask.load((picture.width, picture.height)))
+        look.kind = Kind.MASK
+        size = (picture.width, picture.height)
+        found = np.unique(sample.mask.load(size, lambda text: look.read.append((Kind.MASK_FORM, text))))
         look.labels = tuple(int(label) for label in found if label != IGNORED)
     for each in sample.objects or ():
         if each.mask is None:
             continue
         try:
             if not each.mask.load().any():
-                look.remarks.append(f"{each.name}: its outline is so small that it holds no pixel")
+                look.warnings.append(f"{each.name}: its outline is so small that it holds no pixel")
         except DataInvalidError as error:
-            look.faults.append(f"{each.name}: {error.message}")
+            look.lost.append((each.name, error.message))
+    if sample.objects is not None and look.lost:
+        lost = {name for name, _ in look.lost}
+        look.labels = tuple(sorted({each.label for each in sample.objects if each.name not in lost}))
 
 
 def _text(size: tuple[int, int]) -> str:

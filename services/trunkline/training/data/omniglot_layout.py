@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.text import printable
 from trunkline.training.data.classes import in_order, require_two
 from trunkline.training.data.dataset import Dataset, OneShotRun, Sample
 from trunkline.training.data.files import below
-from trunkline.training.data.reading import is_file, read_lines, read_picture
+from trunkline.training.data.names import listed
+from trunkline.training.data.reading import is_file, read_picture
+from trunkline.training.data.remarks import Kind, Remarks
+from trunkline.training.data.texts import lines_of_text, read_text
 
 # Folder to split; the second names are those of the official archives.
 _PARTS: Final = {
@@ -21,37 +25,49 @@ _PARTS: Final = {
 _RUNS, _ANSWERS = "oneshot_runs", "class_labels.txt"
 
 
-def read_omniglot(root: Path) -> Dataset | None:
+def read_omniglot(root: Path, remarks: Remarks) -> Dataset | None:
     """The data set, or None where the folder has no part with alphabets. Classes are ALPHABET/CHARACTER.
 
-    Raises DataInvalidError for a run whose answers are no pairs of its pictures; OSError.
+    A run whose answers are no pairs of its pictures is left out. Raises DataInvalidError for fewer than two classes;
+    OSError.
     """
     parts = {part: split for part, split in _PARTS.items() if _has_alphabets(root / part)}
     if {"train", "test"} - set(parts.values()):
         return None
-    found = [(path, split) for part, split in parts.items() for path in sorted((root / part).glob("*/*/*.png"))]
-    names = [f"{path.parent.parent.name}/{path.parent.name}" for path, _ in found]
+    found = [
+        (path, split)
+        for part, split in parts.items()
+        for folder in sorted((root / part).glob("*/*"))
+        for path in listed(folder, ".png")
+    ]
+    names = [printable(f"{path.parent.parent.name}/{path.parent.name}") for path, _ in found]
     classes = in_order(names)
     require_two(classes, root)
     index = {name: label for label, name in enumerate(classes)}
     samples = tuple(_sample(root, path, split, index[name]) for (path, split), name in zip(found, names, strict=True))
-    return Dataset(root, "omniglot", classes, (), samples, runs=tuple(_runs(root)))
+    return Dataset(root, "omniglot", classes, (), samples, remarks=remarks, runs=tuple(_runs(root, remarks)))
 
 
 def _has_alphabets(part: Path) -> bool:
     return part.is_dir() and next(part.glob("*/character*/*.png"), None) is not None
 
 
-def _runs(root: Path) -> Iterator[OneShotRun]:
+def _runs(root: Path, remarks: Remarks) -> Iterator[OneShotRun]:
     for folder in sorted((root / _RUNS).glob("run*")):
-        yield _run(root, folder)
+        try:
+            yield _run(root, folder, remarks)
+        except DataInvalidError as error:
+            where = folder.relative_to(root).as_posix()
+            remarks.leave_out("picture", Kind.TEXT, where, f"the run cannot be read: {error.message}")
 
 
-def _run(root: Path, folder: Path) -> OneShotRun:
-    support = tuple(_sample(root, path, "", None) for path in sorted((folder / "training").glob("*.png")))
+def _run(root: Path, folder: Path, remarks: Remarks) -> OneShotRun:
+    support = tuple(_sample(root, path, "", None) for path in listed(folder / "training", ".png"))
     index = {f"{folder.name}/training/{Path(sample.name).name}": place for place, sample in enumerate(support)}
     queries, truth = [], []
-    for line, text in enumerate(read_lines(folder / _ANSWERS), 1):
+    for line, text in enumerate(lines_of_text(read_text(folder / _ANSWERS, folder.name, remarks)), 1):
+        if not text.strip():
+            continue
         query, _, answer = text.strip().partition(" ")
         path = below(root, folder.parent, query) if query else None
         if path is None or not is_file(path) or answer not in index:
@@ -62,4 +78,4 @@ def _run(root: Path, folder: Path) -> OneShotRun:
 
 
 def _sample(root: Path, path: Path, split: str, label: int | None) -> Sample:
-    return Sample(path.relative_to(root).as_posix(), split, label, (), partial(read_picture, path))
+    return Sample(printable(path.relative_to(root).as_posix()), split, label, (), partial(read_picture, path))

@@ -1,5 +1,6 @@
 """The class of every pixel from the outlines of objects: what segmentation learns from data of objects."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -7,11 +8,11 @@ from typing import Final
 import numpy as np
 
 from trunkline.core.errors import DataInvalidError
-from trunkline.training.data.boxes import Findings
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.data.masks import IGNORED, UNKNOWN
+from trunkline.training.data.masks import IGNORED, UNKNOWN, Note, no_note
 from trunkline.training.data.objects import ObjectTruth
 from trunkline.training.data.outlines import extent
+from trunkline.training.data.remarks import Kind, Remarks
 
 BACKGROUND: Final = "background"
 
@@ -20,7 +21,8 @@ BACKGROUND: Final = "background"
 class PaintedMask:
     """Objects painted over `background`, larger ones first, so that smaller ones lie on top of them.
 
-    Pixels of crowds are IGNORED. pixels: (width, height). name: of the picture. labels: by those of the objects.
+    Pixels of crowds are IGNORED, and so are those in the box of an object without an outline.
+    pixels: (width, height). name: of the picture. labels: by those of the objects.
     """
 
     name: str
@@ -29,7 +31,7 @@ class PaintedMask:
     labels: tuple[int, ...]
     background: int
 
-    def load(self, size: tuple[int, int] | None = None) -> np.ndarray:
+    def load(self, size: tuple[int, int] | None = None, note: Note = no_note) -> np.ndarray:
         """uint8 (H, W): labels. size: (width, height) that it must have.
 
         Raises DataInvalidError that names the picture and the object.
@@ -41,7 +43,7 @@ class PaintedMask:
         labels = np.full((height, width), self.background, np.uint8)
         pieces = [_Piece.of(each, self._pixels_of(each)) for each in self.objects]
         for piece in sorted(pieces, key=lambda piece: -piece.area):
-            label = IGNORED if piece.truth.crowd else self.labels[piece.truth.label]
+            label = IGNORED if piece.truth.crowd or piece.truth.mask is None else self.labels[piece.truth.label]
             rows, columns = piece.inside.shape
             under = labels[piece.top : piece.top + rows, piece.left : piece.left + columns]  # (rows, columns)
             under[piece.inside] = label
@@ -52,11 +54,19 @@ class PaintedMask:
         return replace(self, labels=tuple(labels[label] for label in self.labels), background=labels[self.background])
 
     def _pixels_of(self, each: ObjectTruth) -> np.ndarray:
-        assert each.mask is not None
+        if each.mask is None:
+            return self._box_of(each)
         try:
             return each.mask.load()
         except DataInvalidError as error:
             raise DataInvalidError.at(self.name, f"{each.name}: {error.message}") from error
+
+    def _box_of(self, each: ObjectTruth) -> np.ndarray:
+        width, height = self.pixels
+        pixels = np.zeros((height, width), np.uint8)
+        box = each.box
+        pixels[int(box.y_min) : math.ceil(box.y_max), int(box.x_min) : math.ceil(box.x_max)] = 1
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ def painted(dataset: Dataset) -> Dataset:
     """The same pictures for segmentation: a mask each, and no objects.
 
     The class `background`, of all pixels without an object, comes first; where the data has a class of that name,
-    it is that one. Objects without an outline are faults. Raises DataInvalidError where no object has one.
+    it is that one. The boxes of objects without an outline are void. Raises DataInvalidError where no object has one.
     """
     objects = [each for sample in dataset.samples for each in sample.objects or ()]
     if objects and not any(each.mask for each in objects):
@@ -97,17 +107,16 @@ def painted(dataset: Dataset) -> Dataset:
         raise DataInvalidError.at(dataset.root, f"{len(classes)} classes; segmentation takes {UNKNOWN} at most")
     labels = tuple(range(own, len(classes)))
     background = 0 if own else named.index(BACKGROUND)
-    findings = Findings()
-    samples = tuple(_painted(sample, labels, background, findings) for sample in dataset.samples)
-    return replace(dataset, classes=classes, samples=samples, faults=(*dataset.faults, *findings.faults))
+    samples = tuple(_painted(sample, labels, background, dataset.remarks) for sample in dataset.samples)
+    return replace(dataset, classes=classes, samples=samples)
 
 
-def _painted(sample: Sample, labels: tuple[int, ...], background: int, findings: Findings) -> Sample:
+def _painted(sample: Sample, labels: tuple[int, ...], background: int, remarks: Remarks) -> Sample:
     objects = sample.objects or ()
     for each in objects:
         if each.mask is None:
-            findings.fault(sample.name, f"{each.name} has a box alone; segmentation needs its outline")
+            text = f"{each.name} has a box alone; segmentation needs its outline: the box is read as void"
+            remarks.read(Kind.VOID, sample.name, text)
     assert sample.size is not None
-    outlined = tuple(each for each in objects if each.mask is not None)
-    mask = PaintedMask(sample.name, sample.size, outlined, labels, background)
+    mask = PaintedMask(sample.name, sample.size, objects, labels, background)
     return replace(sample, objects=None, mask=mask)

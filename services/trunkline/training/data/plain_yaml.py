@@ -6,23 +6,21 @@ from typing import Any, Final
 import yaml
 
 from trunkline.core.errors import DataInvalidError
-from trunkline.training.data.reading import LARGEST_YAML, line_at, read_annotations
+from trunkline.training.data.reading import LARGEST_YAML
+from trunkline.training.data.remarks import Remarks
+from trunkline.training.data.texts import read_text
 
 _DEEPEST: Final = 32
 # In C where it was built so; it takes the same texts.
 _Loader: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, remarks: Remarks) -> Any:
     """What the file holds, every value a text. Raises DataInvalidError with the line, never with what stands there.
 
     Aliases are refused: a few lines of them unfold to gigabytes. So are values within more than 32 others.
     """
-    data = read_annotations(path, LARGEST_YAML)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataInvalidError.at(path, "the text is not UTF-8", line_at(data, error)) from error
+    text = read_text(path, path.name, remarks, LARGEST_YAML)
     try:
         _require_plain(path, text)
         return yaml.load(text, Loader=_Loader)

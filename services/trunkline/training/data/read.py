@@ -7,33 +7,39 @@ from typing import Final
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.core.text import shown
+from trunkline.training.data.class_names import plainly_named
 from trunkline.training.data.csv_layout import FILE, read_csv
-from trunkline.training.data.dataset import Dataset
+from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.folder_layout import read_folders
 from trunkline.training.data.idx_layout import has_idx, read_idx
 from trunkline.training.data.mask_layout import CLASSES, read_masks
+from trunkline.training.data.names import listed
 from trunkline.training.data.object_layouts import read_objects
 from trunkline.training.data.omniglot_layout import read_omniglot
-from trunkline.training.data.painted import painted
+from trunkline.training.data.painted import PaintedMask, painted
 from trunkline.training.data.pair_layout import FILE as PAIRS_FILE
 from trunkline.training.data.pair_layout import has_pairs, read_pairs
 from trunkline.training.data.reading import is_there, unreadable
+from trunkline.training.data.remarks import Remarks
 from trunkline.training.data.scan import scan
 from trunkline.training.data.table import read_columns
 from trunkline.training.data.turned import ANGLE, turned
+from trunkline.training.data.voc_masks import has_voc_masks, read_voc_masks
 
 _TABLE = "labels.csv"
 _MOST_CLASSES: Final = 100_000
 _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
-    "folders of pictures and masks with classes.csv; boxes and outlines in COCO's JSON, Pascal VOC's XML or YOLO's "
-    "text; a CSV file a,b,same[,split] of pairs; those of flowers102, pets, bccd (CSV), mnist (idx), camvid and "
-    "omniglot"
+    "folders of pictures and masks with classes.csv, or VOC's JPEGImages and SegmentationClass; boxes and outlines "
+    "in COCO's JSON, Pascal VOC's XML or YOLO's text; a CSV file a,b,same[,split] of pairs; those of flowers102, "
+    "pets, bccd (CSV), mnist (idx), camvid and omniglot"
 )
 
 
 def read_dataset(root: Path, *, targets: Sequence[str] = (), task: str | None = None) -> Dataset:
     """The data set in a folder, or the one of a CSV file or of a JSON file of COCO's. No picture is decoded.
+
+    What is not as it should be is treated by the rule in remarks.py, and said in `remarks` of the data set.
 
     targets: the columns to learn, for regression; without any, the labels, or else all columns of numbers. The
     digits of mnist have the target "angle": each is turned by one.
@@ -45,75 +51,104 @@ def read_dataset(root: Path, *, targets: Sequence[str] = (), task: str | None = 
     """
     try:
         scan(root)
-        dataset = _read(root, targets, task)
+        dataset = plainly_named(_read(root, targets, task, Remarks()))
     except OSError as error:
         raise unreadable(root, error) from error
     if len(dataset.classes) > _MOST_CLASSES:
         raise DataInvalidError.at(root, f"there are {len(dataset.classes)} classes; the limit is {_MOST_CLASSES}")
+    _require_something(dataset, task)
     return dataset
 
 
-def _read(root: Path, targets: Sequence[str], task: str | None) -> Dataset:
+def _require_something(dataset: Dataset, task: str | None) -> None:
+    """Raises DataInvalidError for data without what the task needs; a fault where all of it was left out."""
+    remarks, where = dataset.remarks, dataset.root.name
+    if task == "segmentation" and dataset.samples and not any(sample.mask for sample in dataset.samples):
+        reason = "no masks and no outlines: segmentation needs pictures with masks, or objects with outlines"
+        raise DataInvalidError.at(dataset.root, reason)
+    pictures, objects = remarks.left_out["picture"], remarks.left_out["object"]
+    if not dataset.samples and pictures and not remarks.faults:
+        remarks.fault(
+            where, f"all {pictures} pictures are left out, the first is {remarks.first_left_out('picture')}"
+        )
+    elif objects and dataset.samples and not any(_has_objects(sample) for sample in dataset.samples):
+        remarks.fault(where, f"all {objects} objects are left out, the first is {remarks.first_left_out('object')}")
+
+
+def _has_objects(sample: Sample) -> bool:
+    return bool(sample.objects or (isinstance(sample.mask, PaintedMask) and sample.mask.objects))
+
+
+def _read(root: Path, targets: Sequence[str], task: str | None, remarks: Remarks) -> Dataset:
     if not is_there(root):
         raise DataInvalidError.at(root, "there is no such folder")
     if task == "detection":
-        return _objects(root)
+        return _objects(root, remarks)
     if not targets and task != "regression":
-        found = _likenesses(root) or _placed(root, task)
+        found = _likenesses(root, remarks) or _placed(root, task, remarks)
         if found is not None:
             return found
-    return _plain(root, targets)
+    return _plain(root, targets, remarks)
 
 
-def _likenesses(root: Path) -> Dataset | None:
+def _likenesses(root: Path, remarks: Remarks) -> Dataset | None:
     """Data that says what is alike and tests it by classes of its own; None for all other."""
-    pairs = root if root.suffix == ".csv" else root / PAIRS_FILE
+    pairs = root if _is_csv(root) else root / PAIRS_FILE
     if has_pairs(pairs):
-        return read_pairs(pairs)
-    return read_omniglot(root) if root.is_dir() else None
+        return read_pairs(pairs, remarks)
+    return read_omniglot(root, remarks) if root.is_dir() else None
 
 
-def _objects(root: Path) -> Dataset:
-    dataset = read_objects(root)
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _objects(root: Path, remarks: Remarks) -> Dataset:
+    dataset = read_objects(root, remarks)
     if dataset is None:
         reason = "no objects; detection needs boxes in COCO's JSON, Pascal VOC's XML or YOLO's text"
         raise DataInvalidError.at(root, reason)
     return dataset
 
 
-def _placed(root: Path, task: str | None) -> Dataset | None:
+def _placed(root: Path, task: str | None, remarks: Remarks) -> Dataset | None:
     """Data with masks or objects; None where it has neither, or classes beside them for the task."""
     if root.is_dir() and (root / CLASSES).is_file():
-        masks = read_masks(root)
+        masks = read_masks(root, remarks)
         if masks is not None:
             return masks
+    if root.is_dir() and has_voc_masks(root) and task in (None, "segmentation"):
+        return read_voc_masks(root, remarks)
     if task is None or task == "segmentation":
-        objects = read_objects(root)
+        objects = read_objects(root, remarks)
         if objects is not None:
             return painted(objects) if task else objects
     elif not root.is_file() and not has_idx(root) and _table(root) is None:
         _refuse_objects(root, task)
-    return read_masks(root) if root.is_dir() else None  # says what is missing where masks are there
+    return read_masks(root, remarks) if root.is_dir() else None  # says what is missing where masks are there
 
 
 def _refuse_objects(root: Path, task: str) -> None:
     """Otherwise folders such as images/ and masks/ would be taken for classes."""
     found = None
     with suppress(DataInvalidError):
-        found = read_objects(root)
+        found = read_objects(root, Remarks())
+    if has_voc_masks(root):
+        reason = f"pictures with masks, which are for --task segmentation; {task} needs classes"
+        raise DataInvalidError.at(root, reason)
     if found is not None:
         reason = f"pictures with boxes, which are for --task detection or segmentation; {task} needs classes"
         raise DataInvalidError.at(root, reason)
 
 
-def _plain(root: Path, targets: Sequence[str]) -> Dataset:
+def _plain(root: Path, targets: Sequence[str], remarks: Remarks) -> Dataset:
     """Classes or numbers."""
-    table = root if root.suffix == ".csv" and root.is_file() else _table(root)
+    table = root if _is_csv(root) and root.is_file() else _table(root)
     if table is not None:
-        return read_csv(table, targets)
+        return read_csv(table, targets, remarks)
     if has_idx(root) and tuple(targets) == (ANGLE,):
-        return turned(read_idx(root))
-    dataset = read_idx(root) if has_idx(root) else read_folders(root)
+        return turned(read_idx(root, remarks))
+    dataset = read_idx(root, remarks) if has_idx(root) else read_folders(root, remarks)
     if dataset is None:
         raise DataInvalidError.at(root, f"no layout of a data set that is known here; known: {_KNOWN}")
     if targets:
@@ -127,7 +162,7 @@ def _table(root: Path) -> Path | None:
         raise DataInvalidError.at(root, "there is no such folder")
     if (root / _TABLE).is_file():
         return root / _TABLE
-    lists = [path for path in sorted(root.glob("*.csv")) if path.is_file() and FILE in read_columns(path)]
+    lists = [path for path in listed(root, ".csv") if path.is_file() and FILE in read_columns(path)]
     if len(lists) > 1:
         names = shown(", ".join(path.name for path in lists))
         raise DataInvalidError.at(root, f"{names} all have a column 'file': name the one to read, or {_TABLE}")

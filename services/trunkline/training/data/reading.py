@@ -111,15 +111,6 @@ def read_start(path: Path, count: int) -> bytes:
         raise unreadable(path, error) from error
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text in UTF-8. Raises DataInvalidError that names it."""
-    data = read_annotations(path, LARGEST_LIST)
-    try:
-        return data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataInvalidError.at(path, "the text is not UTF-8", line_at(data, error)) from error
-
-
 def line_at(data: bytes, error: UnicodeDecodeError) -> int:
     """The line, counted from 1, on which text stops being text."""
     return data[: error.start].count(b"\n") + 1

@@ -1,8 +1,10 @@
 """What a check of a data set found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from trunkline.training.data.remarks import Kind, Part, Remark, summary_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class DataReport:
 
     few: classes with fewer than five pictures for training. unbalance: the largest class for training over the
     smallest; None in regression, and where a class has none. objects: of each class by split, {} where the data has
-    no boxes. A job fails on problems; warnings are for people.
+    no boxes. A job fails on problems; warnings are for people. remarks: what was read otherwise than it stands there,
+    or left out; of each kind the first 1,000, remark_counts says how many there are. left_out: objects and pictures.
+    All counts are of what is left.
     """
 
     root: Path
@@ -63,3 +67,11 @@ class DataReport:
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     objects: Mapping[str, Mapping[str, int]]
+    remarks: tuple[Remark, ...] = ()
+    remark_counts: Mapping[Kind, int] = field(default_factory=dict)
+    left_out: Mapping[Part, int] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """Such as "12 remarks, 3 objects and 1 picture left out"."""
+        return summary_of(sum(self.remark_counts.values()), self.left_out)

@@ -4,6 +4,7 @@ Source: Everingham et al., The Pascal Visual Object Classes (VOC) Challenge, IJC
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,14 +13,17 @@ from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
 from trunkline.core.errors import DataInvalidError
-from trunkline.training.data.boxes import Findings
+from trunkline.core.suffixes import PICTURE_SUFFIXES
+from trunkline.core.text import printable
 from trunkline.training.data.classes import in_order
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.data.files import find_file, upright_size
-from trunkline.training.data.folder_layout import PICTURE_SUFFIXES
+from trunkline.training.data.files import upright_size
+from trunkline.training.data.names import Found, Names, listed, named, say
 from trunkline.training.data.objects import ObjectTruth
-from trunkline.training.data.reading import LARGEST_LIST, read_annotations, read_picture, read_start
+from trunkline.training.data.reading import read_picture, read_start
+from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.splits import NONE, SPLITS, split_named
+from trunkline.training.data.texts import lines_of_text, read_text
 from trunkline.training.data.voc_objects import NamedObject, declared_size, objects_of, parse
 
 _ANNOTATIONS: Final = ("Annotations", "annotations", "annotations_voc", "xmls", "xml")
@@ -45,31 +49,30 @@ class _Listed(NamedTuple):
     where: str
 
 
-def read_voc(root: Path) -> Dataset | None:
+def read_voc(root: Path, remarks: Remarks) -> Dataset | None:
     """The data set, or None where no folder holds VOC's XML files.
 
     Folders: Annotations/ with JPEGImages/ (also annotations_voc, xmls, images, …), as they are or below the splits,
-    or XML files beside their pictures. ImageSets/Main/train.txt and so on, or imagesets/, name the pictures of a
-    split. Classes are the names that occur, in order. Boxes count pixels from 1 and include both ends; with
-    xmin = xmax or ymin = ymax they are taken for slips, though that would be one pixel. They are taken to be of the
-    upright picture, whose size the file declares: the check compares. `difficult` objects are crowds.
-    Raises DataInvalidError with the file and the reason; OSError. Faults of single entries are in `faults`.
+    or XML files beside their pictures. The picture of a file is the one that is called as the file is, or else the
+    one of its <filename>. ImageSets/Main/train.txt and so on, or imagesets/, name the pictures of a split. Classes
+    are the names that occur, in order. Boxes count pixels from 1 and include both ends; with xmin = xmax or
+    ymin = ymax they are taken for slips, though that would be one pixel. They are taken to be of the upright picture,
+    whose size the file declares: the check compares. `difficult` objects are crowds.
+    Raises DataInvalidError with the file and the reason; OSError.
     """
     places = list(_places(root))
     if not places:
         return None
-    findings = Findings()
-    lists = _lists(root, findings)
-    _compare(root, lists, places, findings)
-    found = [pair for place in places for pair in _read(root, place, lists, findings)]
+    lists = _lists(root, remarks)
+    _compare(root, lists, places, remarks)
+    found = _Reader(root, lists, remarks).read(places)
     classes = in_order(each.class_name for _, objects in found for each in objects)
-    if not classes and not findings.faults:
+    if not classes and not remarks.left_out:
         raise DataInvalidError.at(root, "no XML file has an object")
     index = {name: label for label, name in enumerate(classes)}
     samples = (_with_objects(sample, objects, index) for sample, objects in found)
     ordered = sorted(samples, key=lambda sample: (*SPLITS, NONE).index(sample.split))
-    faults, remarks = tuple(findings.faults), tuple(findings.remarks)
-    return Dataset(root, "voc", classes, (), tuple(ordered), faults=faults, remarks=remarks)
+    return Dataset(root, "voc", classes, (), tuple(ordered), remarks=remarks)
 
 
 def _places(root: Path) -> Iterator[_Place]:
@@ -78,73 +81,143 @@ def _places(root: Path) -> Iterator[_Place]:
         if split is not None:
             pictures = tuple(base / name for name in _PICTURES if (base / name).is_dir())
             for folder in (base, *(base / name for name in _ANNOTATIONS)):
-                files = tuple(sorted(folder.glob("*.xml"))) if folder.is_dir() else ()
+                files = tuple(listed(folder, ".xml"))
                 if any(map(_is_voc, files[:2])):
                     yield _Place(files, (*pictures, folder, base), split)
 
 
 def _is_voc(path: Path) -> bool:
-    return re.search(rb"<annotation[\s>]", read_start(path, 4096)) is not None
+    start = read_start(path, 4096).replace(b"\0", b"")  # in UTF-16 every other byte is one
+    return re.search(rb"<annotation[\s>]", start) is not None
 
 
-def _lists(root: Path, findings: Findings) -> dict[str, _Listed]:
+def _lists(root: Path, remarks: Remarks) -> dict[str, _Listed]:
     """The split of each picture, by the stem of its file, and where it says so; empty where no list is there."""
-    folder = next((root / name for name in _SETS if any((root / name).glob("*.txt"))), None)
+    folder = next((root / name for name in _SETS if listed(root / name, ".txt")), None)
     found: dict[str, _Listed] = {}
-    for path in sorted(folder.glob("*.txt")) if folder else ():
+    for path in listed(folder, ".txt") if folder else ():
         split = split_named(path.stem)
         if split is None:  # such as trainval, and aeroplane_train
             continue
         name = path.relative_to(root).as_posix()
-        text = read_annotations(path, LARGEST_LIST).decode("utf-8", "replace")
-        for number, line in enumerate(text.splitlines(), 1):
-            stem = line.split()[0] if line.strip() else ""
+        for number, line in enumerate(lines_of_text(read_text(path, name, remarks)), 1):
+            stem = _stem(line)
             where = f"{name}, line {number}"
             if stem and (before := found.setdefault(stem, _Listed(split, where))).split != split:
-                findings.fault(where, f"it is in the list of {before.split} too")
+                remarks.fault(where, f"it is in the list of {before.split} too")
     return found
 
 
-def _compare(root: Path, lists: Mapping[str, _Listed], places: Sequence[_Place], findings: Findings) -> None:
-    """A fault for each listed picture without an XML file; a remark on files that are in no list."""
+def _stem(line: str) -> str:
+    """Of the picture on a line: without what some tools write with it, which are folders, a suffix and a 1 or -1."""
+    name = line.strip()
+    if re.search(r"\s-?[01]$", name):
+        name = name[:-2].rstrip("- \t")
+    name = name.replace("\\", "/").rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in PICTURE_SUFFIXES else name
+
+
+def _compare(root: Path, lists: Mapping[str, _Listed], places: Sequence[_Place], remarks: Remarks) -> None:
+    """Listed pictures without an XML file, and files that are in no list, are left out."""
     files = {path.stem for place in places for path in place.files}
-    for stem, listed in lists.items():
+    for stem, given in lists.items():
         if stem not in files:
-            findings.fault(listed.where, "there is no XML file of this picture")
-    free = sorted(path.stem for place in places if place.split == NONE for path in place.files)
-    left = [stem for stem in free if stem not in lists] if lists else []
-    if left:
-        findings.remark(root.name, f"{len(left)} XML files are in no list and are left out: {', '.join(left[:3])} …")
+            remarks.leave_out("picture", Kind.TEXT, given.where, "there is no XML file of this picture")
+    if lists:
+        for path in (path for place in places if place.split == NONE for path in place.files):
+            if path.stem not in lists:
+                where = path.relative_to(root).as_posix()
+                remarks.leave_out("picture", Kind.UNLISTED, where, "it is in the list of no split")
 
 
-def _read(root: Path, place: _Place, lists: Mapping[str, _Listed], findings: Findings) -> Iterator[_Found]:
-    for path in place.files:
-        split: str | None = place.split
-        if lists and split == NONE:
-            split = lists[path.stem].split if path.stem in lists else None
-        if split is None:
-            continue
-        where = path.relative_to(root).as_posix()
+class _Reader:
+    """Reads the XML files of a data set."""
+
+    def __init__(self, root: Path, lists: Mapping[str, _Listed], remarks: Remarks) -> None:
+        self._root, self._lists, self._remarks, self._names = root, lists, remarks, Names(root)
+
+    def read(self, places: Sequence[_Place]) -> list[_Found]:
+        taken = [
+            (path, place, split) for place in places for path in place.files for split in self._split(path, place)
+        ]
+        parsed = [(path, split, document, *self._picture(path, document, place))
+                  for path, place, split in taken if (document := self._document(path)) is not None]  # fmt: skip
+        meant: dict[Path, list[bool]] = defaultdict(list)
+        for _, _, _, picture, own in parsed:
+            if picture is not None:
+                meant[picture.path].append(own)
+        found = (
+            self._sample(path, split, document, picture, picture is None or _is_sure(own, meant[picture.path]))
+            for path, split, document, picture, own in parsed
+        )
+        return [each for each in found if each is not None]
+
+    def _split(self, path: Path, place: _Place) -> tuple[str, ...]:
+        """() for a file that is left out."""
+        if not self._lists or place.split != NONE:
+            return (place.split,)
+        return (self._lists[path.stem].split,) if path.stem in self._lists else ()
+
+    def _where(self, path: Path) -> str:
+        return printable(path.relative_to(self._root).as_posix())
+
+    def _document(self, path: Path) -> ElementTree.Element | None:
+        where = self._where(path)
         try:
-            document = parse(path)
-            picture = _picture(root, path, document, place)
-            size = declared_size(document) or upright_size(picture)
+            return parse(path, where, self._remarks)
         except DataInvalidError as error:
-            findings.fault(where, error.message)
-            continue
-        name, read = picture.relative_to(root).as_posix(), partial(read_picture, picture)
-        yield Sample(name, split, None, (), read, size=size), list(objects_of(document, size, where, findings))
+            self._remarks.leave_out("picture", Kind.TEXT, where, error.message)
+            return None
+
+    def _picture(self, path: Path, document: ElementTree.Element, place: _Place) -> tuple[Found | None, bool]:
+        """The one that is called as the file is, or else that of the name in it; whether it is the former."""
+        name = (document.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
+        for suffix in sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix != Path(name).suffix.lower(), suffix)):
+            found = self._names.find(path.stem + suffix, place.pictures)
+            if found is not None:
+                return (Found(found.path) if found.path.stem == path.stem else found), True
+        for candidate in (name, *(name + suffix for suffix in sorted(PICTURE_SUFFIXES))):
+            found = self._names.find(candidate, place.pictures) if name else None
+            if found is not None and found.path.suffix.lower() in PICTURE_SUFFIXES:
+                return found, False
+        return None, False
+
+    def _sample(
+        self, path: Path, split: str, document: ElementTree.Element, picture: Found | None, sure: bool
+    ) -> _Found | None:
+        where = self._where(path)
+        if picture is None:
+            self._remarks.leave_out("picture", Kind.PICTURE_MISSING, where, "its picture is missing")
+            return None
+        if not sure:
+            text = "its picture is that of another file, whose name it has"
+            self._remarks.leave_out("picture", Kind.PICTURE_TWICE, where, text)
+            return None
+        try:
+            size = declared_size(document, where, self._remarks) or upright_size(picture.path)
+        except DataInvalidError as error:
+            self._remarks.leave_out("picture", Kind.PICTURE_BROKEN, where, error.message)
+            return None
+        self._say(path, document, picture, where)
+        name, read = named(picture.path, self._root, self._remarks), partial(read_picture, picture.path)
+        sample = Sample(name, split, None, (), read, size=size)
+        return sample, list(objects_of(document, size, where, self._remarks))
+
+    def _say(self, path: Path, document: ElementTree.Element, picture: Found, where: str) -> None:
+        """How its picture was found, where the file says another name."""
+        name = (document.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
+        same = name in ("", picture.path.name, picture.path.stem)
+        if picture.path.stem == path.stem and not same:
+            text = f"its <filename> is another one: {self._where(picture.path)} is taken, which is called as it is"
+            self._remarks.read(Kind.STALE_NAME, where, text)
+        elif picture.path.stem != path.stem:
+            say(picture, where, self._root, self._remarks)
 
 
-def _picture(root: Path, path: Path, document: ElementTree.Element, place: _Place) -> Path:
-    """That of the name in the file, or else the one of the same stem: names in files are often stale."""
-    name = (document.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
-    suffixes = [form(suffix) for suffix in sorted(PICTURE_SUFFIXES) for form in (str.lower, str.upper)]
-    for candidate in filter(None, (name, *(path.stem + suffix for suffix in suffixes))):
-        found = find_file(root, place.pictures, candidate)
-        if found is not None and found != path:
-            return found
-    raise DataInvalidError("its picture is missing")
+def _is_sure(own: bool, meant: Sequence[bool]) -> bool:
+    """Whether a picture is that of one file; of several, of the one that is called as it is. own: whether this is."""
+    return meant.count(True) == 1 if own else len(meant) == 1
 
 
 def _with_objects(sample: Sample, objects: Sequence[NamedObject], index: Mapping[str, int]) -> Sample:

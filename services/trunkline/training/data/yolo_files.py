@@ -1,16 +1,18 @@
 """Where the pictures of a data set in YOLO's layout lie, and what its classes are called."""
 
-import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from trunkline.core.errors import DataInvalidError
-from trunkline.training.data.files import below
-from trunkline.training.data.folder_layout import PICTURE_SUFFIXES
-from trunkline.training.data.reading import is_file, is_there, read_lines
+from trunkline.core.suffixes import PICTURE_SUFFIXES
+from trunkline.training.data.names import Found, Names, is_hidden, listed, say
+from trunkline.training.data.numbers import whole
+from trunkline.training.data.reading import is_file
+from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.splits import NONE, SPLITS, split_named
+from trunkline.training.data.texts import lines_of_text, read_text
 
 _PICTURES, _LABELS = "images", "labels"
 _NAMES: Final = "classes.txt"
@@ -20,30 +22,36 @@ _CLASSES: Final = (_NAMES, f"labels/{_NAMES}", "obj.names")
 
 @dataclass(frozen=True)
 class YoloFiles:
-    """classes: names in the order of their numbers. pictures: with the split of each. source: of the names."""
+    """classes: names in the order of their numbers. pictures: with the split of each. source: of the names.
+
+    key_points: (points, numbers of each) where lines have them behind the box.
+    """
 
     classes: tuple[str, ...]
     pictures: tuple[tuple[Path, str], ...]
     source: Path
+    key_points: tuple[int, int] | None = None
 
 
-def find_yolo(root: Path) -> YoloFiles | None:
-    """What data.yaml says (names, train, val, test), or what folders images/ and labels/ show; None without either.
+def find_yolo(root: Path, remarks: Remarks) -> YoloFiles | None:
+    """What data.yaml says (names, train, val, test), or Darknet's obj.data, or what folders images/ and labels/ show.
 
-    Raises DataInvalidError with the file and the reason; OSError.
+    None without any. Raises DataInvalidError with the file and the reason; OSError.
     """
-    described = _described(root)
+    places = _Places(root, remarks)
+    described = _described(root, remarks) or _darknet(root, places, remarks)
     if described is not None:
         path, fields = described
-        pictures = [pair for split in SPLITS for pair in _of_split(root, path, fields, split)]
-        return YoloFiles(_names(path, fields.get("names")), tuple(dict.fromkeys(pictures)), path)
+        pictures = [pair for split in SPLITS for pair in places.of_split(path, fields, split)]
+        names, key_points = _names(path, fields.get("names")), _key_points(path, fields.get("kpt_shape"))
+        return YoloFiles(names, tuple(dict.fromkeys(pictures)), path, key_points)
     pictures = list(_in_folders(root))
     if not any(label_of(root, picture).is_file() for picture, _ in pictures):
         return None
     named = next((root / name for name in _CLASSES if (root / name).is_file()), None)
     if named is None:
         raise DataInvalidError.at(root, "the names of the classes are missing: data.yaml with names, or classes.txt")
-    return YoloFiles(_names(named, read_lines(named)), tuple(pictures), named)
+    return YoloFiles(_names(named, _lines(root, named, remarks)), tuple(pictures), named)
 
 
 def label_of(root: Path, picture: Path) -> Path:
@@ -51,34 +59,57 @@ def label_of(root: Path, picture: Path) -> Path:
     parts = list(picture.relative_to(root).with_suffix(".txt").parts)
     if _PICTURES in parts[:-1]:
         parts[len(parts) - 2 - parts[-2::-1].index(_PICTURES)] = _LABELS
-    return root.joinpath(*parts)
+    path = root.joinpath(*parts)
+    upper = path.with_suffix(".TXT")
+    return upper if not path.is_file() and upper.is_file() else path
 
 
 def label_files(root: Path, pictures: Iterable[Path]) -> set[Path]:
     """All texts below `labels` in the folders where those of these pictures are looked for, but classes.txt."""
     folders = {label_of(root, picture).parent for picture in pictures}
     below = (folder for folder in folders if _LABELS in folder.relative_to(root).parts)
-    return {path for folder in below for path in folder.glob("*.txt") if path.name != _NAMES}
+    return {path for folder in below for path in listed(folder, ".txt") if path.name != _NAMES}
 
 
-def _described(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
-    for path in sorted((*root.glob("*.yaml"), *root.glob("*.yml")), key=lambda path: path.stem != "data"):
-        fields = _fields(path)
+def _lines(root: Path, path: Path, remarks: Remarks) -> list[str]:
+    return list(lines_of_text(read_text(path, path.relative_to(root).as_posix(), remarks)))
+
+
+def _described(root: Path, remarks: Remarks) -> tuple[Path, Mapping[str, Any]] | None:
+    for path in sorted(listed(root, ".yaml", ".yml"), key=lambda path: path.stem != "data"):
+        own = Remarks()
+        fields = _fields(path, own)
         if isinstance(fields, dict) and "names" in fields and {"train", "val", "test"} & fields.keys():
+            remarks.extend(own)
             return path, fields
     return None
 
 
-def _fields(path: Path) -> Any:
+def _fields(path: Path, remarks: Remarks) -> Any:
     """None where it is no YAML; but data.yaml must be."""
     from trunkline.training.data.plain_yaml import read_yaml  # late: it needs a package of the train extra
 
     try:
-        return read_yaml(path)
+        return read_yaml(path, remarks)
     except DataInvalidError:
         if path.stem != "data":
             return None
         raise
+
+
+def _darknet(root: Path, places: "_Places", remarks: Remarks) -> tuple[Path, Mapping[str, Any]] | None:
+    """Lines `key = value` of a file *.data, or obj.names beside train.txt."""
+    for path in listed(root, ".data"):
+        pairs = (line.partition("=") for line in _lines(root, path, remarks))
+        fields: dict[str, Any] = {key.strip(): value.strip() for key, equals, value in pairs if equals}
+        named = places.file(fields.get("names", ""))
+        if named is not None and {"train", "valid"} & fields.keys():
+            return path, {**fields, "names": _lines(root, named, remarks)}
+    named = root / "obj.names"
+    lists = {split: path.name for path in listed(root, ".txt") if (split := split_named(path.stem))}
+    if is_file(named) and "train" in lists:
+        return named, {**lists, "names": _lines(root, named, remarks)}
+    return None
 
 
 def _names(path: Path, names: Any) -> tuple[str, ...]:
@@ -88,6 +119,8 @@ def _names(path: Path, names: Any) -> tuple[str, ...]:
         while found and not found[-1]:  # empty lines at the end of a text
             found.pop()
         names = {str(number): name for number, name in enumerate(found)}
+    if isinstance(names, dict):
+        names = {str(whole(key)): name for key, name in names.items()}
     if not isinstance(names, dict) or not names or names.keys() != set(map(str, range(len(names)))):
         raise DataInvalidError.at(path, "names is neither a list nor numbers from 0 with a name for each")
     ordered = tuple(str(names[str(number)]).strip() for number in range(len(names)))
@@ -96,40 +129,90 @@ def _names(path: Path, names: Any) -> tuple[str, ...]:
     return ordered
 
 
-def _of_split(root: Path, path: Path, fields: Mapping[str, Any], split: str) -> Iterator[tuple[Path, str]]:
-    given = fields.get(split, fields.get("valid") if split == "val" else None)
-    for value in given if isinstance(given, list) else [] if given in _NOTHING else [given]:
-        place = _place(root, str(fields.get("path") or ""), str(value))
-        if place is None:
-            raise DataInvalidError.at(path, f"{split} names what is not there below the data set")
-        pictures = _listed(root, place) if place.is_file() else _all_below(place)
-        yield from ((picture, split) for picture in pictures)
+def _key_points(path: Path, given: Any) -> tuple[int, int] | None:
+    if given in _NOTHING:
+        return None
+    found = [whole(value) for value in given] if isinstance(given, list) else []
+    if len(found) != 2 or found[0] is None or found[0] < 1 or found[1] not in (2, 3):
+        raise DataInvalidError.at(path, "kpt_shape is not [points, 2] or [points, 3]")
+    return found[0], found[1]
 
 
-def _place(root: Path, base: str, value: str) -> Path | None:
-    """Where it may be meant: files of other machines have a `path` of theirs, and others ../ too many."""
-    plain = value
-    while plain.startswith("../"):
-        plain = plain[3:]
-    for name in (posixpath.join(base, value), value, plain):
-        path = below(root, root, name)
-        if path is not None and is_there(path):
-            return path
-    return None
+class _Places:
+    """Folders and lists of pictures as a description names them, which may be of another machine."""
+
+    def __init__(self, root: Path, remarks: Remarks) -> None:
+        self._root, self._remarks, self._names = root, remarks, Names(root)
+
+    def of_split(self, path: Path, fields: Mapping[str, Any], split: str) -> Iterator[tuple[Path, str]]:
+        """Without val or test there is only a remark."""
+        given = fields.get(split, fields.get("valid") if split == "val" else None)
+        for value in given if isinstance(given, list) else [] if given in _NOTHING else [given]:
+            place = self._place(str(fields.get("path") or ""), str(value))
+            if place is None and split == "train":
+                raise DataInvalidError.at(path, f"{split} names what is not there below the data set")
+            if place is None:
+                text = f"{split} names what is not there below the data set: it is read without"
+                self._remarks.read(Kind.SPLIT_MISSING, path.name, text)
+                continue
+            say(place, f"{path.name}: {split}", self._root, self._remarks)
+            pictures = self._listed(place.path) if place.path.is_file() else _all_below(place.path)
+            yield from ((picture, split) for picture in pictures)
+
+    def file(self, name: str) -> Path | None:
+        found = self._names.find(name)
+        return found.path if found is not None else None
+
+    def _place(self, base: str, value: str) -> Found | None:
+        for name in dict.fromkeys((f"{base}/{value}" if base else value, value)):
+            found = self._either(name)
+            if found is not None and not found.read_as:
+                return found
+        plain = value
+        while plain.startswith("../"):  # as Roboflow writes it
+            plain = plain[3:]
+        found = self._either(plain)
+        return Found(found.path) if found is not None and not found.read_as else self._either(value)
+
+    def _either(self, name: str) -> Found | None:
+        """The folder of this name, or the list. images/ alone is not what is left of val/images/."""
+        folder, file = self._names.find(name, folder=True), self._names.find(name)
+        if (
+            folder is not None
+            and folder.read_as
+            and _splits_in(name) - _splits_in(folder.path.relative_to(self._root).as_posix())
+        ):
+            folder = None
+        both = [found for found in (folder, file) if found is not None]
+        return min(both, key=lambda found: len(found.read_as), default=None)
+
+    def _listed(self, path: Path) -> Iterator[Path]:
+        """Pictures of a list; those that are not there are left out."""
+        name = path.relative_to(self._root).as_posix()
+        folders = list(dict.fromkeys((self._root, path.parent)))
+        for number, line in enumerate(lines_of_text(read_text(path, name, self._remarks)), 1):
+            if not line.strip():
+                continue
+            where = f"{name}, line {number}"
+            found = self._names.find(line.strip(), folders)
+            if found is None:
+                self._remarks.leave_out("picture", Kind.PICTURE_MISSING, where, "its picture is missing")
+            else:
+                say(found, where, self._root, self._remarks)
+                yield found.path
 
 
-def _listed(root: Path, path: Path) -> Iterator[Path]:
-    for number, line in enumerate(read_lines(path), 1):
-        name = line.strip()
-        if name:
-            picture = _place(root, "", name)
-            if picture is None or not is_file(picture):
-                raise DataInvalidError.at(path, "its picture is missing", number)
-            yield picture
+def _splits_in(path: str) -> set[str | None]:
+    """The splits that parts of a path are called after."""
+    return {split_named(part) for part in path.replace("\\", "/").split("/")} - {None}
 
 
 def _all_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if _is_picture(path))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES and not is_hidden(path) and path.is_file()
 
 
 def _in_folders(root: Path) -> Iterator[tuple[Path, str]]:
@@ -145,8 +228,7 @@ def _in_folders(root: Path) -> Iterator[tuple[Path, str]]:
             places[below if below.is_dir() else folder] = split_named(folder.name) or NONE
     for split in (*SPLITS, NONE):
         for place in (place for place, named in places.items() if named == split):
-            pictures = (path for path in sorted(place.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES)
-            yield from ((picture, split) for picture in pictures)
+            yield from ((picture, split) for picture in listed(place, *PICTURE_SUFFIXES))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -469,6 +469,7 @@ class EvaluateHeadResponse(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    REMARKS_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """Name of the head."""
     version: _builtins.str
@@ -477,6 +478,8 @@ class EvaluateHeadResponse(_message.Message):
     """Name of the data."""
     count: _builtins.int
     """Pictures that were asked about."""
+    remarks: _builtins.int
+    """Remarks on the data: what was read otherwise than it stands there, or left out."""
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """The metrics of the task by name; shares are 0 to 1."""
@@ -489,10 +492,11 @@ class EvaluateHeadResponse(_message.Message):
         data: _builtins.str = ...,
         count: _builtins.int = ...,
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        remarks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "data", b"data", "head", b"head", "metrics", b"metrics", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "data", b"data", "head", b"head", "metrics", b"metrics", "remarks", b"remarks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -613,6 +617,8 @@ class TrainingProgress(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     TIME_LEFT_S_FIELD_NUMBER: _builtins.int
+    REMARKS_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
     """What it does: "data", "features", "epochs", "evaluation" or another word."""
     done: _builtins.int
@@ -621,6 +627,10 @@ class TrainingProgress(_message.Message):
     """Pieces of the stage in all."""
     time_left_s: _builtins.float
     """Estimate for the stage, seconds."""
+    remarks: _builtins.int
+    """Remarks on the data: what was read otherwise than it stands there, or left out. trunkline data check shows them."""
+    left_out: _builtins.int
+    """Objects and pictures of the data that were left out."""
     @_builtins.property
     def epoch(self) -> Global___TrainingEpoch:
         """The last epoch that was finished."""
@@ -633,10 +643,12 @@ class TrainingProgress(_message.Message):
         total: _builtins.int = ...,
         epoch: Global___TrainingEpoch | None = ...,
         time_left_s: _builtins.float | None = ...,
+        remarks: _builtins.int = ...,
+        left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_time_left_s", b"_time_left_s", "epoch", b"epoch", "time_left_s", b"time_left_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_time_left_s", b"_time_left_s", "done", b"done", "epoch", b"epoch", "stage", b"stage", "time_left_s", b"time_left_s", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_time_left_s", b"_time_left_s", "done", b"done", "epoch", b"epoch", "left_out", b"left_out", "remarks", b"remarks", "stage", b"stage", "time_left_s", b"time_left_s", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__time_left_s: _TypeAlias = _typing.Literal["time_left_s"]  # noqa: Y015
     _WhichOneofArgType__time_left_s: _TypeAlias = _typing.Literal["_time_left_s", b"_time_left_s"]  # noqa: Y015
