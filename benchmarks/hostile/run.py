@@ -67,7 +67,7 @@ def run(
     found = []
     for form in forms:
         for case in _chosen(only, form):
-            found.append(_measured(case, form, services, seconds, Containers() if contained else None))
+            found.append(measured(case, form, services, seconds, Containers() if contained else None))
             tell(" · ".join(_row(found[-1])))
     body = [*table(_COLUMNS, [_row(each) for each in found]), "", *_sums(found)]
     data = [asdict(each) for each in found]
@@ -117,7 +117,7 @@ def _chosen(only: Sequence[str], form: Form) -> list[Case]:
     return [case for case in CASES if form in case.forms and (not only or any(part in case.name for part in only))]
 
 
-def _measured(case: Case, form: Form, services: Path, seconds: float, containers: Containers | None) -> Found:
+def measured(case: Case, form: Form, services: Path, seconds: float, containers: Containers | None) -> Found:
     found = Found(case.name, form)
     with tempfile.TemporaryDirectory(prefix="trunkline-hostile-") as name:
         settings = case.prepare(Path(name)) if case.prepare else {}

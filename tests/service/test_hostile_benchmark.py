@@ -9,7 +9,7 @@ import pytest
 from benchmarks.hostile.case import ALL_IN_ONE, HEAD
 from benchmarks.hostile.cases import CASES, transport
 from benchmarks.hostile.http2 import Connection, message
-from benchmarks.hostile.run import _measured
+from benchmarks.hostile.run import measured
 from tests.conftest import start_server
 
 
@@ -28,7 +28,7 @@ def test_names_are_unlike_and_every_form_has_cases():
 @pytest.mark.slow
 def test_a_case_is_measured_beside_good_calls():
     case = next(each for each in CASES if each.name == "20,000 pings")
-    found = _measured(case, ALL_IN_ONE, Path(__file__).parents[2], seconds=4, containers=None)
+    found = measured(case, ALL_IN_ONE, Path(__file__).parents[2], seconds=4, containers=None)
     assert not found.end
     assert found.good >= 20
     assert not found.lost
@@ -40,7 +40,7 @@ def test_a_case_is_measured_beside_good_calls():
 @pytest.mark.slow
 def test_a_head_service_is_measured_alone():
     case = next(each for each in CASES if each.forms == (HEAD,))
-    found = _measured(case, HEAD, Path(__file__).parents[2], seconds=3, containers=None)
+    found = measured(case, HEAD, Path(__file__).parents[2], seconds=3, containers=None)
     assert not found.end
     assert found.good >= 20
     assert not found.lost

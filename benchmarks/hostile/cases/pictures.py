@@ -1,10 +1,11 @@
-"""Pictures of few bytes and many pixels."""
+"""Pictures that cost much: of few bytes and many pixels, or of all bytes that are allowed."""
 
 import io
 from collections import Counter
 from contextlib import closing
 from functools import cache
 
+import numpy as np
 from PIL import Image
 
 from benchmarks.hostile.case import VISION, Case, Codes, Where, ask, at_once, channel, field
@@ -37,7 +38,35 @@ def _bombs(where: Where, kind: str) -> Codes:
     return found
 
 
+@cache
+def _photograph(side: int, quality: int) -> bytes:
+    """A JPEG of noise, which takes as many bytes as its pixels can."""
+    noise = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def _classify_all(where: Where, count: int, *pictures: bytes) -> Codes:
+    """So many at once, each over a connection of its own and with a picture that is none of the others."""
+
+    def one(number: int) -> str:
+        with closing(channel(where.address)) as opened:
+            picture = pictures[number % len(pictures)] + number.to_bytes(2, "big")
+            return ask(opened, f"{VISION}Classify", field(1, field(1, picture)) + field(2, b"imagenet"), timeout_s=60)
+
+    return at_once(count, one)
+
+
 CASES = (
     Case("12 AVIF bombs of 49 Mpx to each task", lambda where: _bombs(where, "AVIF")),
     Case("12 PNG bombs of 49 Mpx to each task", lambda where: _bombs(where, "PNG")),
+    Case("120 photographs of 11 MB at once", lambda where: _classify_all(where, 120, _photograph(3060, 95))),
+    Case("16 photographs of 49 Mpx at once", lambda where: _classify_all(where, 16, _photograph(_SIDE, 30))),
+    Case(
+        "64 pictures of many bytes, many pixels and both at once",
+        lambda where: _classify_all(
+            where, 64, _photograph(3060, 95), _photograph(_SIDE, 30), _bomb("AVIF"), _bomb("PNG")
+        ),
+    ),
 )
