@@ -27,10 +27,12 @@ async def serving(behaviour: Any) -> AsyncIterator[Any]:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Test", handlers),))
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
-    async with grpc.aio.insecure_channel(address) as channel:
-        yield channel.unary_unary("/test.Test/Refuse")
-    await server.stop(1)
-    await receiver.close()
+    try:
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield channel.unary_unary("/test.Test/Refuse")
+    finally:
+        await server.stop(1)
+        await receiver.close()
 
 
 async def test_an_end_that_comes_after_the_caller_went_is_no_bug(caplog):
@@ -73,7 +75,9 @@ async def test_a_request_that_was_refused_is_free_at_once(raised):
             for _ in range(5):
                 with pytest.raises(grpc.aio.AioRpcError):
                     await ask(b"")
-            await asyncio.sleep(0.1)
-            assert not [each for each in gc.get_objects() if isinstance(each, Picture)]
+            ends_at = asyncio.get_running_loop().time() + 5
+            while any(type(each) is Picture for each in gc.get_objects()):
+                assert asyncio.get_running_loop().time() < ends_at, "requests are kept"
+                await asyncio.sleep(0.05)
     finally:
         gc.enable()
