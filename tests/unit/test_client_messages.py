@@ -248,3 +248,12 @@ def test_waiting_ends_at_once_where_it_cannot_help():
 )
 def test_a_proxy_is_never_asked_for_this_machine(target, bypassed):
     assert (("grpc.enable_http_proxy", 0) in options_for(target)) == bypassed
+
+
+def test_a_connection_that_ends_as_a_stream_begins_is_no_service_that_is_reached():
+    ended = grpc.aio.AioRpcError(
+        grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), grpc.aio.Metadata(), "Internal error from Core"
+    )
+    found = from_rpc_error(ended, "127.0.0.1:8500", 1)
+    assert isinstance(found, UnreachableError)
+    assert found.code == "UNAVAILABLE"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from trunkline.cli.extras import train_extra
-from trunkline.cli.job_bar import remarks_text
 from trunkline.cli.options import DEFAULT_TARGET, Json, Models, Timeout, check_target
 from trunkline.cli.output import print_json
 from trunkline.core.train_choices import Augmentation, Loss
@@ -269,6 +268,8 @@ def evaluate(
         return
     print(f"{found['head']} {found['version']} on {found['data']}, {found['count']} pictures")
     if "remarks" in found:
+        from trunkline.cli.job_bar import remarks_text
+
         print(f"  {remarks_text(found['remarks'], 0)}")
     _print_metrics(found["metrics"])
 
@@ -288,6 +289,7 @@ def _watcher(*, shown: bool = True) -> Iterator["Watcher"]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+    from trunkline.cli.job_bar import remarks_text
     from trunkline.core.progress import Watcher
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

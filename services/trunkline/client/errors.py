@@ -69,6 +69,8 @@ def from_rpc_error(error: grpc.RpcError, target: str, timeout_s: float) -> Servi
 def _without_status(code: str, details: str, target: str, timeout_s: float) -> ServiceError:
     """Errors that gRPC made itself, here or on the way, so that no service could explain them."""
     metadata = {"target": target, "cause": details}
+    if details == "Internal error from Core":  # grpc.aio, where a connection ends as a stream begins on it
+        code = "UNAVAILABLE"
     match code:
         case "UNAVAILABLE" if "http1.x server" in details:
             text = f"{target} is an HTTP port: give the HOST:PORT of gRPC, by default port 8500"
