@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 ifneq ($(wildcard ../shared/data),)
 export TRUNKLINE_DATASETS ?= $(abspath ../shared/data)
 endif
-PROTOS := $(shell find protos -name '*.proto')
+# Not protos/google: Python has its messages from googleapis-common-protos.
+PROTOS := $(shell find protos/trunkline -name '*.proto')
 
 # Container images: deploy/images/README.md says what the variables are for.
 ENGINE ?= podman
@@ -64,11 +65,13 @@ export FUZZ_SECONDS FUZZ_SEED
 fuzz: $(VENV)/.dev  ## fuzz all that reads what others send: tests/fuzz/README.md
 	$(BIN)/python -m tests.fuzz
 
-proto: $(VENV)/.dev  ## generate services/trunkline/api and the reference of limits from protos/
+proto: $(VENV)/.dev  ## generate services/trunkline/api, openapi.json and the reference of limits from protos/
 	$(BIN)/python -m grpc_tools.protoc -I protos $(PROTOS) \
 	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	  --python_out=services --grpc_python_out=services --mypy_out=quiet:services --mypy_grpc_out=quiet:services
 	$(BIN)/python -m trunkline.serving.limit_page > docs/reference/limits.md
+	$(BIN)/python -m grpc_tools.protoc -I protos $(PROTOS) --include_source_info --descriptor_set_out=$(VENV)/protos.bin
+	$(BIN)/python -m trunkline.gateway.rest.openapi $(VENV)/protos.bin > services/trunkline/gateway/rest/openapi.json
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

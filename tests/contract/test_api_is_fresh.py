@@ -1,14 +1,27 @@
 """The generated code is what the protos say, and nobody edited it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from trunkline.gateway.rest.openapi import document
+
 ROOT = Path(__file__).parents[2]
 
 
+def test_the_document_of_http_is_fresh(tmp_path):
+    files = tmp_path / "protos.bin"
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}", *_protos(), "--include_source_info"]
+    subprocess.run([*command, f"--descriptor_set_out={files}"], check=True)
+    fresh = json.dumps(document(FileDescriptorSet.FromString(files.read_bytes()).file))
+    committed = json.loads((ROOT / "services/trunkline/gateway/rest/openapi.json").read_text())
+    assert json.loads(fresh) == committed, "run `make proto`"
+
+
 def test_generated_code_is_fresh(tmp_path):
-    protos = sorted(str(path) for path in (ROOT / "protos").rglob("*.proto"))
     scripts = Path(sys.executable).parent
     command = [
         sys.executable,
@@ -21,7 +34,7 @@ def test_generated_code_is_fresh(tmp_path):
         f"--grpc_python_out={tmp_path}",
         f"--mypy_out=quiet:{tmp_path}",
         f"--mypy_grpc_out=quiet:{tmp_path}",
-        *protos,
+        *_protos(),
     ]
     subprocess.run(command, check=True)
     fresh = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.py*")}
@@ -32,3 +45,7 @@ def test_generated_code_is_fresh(tmp_path):
         if path.suffix in (".py", ".pyi") and path.name != "__init__.py"
     }
     assert committed == fresh, "run `make proto`"
+
+
+def _protos() -> list[str]:
+    return sorted(str(path) for path in (ROOT / "protos/trunkline").rglob("*.proto"))

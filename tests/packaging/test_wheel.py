@@ -32,7 +32,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_package_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "trunkline/heads/classification/head.py" in names
+    assert {"trunkline/heads/classification/head.py", "trunkline/gateway/rest/openapi.json"} <= set(names)
     assert not [name for name in names if "/test_" in name or not name.startswith("trunkline")]
 
 

@@ -173,6 +173,29 @@ async def test_what_would_fail_the_call_fails_the_picture_alone(client, photos):
     }
 
 
+async def test_ids_that_do_not_tell_pictures_apart_are_refused(client, photos):
+    image, heads = photos[0].read_bytes(), [pb.HeadRequest(head="imagenet")]
+    ids = ["a", "", "b", "a", "c"]
+    ends = []
+    async with raw_stream(client.target) as stream:
+        for each in ids:
+            await stream.write(pb.AnalyzeStreamRequest(id=each, image=image_pb2.Image(data=image), heads=heads))
+        await stream.done_writing()
+        async for message in stream:
+            if message.WhichOneof("event") != "outcome":
+                ends.append((message.id, message.error.code, message.error.metadata.get("picture")))
+    invalid = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert Counter(ends) == Counter(
+        [("a", 0, None), ("", invalid, "1"), ("b", 0, None), ("a", invalid, "3"), ("c", 0, None)]
+    )
+
+
+async def test_a_head_without_a_name_is_said_by_its_place(client, photos):
+    with pytest.raises(ServiceError, match=r"heads\[1\] names no head: set its field head") as caught:
+        await client.analyze(photos[0], ["imagenet", ""])
+    assert (caught.value.code, caught.value.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+
+
 async def test_no_text_of_a_bug_is_in_a_stream(client, photos, monkeypatch):
     from trunkline.gateway.picture import PictureRun
 

@@ -110,6 +110,10 @@ class Analyzer:
         names = [ask.head for ask in asks]
         if not names:
             raise InvalidRequestError("no head was named; ListHeads says which there are")
+        if "" in names:
+            raise InvalidRequestError(
+                f"heads[{names.index('')}] names no head: set its field head; ListHeads says which there are"
+            )
         if len(set(names)) < len(names):
             raise InvalidRequestError(f"a head was named twice: {listed(names)}")
 

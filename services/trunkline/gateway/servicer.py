@@ -15,6 +15,7 @@ from trunkline.gateway.analyzer import Analysis, Analyzer, Ask, Outcome
 from trunkline.gateway.answers import Pass
 from trunkline.gateway.compare import compare_with
 from trunkline.gateway.directory import Directory
+from trunkline.gateway.ids import Ids
 from trunkline.gateway.streams import Streams
 from trunkline.serving import wire, wire_results
 from trunkline.serving.aside import aside
@@ -24,6 +25,8 @@ from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
 _OneHead: TypeAlias = pb.ClassifyRequest | pb.RegressRequest | pb.DetectRequest | pb.SegmentRequest | pb.EmbedRequest
+# A picture of a stream, and what is wrong with its id.
+_Picture: TypeAlias = tuple[pb.AnalyzeStreamRequest, InvalidRequestError | None]
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _STAGES = tuple(field.name for field in pb.Timings.DESCRIPTOR.fields)
 _log = logging.getLogger(__name__)
@@ -77,18 +80,19 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
     async def AnalyzeStream(
         self, request_iterator: AsyncIterable[pb.AnalyzeStreamRequest], context: Context
     ) -> AsyncIterator[pb.AnalyzeStreamResponse]:
-        async for response in self._streams.answer(request_iterator, self._answer_picture, _size_of):
+        async for response in self._streams.answer(_looked_at(request_iterator), self._answer_picture, _size_of):
             yield response
 
-    async def _answer_picture(
-        self, request: pb.AnalyzeStreamRequest, send: Callable[[pb.AnalyzeStreamResponse], None]
-    ) -> None:
+    async def _answer_picture(self, picture: _Picture, send: Callable[[pb.AnalyzeStreamResponse], None]) -> None:
+        request, fault = picture
         key = short_id(request.id)
 
         def tell(outcome: Outcome) -> None:
             send(pb.AnalyzeStreamResponse(id=key, outcome=_outcome_to_pb(outcome)))
 
         try:
+            if fault is not None:
+                raise fault
             check_message(request)
             asks, timeout_s = _asks_from_pb(request.heads), self._picture_timeout_s(request)
             done = await self._analyzer.analyze(request.image.data, asks, timeout_s, tell)
@@ -135,8 +139,14 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         return budget_s
 
 
-def _size_of(request: pb.AnalyzeStreamRequest) -> int:
-    return request.ByteSize()
+async def _looked_at(requests: AsyncIterable[pb.AnalyzeStreamRequest]) -> AsyncIterator[_Picture]:
+    ids = Ids()
+    async for request in requests:
+        yield request, ids.take(request.id)
+
+
+def _size_of(picture: _Picture) -> int:
+    return picture[0].ByteSize()
 
 
 def _detect_params(request: pb.DetectRequest) -> dict[str, Any]:

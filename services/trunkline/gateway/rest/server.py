@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from trunkline.core.host_port import parse_host_port
-from trunkline.gateway.rest import inference, native
+from trunkline.gateway.rest import inference, native, openapi
 from trunkline.gateway.rest.callers import Callers, watched
 from trunkline.gateway.rest.calls import open_own_channel
 from trunkline.gateway.rest.connection import Connection
@@ -83,7 +83,8 @@ async def rest_port(settings: Settings, grpc_address: str, budget: ByteBudget) -
 
 def _application(port: Port) -> Starlette:
     application = Starlette(
-        routes=[*native.routes(port), *inference.routes(port)], exception_handlers={HTTPException: not_routed}
+        routes=[*native.routes(port), *inference.routes(port), openapi.route()],
+        exception_handlers={HTTPException: not_routed},
     )
     application.router.redirect_slashes = False  # to where, a caller's Host header would say
     if port.settings.http_origins:

@@ -520,7 +520,9 @@ class HeadRequest(_message.Message):
     """Whether the whole call fails where this head does. Under pressure, the others of a call are dropped first."""
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Parameters of the head's task, such as {"top_k": 3}."""
+        """Parameters of the head's task, such as {"top_k": 3}. As a message that is fields { key: "top_k" value { number_value:
+        3 } }; libraries that take a plain object for it and drop what they do not know send none, without an error.
+        """
 
     @_builtins.property
     def budget(self) -> _duration_pb2.Duration:
@@ -665,7 +667,10 @@ class AnalyzeStreamRequest(_message.Message):
     HEADS_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The caller's name for the picture, which its answers carry; it is for the caller alone to keep them apart."""
+    """The caller's name for the picture, which its answers carry; it is for the caller alone to keep them apart. A picture
+    without one, or with that of one of the 1,000 pictures before it, is refused: INVALID_ARGUMENT, its number from 0 on
+    in the metadata as `picture`.
+    """
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The picture."""

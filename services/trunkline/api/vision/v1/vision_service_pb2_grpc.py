@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class VisionServiceStub:
-    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline".
+    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline": a google.rpc.Status
+    in the trailer grpc-status-details-bin has it among its details, and RetryInfo where a new try makes sense.
     """
 
     def __init__(self, channel):
@@ -88,7 +89,8 @@ class VisionServiceStub:
 
 
 class VisionServiceServicer:
-    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline".
+    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline": a google.rpc.Status
+    in the trailer grpc-status-details-bin has it among its details, and RetryInfo where a new try makes sense.
     """
 
     def Classify(self, request, context):
@@ -227,7 +229,8 @@ def add_VisionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VisionService:
-    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline".
+    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline": a google.rpc.Status
+    in the trailer grpc-status-details-bin has it among its details, and RetryInfo where a new try makes sense.
     """
 
     @staticmethod

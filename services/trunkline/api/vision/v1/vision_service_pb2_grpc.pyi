@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VisionServiceStub:
-    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline"."""
+    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline": a google.rpc.Status
+    in the trailer grpc-status-details-bin has it among its details, and RetryInfo where a new try makes sense.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -61,7 +63,9 @@ class VisionServiceStub:
 
 @_typing.type_check_only
 class VisionServiceAsyncStub(VisionServiceStub):
-    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline"."""
+    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline": a google.rpc.Status
+    in the trailer grpc-status-details-bin has it among its details, and RetryInfo where a new try makes sense.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Classify: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.ClassifyRequest, _vision_service_pb2.ClassifyResponse]  # type: ignore[assignment]
@@ -91,7 +95,9 @@ class VisionServiceAsyncStub(VisionServiceStub):
     """Describes one head."""
 
 class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline"."""
+    """Answers questions about pictures. Every error carries google.rpc.ErrorInfo with domain "trunkline": a google.rpc.Status
+    in the trailer grpc-status-details-bin has it among its details, and RetryInfo where a new try makes sense.
+    """
 
     @_abc_1.abstractmethod
     def Classify(
