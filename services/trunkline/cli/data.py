@@ -1,6 +1,7 @@
-"""`trunkline data`: looking at data before anything is trained on it."""
+"""`trunkline data`: looking at data before anything is trained on it, and writing it in other formats."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,17 +12,18 @@ from trunkline.cli.options import Json
 from trunkline.cli.output import console, print_json, table
 
 if TYPE_CHECKING:
+    from trunkline.training.convert.convert import Converted, Progress
     from trunkline.training.data.dataset import Dataset
     from trunkline.training.data.report import DataReport
 
-app = typer.Typer(help="Look at data for training.", no_args_is_help=True)
+app = typer.Typer(help="Look at data for training, or write it in another format.", no_args_is_help=True)
 
 _MOST_LINES, _MOST_OF_A_KIND = 20, 3  # of a list that people read; --json has more
 
 
 @app.callback()
 def data() -> None:
-    """Look at data for training."""
+    """Look at data for training, or write it in another format."""
 
 
 @app.command()
@@ -63,16 +65,85 @@ def check(
         raise typer.Exit(1)
 
 
-def _check(dataset: "Dataset", *, strict: bool) -> "DataReport":
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of a data set, or its file.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write; new, or empty.")],
+    form: Annotated[str, typer.Option("--to", metavar="FORMAT", help="coco, yolo, voc, or folders of classes.")],
+    link: Annotated[
+        bool, typer.Option("--link", help="Link the pictures (hard links) where they are files, in place of copies.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write a data set in another format: the pictures, their splits and classes, and what is in them.
+
+    What training would leave out is left out. What the format cannot hold is said in remarks. DST is written whole,
+    or not at all.
+    """
+    with train_extra("this data"):
+        from trunkline.serving.settings import read_settings
+        from trunkline.training.convert.convert import convert as written
+        from trunkline.training.data.reading import limit_annotations
+
+        limit_annotations(read_settings().training_annotations_mib)
+        with _bar() as progress:
+            made = written(source, target, form, progress, link=link)
+    if json:
+        print_json(_converted_json(made, target, form))
+    else:
+        _show_converted(made, target, form)
+
+
+def _converted_json(made: "Converted", target: Path, form: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    remarks = made.remarks
+    return {
+        "root": str(target),
+        "format": form,
+        "layout": made.layout,
+        "splits": dict(made.splits),
+        "classes": list(made.classes),
+        "objects": made.objects,
+        "remarks": [asdict(row) for row in remarks.rows()],
+        "remark_counts": dict(remarks.counts),
+        "left_out": dict(remarks.left_out),
+    }
+
+
+def _show_converted(made: "Converted", target: Path, form: str) -> None:
+    from trunkline.training.data.remarks import lines_of, summary_of
+
+    out, remarks = console(), made.remarks
+    for line in lines_of(remarks.rows(), remarks.counts, _MOST_OF_A_KIND):
+        out.print(f"remark: {line}", soft_wrap=True)
+    splits = ", ".join(f"{count} {split or 'without a split'}" for split, count in made.splits.items())
+    objects = f", {_count(made.objects, 'object')}" if form != "folders" else ""
+    pictures, classes = _count(sum(made.splits.values()), "picture"), _count(len(made.classes), "class")
+    out.print(f"{target}: {form} of {made.layout}, {pictures} ({splits}), {classes}{objects}", soft_wrap=True)
+    if remarks.counts:
+        out.print(summary_of(remarks.total(), remarks.left_out), soft_wrap=True)
+
+
+@contextmanager
+def _bar() -> "Iterator[Progress]":
+    """A live line on standard error, where that is a terminal: what is done, and how far it is."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from trunkline.training.data.check import check_dataset
-
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("looking at pictures", total=len(dataset.samples))
-        return check_dataset(dataset, progress=lambda done, _: bar.update(task, completed=done), strict=strict)
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _check(dataset: "Dataset", *, strict: bool) -> "DataReport":
+    from trunkline.training.data.check import check_dataset
+
+    with _bar() as progress:
+        return check_dataset(
+            dataset, progress=lambda done, total: progress("looking at pictures", done, total), strict=strict
+        )
 
 
 def _to_json(report: "DataReport") -> dict[str, Any]:

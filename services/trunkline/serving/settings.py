@@ -85,8 +85,8 @@ class Settings(BaseSettings):
     training_annotations_mib: int = Field(
         256,
         ge=1,
-        description="limit on one file of annotations of a data set, MiB; reading it takes up to ten times as much "
-        "memory",
+        description="limit on one file of annotations of a data set, and on all of labelme's together, MiB; "
+        "reading it takes up to ten times as much memory",
     )
     training_cores: int = Field(0, ge=0, description="cores that a job may use; 0 takes all but one")
     training_processes: int = Field(

@@ -1,6 +1,5 @@
 """Which JSON files of a folder are COCO's, and of which split each is."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,16 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.training.data.json_text import NoJsonError, read_json
+from trunkline.training.data.labelme_files import is_labelme
 from trunkline.training.data.names import listed
-from trunkline.training.data.reading import largest_annotations, read_annotations
 from trunkline.training.data.remarks import Remarks
 from trunkline.training.data.splits import NONE, SPLITS, split_named
-from trunkline.training.data.texts import bad_line, decoded
 
 _LISTS: Final = ("images", "annotations", "categories")
 _FOLDERS: Final = ("annotations", "Annotations")
-# Of the limit on the size of the file: COCO's own have one list in 100 bytes, and a value in 7.
-_BYTES_A_LIST, _BYTES_A_VALUE = 32, 6
 _OBJECTS: Final = "instances"  # beside captions_ and person_keypoints_ in COCO itself
 _TYPICAL: Final = re.compile(r"^_?(instances|annotations)|coco", re.IGNORECASE)
 
@@ -62,40 +59,17 @@ def _candidates(root: Path) -> Iterator[Path]:
     inside = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and split_named(folder.name)]
     for folder in (root, *(root / name for name in _FOLDERS), *inside):
         if folder.is_dir():
-            yield from (path for path in listed(folder, ".json") if path.is_file())
+            yield from (path for path in listed(folder, ".json") if path.is_file() and not is_labelme(path))
 
 
 def _read(path: Path, remarks: Remarks) -> Any:
     """What the file holds; None for one that is no JSON and has no name that COCO's files have."""
-    data = read_annotations(path)
-    _require_few(path, data)
     try:
-        return json.loads(decoded(data, path.name, remarks))
-    except (ValueError, RecursionError, DataInvalidError) as error:
+        return read_json(path, remarks)
+    except NoJsonError:
         if not (_TYPICAL.search(path.name) or _split(path) or path.parent.name in _FOLDERS):
             return None
-        if not data.strip():
-            raise DataInvalidError.at(path, "the file is empty") from error
-        raise DataInvalidError.at(path, *_fault(data, error)) from error
-
-
-def _require_few(path: Path, data: bytes) -> None:
-    """Each list, object and value takes many times the room that it has in the file."""
-    lists, values = data.count(b"[") + data.count(b"{"), data.count(b",")
-    if lists > largest_annotations() // _BYTES_A_LIST or values > largest_annotations() // _BYTES_A_VALUE:
-        raise DataInvalidError.at(path, f"{lists} lists and objects with {values} values are too many for one file")
-
-
-def _fault(data: bytes, error: Exception) -> tuple[str, int | None]:
-    """What is wrong and on which line; never what stands there."""
-    match error:
-        case json.JSONDecodeError():
-            return f"not JSON: {error.msg}, at column {error.colno}", error.lineno
-        case DataInvalidError():
-            return error.message, bad_line(data)
-        case RecursionError():
-            return "not JSON that can be read: it is nested too deep", None
-    return "not JSON that can be read: a number in it is too long", None
+        raise
 
 
 def _split(path: Path) -> str:

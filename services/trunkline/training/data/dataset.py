@@ -66,7 +66,8 @@ class OneShotRun:
 @dataclass(frozen=True)
 class Dataset:
     """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid", "masks", "voc-masks", "coco", "voc",
-    "yolo", "omniglot" or "pairs".
+    "yolo", "omniglot", "pairs", "labelme", "cvat",
+    "label-studio", "metadata" or "via".
 
     classes: names in the order of the labels, () for regression. target_names: () for classification.
     runs: one-shot tests that come with the data.

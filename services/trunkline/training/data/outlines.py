@@ -1,4 +1,4 @@
-"""The outline of one object, in the three ways in which data sets give it, as pixels on demand."""
+"""The outline of one object, in the ways in which data sets give it, as pixels on demand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,6 +64,27 @@ class RunLengths:
             return np.ascontiguousarray(decode_mask(RunLengthMask(self.width, self.height, counts)))
         except InvalidRequestError as error:
             raise DataInvalidError("the run lengths are no text of COCO's, or do not fill the picture") from error
+
+
+@dataclass(frozen=True)
+class PatchRuns:
+    """Run lengths of a part of the picture, rows first, background first, as CVAT has them; they fill the part."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+    patch_width: int
+    patch_height: int
+    counts: tuple[int, ...]
+
+    def load(self) -> np.ndarray:
+        runs = np.asarray(self.counts, np.int64)
+        values = np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs)
+        pixels = np.zeros((self.height, self.width), np.uint8)
+        part = values.reshape(self.patch_height, self.patch_width)
+        pixels[self.top : self.top + self.patch_height, self.left : self.left + self.patch_width] = part
+        return pixels
 
 
 @dataclass(frozen=True)

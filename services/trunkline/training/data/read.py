@@ -23,6 +23,7 @@ from trunkline.training.data.reading import is_there, unreadable
 from trunkline.training.data.remarks import Remarks
 from trunkline.training.data.scan import scan
 from trunkline.training.data.table import read_columns
+from trunkline.training.data.tools import read_tags
 from trunkline.training.data.turned import ANGLE, turned
 from trunkline.training.data.voc_masks import has_voc_masks, read_voc_masks
 
@@ -31,8 +32,9 @@ _MOST_CLASSES: Final = 100_000
 _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
     "folders of pictures and masks with classes.csv, or VOC's JPEGImages and SegmentationClass; boxes and outlines "
-    "in COCO's JSON, Pascal VOC's XML or YOLO's text; a CSV file a,b,same[,split] of pairs; those of flowers102, "
-    "pets, bccd (CSV), mnist (idx), camvid and omniglot"
+    "in COCO's JSON, Pascal VOC's XML, YOLO's text or the files of labelme "
+    "and other tools that label; a CSV file a,b,same[,split] of pairs; those of flowers102, pets, bccd (CSV), mnist "
+    "(idx), camvid and omniglot"
 )
 
 
@@ -106,7 +108,7 @@ def _is_csv(path: Path) -> bool:
 def _objects(root: Path, remarks: Remarks) -> Dataset:
     dataset = read_objects(root, remarks)
     if dataset is None:
-        reason = "no objects; detection needs boxes in COCO's JSON, Pascal VOC's XML or YOLO's text"
+        reason = "no objects; detection needs boxes: COCO's JSON, Pascal VOC's XML, YOLO's text or a tool's own file"
         raise DataInvalidError.at(root, reason)
     return dataset
 
@@ -123,7 +125,11 @@ def _placed(root: Path, task: str | None, remarks: Remarks) -> Dataset | None:
         objects = read_objects(root, remarks)
         if objects is not None:
             return painted(objects) if task else objects
-    elif not root.is_file() and not has_idx(root) and _table(root) is None:
+    if task != "segmentation":
+        tagged = read_tags(root, remarks)
+        if tagged is not None:
+            return tagged
+    if task not in (None, "segmentation") and not root.is_file() and not has_idx(root) and _table(root) is None:
         _refuse_objects(root, task)
     return read_masks(root, remarks) if root.is_dir() else None  # says what is missing where masks are there
 

@@ -54,9 +54,18 @@ class Kind(StrEnum):
     UNUSED_TWIN = "unused-category"
     LINE_BREAK = "class-name-line-break"
     TWICE = "repeated"
+    ROTATED = "turned-box"
+    EMBEDDED = "embedded-picture"
+    SEVERAL = "several-annotations"
+    # Written otherwise than it was read.
+    RENAMED = "renamed"
+    SPLIT_GIVEN = "split-given"
+    NOT_HELD = "not-held"
     # Left out.
     BOX = "box"
     OUTLINE = "outline"
+    SHAPE = "shape"
+    UNLABELLED = "not-labelled"
     CLASS = "class"
     ENTRY = "entry"
     ROW = "row"

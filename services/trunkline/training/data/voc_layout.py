@@ -6,7 +6,7 @@ Source: Everingham et al., The Pascal Visual Object Classes (VOC) Challenge, IJC
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,13 +18,15 @@ from trunkline.core.text import printable
 from trunkline.training.data.classes import in_order
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.files import upright_size
+from trunkline.training.data.named_objects import NamedObject, with_objects
 from trunkline.training.data.names import Found, Names, listed, named, say
-from trunkline.training.data.objects import ObjectTruth
+from trunkline.training.data.pictures_beside import picture_of
 from trunkline.training.data.reading import read_picture, read_start
 from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 from trunkline.training.data.texts import lines_of_text, read_text
-from trunkline.training.data.voc_objects import NamedObject, declared_size, objects_of, parse
+from trunkline.training.data.voc_objects import declared_size, objects_of
+from trunkline.training.data.xml_text import parse
 
 _ANNOTATIONS: Final = ("Annotations", "annotations", "annotations_voc", "xmls", "xml")
 _PICTURES: Final = ("JPEGImages", "images", "Images", "PNGImages")
@@ -70,7 +72,7 @@ def read_voc(root: Path, remarks: Remarks) -> Dataset | None:
     if not classes and not remarks.left_out:
         raise DataInvalidError.at(root, "no XML file has an object")
     index = {name: label for label, name in enumerate(classes)}
-    samples = (_with_objects(sample, objects, index) for sample, objects in found)
+    samples = (with_objects(sample, objects, index) for sample, objects in found)
     ordered = sorted(samples, key=lambda sample: (*SPLITS, NONE).index(sample.split))
     return Dataset(root, "voc", classes, (), tuple(ordered), remarks=remarks)
 
@@ -101,14 +103,14 @@ def _lists(root: Path, remarks: Remarks) -> dict[str, _Listed]:
             continue
         name = path.relative_to(root).as_posix()
         for number, line in enumerate(lines_of_text(read_text(path, name, remarks)), 1):
-            stem = _stem(line)
+            stem = stem_listed(line)
             where = f"{name}, line {number}"
             if stem and (before := found.setdefault(stem, _Listed(split, where))).split != split:
                 remarks.fault(where, f"it is in the list of {before.split} too")
     return found
 
 
-def _stem(line: str) -> str:
+def stem_listed(line: str) -> str:
     """Of the picture on a line: without what some tools write with it, which are folders, a suffix and a 1 or -1."""
     name = line.strip()
     if re.search(r"\s-?[01]$", name):
@@ -171,17 +173,7 @@ class _Reader:
             return None
 
     def _picture(self, path: Path, document: ElementTree.Element, place: _Place) -> tuple[Found | None, bool]:
-        """The one that is called as the file is, or else that of the name in it; whether it is the former."""
-        name = (document.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
-        for suffix in sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix != Path(name).suffix.lower(), suffix)):
-            found = self._names.find(path.stem + suffix, place.pictures)
-            if found is not None:
-                return (Found(found.path) if found.path.stem == path.stem else found), True
-        for candidate in (name, *(name + suffix for suffix in sorted(PICTURE_SUFFIXES))):
-            found = self._names.find(candidate, place.pictures) if name else None
-            if found is not None and found.path.suffix.lower() in PICTURE_SUFFIXES:
-                return found, False
-        return None, False
+        return picture_of(self._names, path, _file_name(document), place.pictures)
 
     def _sample(
         self, path: Path, split: str, document: ElementTree.Element, picture: Found | None, sure: bool
@@ -206,7 +198,7 @@ class _Reader:
 
     def _say(self, path: Path, document: ElementTree.Element, picture: Found, where: str) -> None:
         """How its picture was found, where the file says another name."""
-        name = (document.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
+        name = _file_name(document)
         same = name in ("", picture.path.name, picture.path.stem)
         if picture.path.stem == path.stem and not same:
             text = f"its <filename> is another one: {self._where(picture.path)} is taken, which is called as it is"
@@ -215,11 +207,11 @@ class _Reader:
             say(picture, where, self._root, self._remarks)
 
 
+def _file_name(document: ElementTree.Element) -> str:
+    """Without folders."""
+    return (document.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
+
+
 def _is_sure(own: bool, meant: Sequence[bool]) -> bool:
     """Whether a picture is that of one file; of several, of the one that is called as it is. own: whether this is."""
     return meant.count(True) == 1 if own else len(meant) == 1
-
-
-def _with_objects(sample: Sample, objects: Sequence[NamedObject], index: Mapping[str, int]) -> Sample:
-    found = (ObjectTruth(index[each.class_name], each.box, None, each.crowd, each.name) for each in objects)
-    return replace(sample, objects=tuple(found))

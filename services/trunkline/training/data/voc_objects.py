@@ -1,77 +1,18 @@
 """One XML file of Pascal VOC: the size of its picture and the objects in it."""
 
 import math
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
-from xml.parsers.expat import ErrorString
 
-from trunkline.core.errors import DataInvalidError
 from trunkline.core.results import Box
 from trunkline.training.data.boxes import Size, fitted_box
+from trunkline.training.data.named_objects import NamedObject
 from trunkline.training.data.numbers import number, truth
-from trunkline.training.data.reading import LARGEST_XML, open_data, reason_of, require_small
+from trunkline.training.data.reading import require_small
 from trunkline.training.data.remarks import Kind, Remarks
-from trunkline.training.data.texts import require_encoding
 
-_DECLARATIONS: Final = ("<!DOCTYPE", "<!ENTITY")
-_START: Final = 200  # bytes in which a declaration stands
-_ENCODING: Final = re.compile(rb"""\s*(?:\xef\xbb\xbf)?<\?xml[^>]{0,80}encoding\s*=\s*["']([A-Za-z0-9_.:-]{1,40})""")
-_DECLARED: Final = re.compile(r"<\?xml[^>]{0,200}\?>")
-_OWN: Final = ("", "utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "ascii", "us-ascii")
-_CHINESE: Final = ("gb2312", "gbk", "gb_2312-80", "cp936", "gb18030")
 _SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
-
-
-@dataclass(frozen=True)
-class NamedObject:
-    """An object before the classes are known. name: which of the file it is, for messages."""
-
-    class_name: str
-    box: Box
-    crowd: bool
-    name: str
-
-
-def parse(path: Path, where: str, remarks: Remarks) -> ElementTree.Element:
-    """The root of the file. Raises DataInvalidError without its name."""
-    try:
-        with open_data(path, LARGEST_XML) as file:
-            data = file.read(LARGEST_XML)
-    except OSError as error:
-        raise DataInvalidError(f"it cannot be read: {reason_of(error)}") from error
-    if not data.strip():
-        raise DataInvalidError("the file is empty")
-    try:
-        return ElementTree.fromstring(_plain(data, where, remarks))
-    except ElementTree.ParseError as error:
-        line, column = error.position
-        raise DataInvalidError(f"not XML: {ErrorString(error.code)}, line {line}, column {column}") from error
-    except (ValueError, LookupError) as error:
-        raise DataInvalidError("not XML that can be read: its encoding is not known") from error
-
-
-def _plain(data: bytes, where: str, remarks: Remarks) -> str:
-    """The text without its declaration: the parser knows few encodings, and what is declared is not always true."""
-    declared = _ENCODING.match(data[:_START])
-    name = declared[1].decode("ascii").lower() if declared else ""
-    if name in _OWN or data[:1] not in b"<\xef \t\r\n":
-        name = require_encoding(data, where, remarks)
-    elif name in _CHINESE:
-        name = "gb18030"
-    try:
-        text = data.decode(name)
-    except UnicodeDecodeError:
-        text = data.decode(require_encoding(data, where, remarks))
-    else:
-        if not name.startswith("utf-"):
-            remarks.read(Kind.ENCODING, where, "the text is not UTF-8 and is read as its declaration says")
-    if any(word in text for word in _DECLARATIONS):
-        raise DataInvalidError("it declares a document type or entities, which no file of VOC does")
-    return _DECLARED.sub("", text.lstrip("\ufeff \t\r\n"), count=1)
 
 
 def declared_size(document: ElementTree.Element, where: str, remarks: Remarks) -> Size | None:
