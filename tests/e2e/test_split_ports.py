@@ -76,8 +76,9 @@ def test_every_process_has_a_port_of_its_own_that_only_it_can_take(tmp_path, pho
             assert client.classify(photos[0]).result.labels
             wait_until(lambda: lists_no_jobs(training), 60)  # the gateway waits for heads alone
         head = next(process for process in children_of(server) if "head" in process.cmdline())
+        words = head.cmdline()
+        address = words[words.index("--address") + 1]
         head.kill()
-        address = head.cmdline()[head.cmdline().index("--address") + 1]
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", int(address.rpartition(":")[2])))
         wait_until(lambda: "was killed by SIGKILL: starting it again" in server.log)
