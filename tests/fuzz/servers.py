@@ -1,6 +1,7 @@
 """A real server to be fuzzed, and what shows that it suffers: its log, its memory, its health, its end."""
 
 import re
+import shutil
 import tempfile
 import time
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.conftest import free_port, start_server
+from tests.conftest import ROOT, free_port, start_server
 from tests.fuzz.busy import scale
 from tests.fuzz.loop import Fault
 
@@ -29,7 +30,9 @@ class Watched:
         self._stack = ExitStack()
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-fuzz-")))
         self.http = f"127.0.0.1:{free_port()}" if http else ""
+        models = shutil.copytree(ROOT / "models", self._folder / "models")  # calls of the catalog change it
         folders = {
+            "TRUNKLINE_MODELS": str(models),
             "TRUNKLINE_GALLERY_DATABASE": f"sqlite:///{self._folder}/galleries.db",
             "TRUNKLINE_GALLERY_INDEX": str(self._folder / "index"),
             "TRUNKLINE_TRAINING_DATABASE": f"sqlite:///{self._folder}/jobs.db",
