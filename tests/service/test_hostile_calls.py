@@ -170,9 +170,10 @@ async def test_requests_that_are_held_are_limited_and_small_ones_go_on(host, stu
 
 
 async def test_pictures_of_a_stream_wait_until_there_is_room(host, stub, photos):
-    request = pb.AnalyzeStreamRequest(id="a", image={"data": photos[0].read_bytes()}, heads=[{"head": "imagenet"}])
+    image, heads = {"data": photos[0].read_bytes()}, [{"head": "imagenet"}]
+    requests = [pb.AnalyzeStreamRequest(id=name, image=image, heads=heads) for name in "abc"]
     held = host.budget.hold(host.budget.limit_bytes)
-    call = stub.AnalyzeStream(iter([request] * 3))
+    call = stub.AnalyzeStream(iter(requests))
     all_of_them = asyncio.create_task(_answers(call))
     await asyncio.sleep(0.5)
     assert not all_of_them.done()

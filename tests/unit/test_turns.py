@@ -95,11 +95,10 @@ async def test_a_call_that_ends_as_its_turn_comes_gives_it_on(callers):
     assert callers.begun == ["a1", "a2", "a3", "a5"]
 
 
-async def test_who_waits_too_long_is_told_to_come_again(callers, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+async def test_who_waits_too_long_is_told_to_come_again(callers):
     await callers.come("a1", "a2", "a3")
     with pytest.raises(MemoryFullError, match="was not read") as refused:
-        await callers.turns.begin(10, lambda: "a")
+        await callers.turns.begin(10, lambda: "a", 0.05)
     assert refused.value.retry_after_s > 0
     assert not callers.turns.is_awaited
 
@@ -109,3 +108,13 @@ async def test_so_many_wait_and_no_more(callers, monkeypatch):
     await callers.come("a1", "a2", "a3", "a4", "a5")
     with pytest.raises(MemoryFullError):
         await callers.turns.begin(10, lambda: "b")
+
+
+async def test_a_stream_waits_for_as_long_as_it_takes(callers, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+    await callers.come("a1", "a2", "a3")
+    waiting = asyncio.create_task(callers.turns.begin(10, lambda: "a", None))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    await callers.end()
+    await waiting

@@ -125,9 +125,10 @@ class _Call:
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         is_error = isinstance(error, Exception)
         if isinstance(error, Exception):
-            error = _known(error, self._name)
+            known = _known(error, self._name)
             del trace
             forget_frames(error)  # before anything is awaited, as the request is in them
+            error = known
         self._held.release()
         # An InternalError says that who asked has just gone.
         if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError | grpc.aio.InternalError):

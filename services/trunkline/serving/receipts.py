@@ -19,7 +19,7 @@ from trunkline.serving.aside import aside
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.memory import give_back_freed, resident_bytes
 from trunkline.serving.status import end_with
-from trunkline.serving.turns import Turns
+from trunkline.serving.turns import PATIENCE_S, Turns
 
 LONGEST_S = 60.0  # until a request with one message is received
 MOST = 1024  # that are received at a time and have taken longer than a moment
@@ -72,7 +72,7 @@ class Receipts:
     async def begin(self, context: Any, most_bytes: int, *, timed: bool) -> Receipt:
         """A message of this call, of at most `most_bytes`, is read from now on. Raises MemoryFullError."""
         turns = self._small if most_bytes <= _SMALL_BYTES else self._large
-        await turns.begin(most_bytes, context.peer)
+        await turns.begin(most_bytes, context.peer, PATIENCE_S if timed else None)
         receipt = Receipt(context, timed, time.monotonic(), turns, most_bytes)
         self._open[receipt] = None
         return receipt

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from trunkline.core.errors import MemoryFullError
 
-PATIENCE_S = 5.0  # that a call waits until its message may come
+PATIENCE_S = 5.0  # that the one message of a call waits until it may come
 _MOST_WAITING = 1024  # each keeps up to 64 KiB of its message in gRPC's buffers meanwhile
 _Turn = tuple[int, asyncio.Future[None]]
 
@@ -35,10 +35,11 @@ class Turns:
         self._is_open = is_open
         self._admit()
 
-    async def begin(self, most_bytes: int, peer: Callable[[], str]) -> None:
+    async def begin(self, most_bytes: int, peer: Callable[[], str], patience_s: float | None = PATIENCE_S) -> None:
         """Returns when a message of at most `most_bytes` may begin; to be followed by end().
 
-        Raises MemoryFullError, and then nothing of the message was read, so it may be sent again anywhere.
+        patience_s: None for the next one of a stream, which can hold back for as long as it takes. Raises
+        MemoryFullError, and then nothing of the message was read, so it may be sent again anywhere.
         """
         if not self._waiting and self._fits(most_bytes):
             self._under_way_bytes += most_bytes
@@ -50,7 +51,7 @@ class Turns:
         self._waiting.setdefault(name, deque()).append(turn)
         self._waiting_count += 1
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 await asyncio.shield(turn[1])
         except BaseException as error:
             self._leave(name, turn)
