@@ -17,8 +17,11 @@ class Call:
 
     code = None
 
+    def __init__(self, peer: str = "ipv4:127.0.0.1:1") -> None:
+        self._peer = peer
+
     def peer(self) -> str:
-        return "ipv4:127.0.0.1:1"
+        return self._peer
 
     def trailing_metadata(self) -> tuple[()]:
         return ()
@@ -53,11 +56,11 @@ async def begin(guard: Receipts, count: int, *, timed: bool = True, most_bytes: 
     return calls
 
 
-async def waits(guard: Receipts, most_bytes: int) -> bool:
+async def waits(guard: Receipts, most_bytes: int, peer: str = "ipv4:127.0.0.1:2") -> bool:
     """Whether another message would have to wait."""
     try:
         async with asyncio.timeout(0.05):
-            guard.end(await guard.begin(Call(), most_bytes, timed=True))
+            guard.end(await guard.begin(Call(peer), most_bytes, timed=True))
     except TimeoutError:
         return True
     return False
@@ -149,10 +152,16 @@ async def test_so_many_are_half_received_and_no_more(clock, monkeypatch):
     assert await ended(calls) == ["RESOURCE_EXHAUSTED"] * 3 + [None] * 5
 
 
-async def test_few_large_ones_begin_between_two_looks(clock):
+async def sends(guard: Receipts, peer: str, count: int) -> None:
+    receipt = await guard.begin(Call(peer), 5 * MIB, timed=True)
+    guard.received(receipt, count)
+    guard.end(receipt)
+
+
+async def test_one_large_one_begins_between_two_looks(clock):
     guard = Receipts(ByteBudget(64 * MIB), Memory())
     guard.look()
-    await begin(guard, 3, most_bytes=5 * MIB)
+    await begin(guard, 1, most_bytes=5 * MIB)
     assert await waits(guard, 5 * MIB)
     assert not await waits(guard, MIB)  # a method without pictures, as a health check
     clock[0] += 0.03
@@ -164,7 +173,7 @@ async def test_large_ones_count_as_long_as_much_comes(clock):
     memory = Memory()
     guard = Receipts(ByteBudget(64 * MIB), memory)
     guard.look()
-    await begin(guard, 3, most_bytes=5 * MIB)
+    await begin(guard, 1, most_bytes=5 * MIB)
     clock[0] += 0.03
     memory.bytes += 10 * MIB
     guard.look()
@@ -175,7 +184,10 @@ async def test_no_large_one_begins_while_memory_has_grown_and_that_does_not_last
     memory = Memory()
     guard = Receipts(ByteBudget(64 * MIB), memory)
     guard.look()
-    calls = await begin(guard, 2, most_bytes=5 * MIB)
+    calls = await begin(guard, 1, most_bytes=5 * MIB)
+    clock[0] += 0.03
+    guard.look()
+    calls += await begin(guard, 1, most_bytes=5 * MIB)
     clock[0] += 0.03
     memory.bytes += 20 * MIB
     guard.look()
@@ -190,3 +202,55 @@ async def test_no_large_one_begins_while_memory_has_grown_and_that_does_not_last
     clock[0] += 0.03
     guard.look()
     assert not await waits(guard, 5 * MIB)
+
+
+async def test_who_sent_small_ones_alone_does_not_wait_behind_large_ones_of_others(clock):
+    guard = Receipts(ByteBudget(64 * MIB), Memory())
+    guard.look()
+    await sends(guard, "small", MIB)
+    await sends(guard, "large", 5 * MIB)
+    await begin(guard, 1, most_bytes=5 * MIB)
+    assert not await waits(guard, 5 * MIB, "small")
+    assert await waits(guard, 5 * MIB, "large")
+    assert await waits(guard, 5 * MIB, "unknown")
+
+
+@pytest.mark.parametrize("how", ["a large one", "a slow one"])
+async def test_who_sent_small_ones_is_trusted_until_another_comes(clock, how):
+    guard = Receipts(ByteBudget(64 * MIB), Memory())
+    guard.look()
+    await sends(guard, "small", 1000)
+    if how == "a large one":
+        await sends(guard, "small", 5 * MIB)
+    else:
+        await guard.begin(Call("small"), MIB, timed=True)
+        clock[0] += 1
+        guard.look()
+    await begin(guard, 1, most_bytes=5 * MIB)
+    assert await waits(guard, 5 * MIB, "small")
+
+
+async def test_a_stream_that_is_silent_does_not_make_its_sender_slow(clock):
+    guard = Receipts(ByteBudget(64 * MIB), Memory())
+    guard.look()
+    await sends(guard, "small", 1000)
+    await guard.begin(Call("small"), 5 * MIB, timed=False)
+    clock[0] += 1
+    guard.look()
+    await begin(guard, 1, most_bytes=5 * MIB)
+    assert not await waits(guard, 5 * MIB, "small")
+
+
+async def test_nor_do_small_senders_begin_where_memory_has_grown_much(clock):
+    memory = Memory()
+    guard = Receipts(ByteBudget(64 * MIB), memory)
+    guard.look()
+    await sends(guard, "small", 1000)
+    await begin(guard, 1, most_bytes=5 * MIB)
+    clock[0] += 0.03
+    memory.bytes += 20 * MIB
+    guard.look()
+    assert not await waits(guard, 5 * MIB, "small")
+    memory.bytes += 10 * MIB
+    guard.look()
+    assert await waits(guard, 5 * MIB, "small")

@@ -23,7 +23,7 @@ class Callers:
         await self.settle()
 
     async def _begin(self, name: str, most_bytes: int) -> None:
-        await self.turns.begin(most_bytes, lambda: name[0])
+        await self.turns.begin(most_bytes, name[0])
         self.begun.append(name)
 
     async def end(self, count: int = 1) -> None:

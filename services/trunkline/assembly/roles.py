@@ -157,9 +157,11 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
             for address in addresses
         ]
         (to_catalog, _), (to_training, _), backbone, *heads = zip(channels, addresses, strict=True)
+        for_large = open_channel(settings.backbone_address, settings.max_message_bytes, shared=False)
+        await stack.enter_async_context(for_large)
         host = Host(settings, "gateway")
         runners = [observed_runner(RemoteHeads(*each), host.telemetry) for each in heads]
-        source = observed_source(RemoteBackbone(*backbone), host.telemetry)
+        source = observed_source(RemoteBackbone(*backbone, for_large), host.telemetry)
         directory = Directory(source, runners, settings.default_heads)
         observe_directory(host, directory)
         analyzer = _add_gateway(host, settings, directory)

@@ -27,6 +27,7 @@ from trunkline.gateway.throttle import Throttle
 from trunkline.gateway.together import Answer, Together, is_small
 from trunkline.serving import wire, wire_results
 from trunkline.serving.aside import aside
+from trunkline.serving.senders import SMALL_BYTES
 from trunkline.serving.status import from_head_error, from_rpc_error
 
 _DESCRIBE_TIMEOUT_S = 2.0
@@ -41,8 +42,10 @@ _DESCRIBE = f"/{_HEAD_SERVICE}/DescribeHeads"
 class RemoteBackbone:
     """The FeatureSource at an address."""
 
-    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, address: str, for_large: grpc.aio.Channel | None = None) -> None:
+        """`for_large`: a connection of their own for large pictures, behind which small ones do not wait."""
         self._stub = BackboneServiceStub(channel)
+        self._stub_for_large = BackboneServiceStub(for_large or channel)
         self._blocks = Blocks()
         self._throttles = {required: Throttle() for required in (False, True)}
         self._name = f"the backbone service at {address}"
@@ -77,8 +80,9 @@ class RemoteBackbone:
             arenas=request.arenas,
             released=self._blocks.take_released(),
         )
+        stub = self._stub_for_large if len(request.image) > SMALL_BYTES else self._stub
         try:
-            found = await self._stub.ExtractFeatures(message, timeout=timeout_s)
+            found = await stub.ExtractFeatures(message, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self._name) from error
         held = self._blocks.hold(found.features.values())

@@ -69,10 +69,12 @@ def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int 
     ]
 
 
-def open_channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
+def open_channel(address: str, max_message_bytes: int, *, shared: bool = True) -> grpc.aio.Channel:
     """A channel to HOST:PORT or any gRPC target, such as dns:///heads:8502. Connects when it is first used.
 
-    Its calls carry the request id and the trace of the call that they are made for.
+    Its calls carry the request id and the trace of the call that they are made for. shared: channels of a process to
+    one address have one connection together.
     """
-    channel = grpc.aio.insecure_channel(address, options=channel_options(address, max_message_bytes))
+    options = [*channel_options(address, max_message_bytes), ("grpc.use_local_subchannel_pool", int(not shared))]
+    channel = grpc.aio.insecure_channel(address, options=options)
     return cast("grpc.aio.Channel", CarryingChannel(channel))

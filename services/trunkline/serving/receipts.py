@@ -18,6 +18,7 @@ from trunkline.core.errors import DeadlineError, MemoryFullError, TrunklineError
 from trunkline.serving.aside import aside
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.memory import give_back_freed, resident_bytes
+from trunkline.serving.senders import SMALL_BYTES, SmallSenders
 from trunkline.serving.status import end_with
 from trunkline.serving.turns import PATIENCE_S, Turns
 
@@ -26,13 +27,16 @@ MOST = 1024  # that are received at a time and have taken longer than a moment
 _MOMENT_S = 0.05
 _LOOK_S, _IDLE_LOOK_S = 0.025, 0.1  # a local network brings 25 MB meanwhile
 _WAITED_LOOK_S = 0.005
-# Of the budget. Above the first none begins, above the second some end: what is under way finds room beyond.
-_CLOSED_SHARE, _GROWN_SHARE = 0.2, 0.6
+# Of the budget. Above the first only known senders of small messages begin one, above the second nobody, above the
+# third some end: what is under way finds room beyond.
+_CLOSED_SHARE, _ALL_CLOSED_SHARE, _GROWN_SHARE = 0.2, 0.4, 0.6
 _LONGEST_CLOSED_S = 0.25
 # A message comes slowly where the process grows by less a second, once some of it must have come.
 _SLOW_BYTES_S, _YOUNG_S = 50e6, 0.01
-_SMALL_BYTES = 1024 * 1024  # methods up to here have turns of their own, as health checks are among them
-_SMALL_SHARE, _LARGE_SHARE = 0.125, 0.25  # of the budget, for what is under way
+# Of the budget, for what is under way. Methods whose messages are small have turns of their own, as health checks are
+# among them, and so have senders of small messages. From others what may be large comes one at a time: gRPC copies
+# each message three times on the event loop, and several at once keep it from everybody else.
+_SMALL_SHARE, _KNOWN_SHARE, _ONE_AT_A_TIME = 0.125, 0.25, 0
 _KEPT_S = 2 * LONGEST_S  # how long readings of the memory are kept
 
 
@@ -43,6 +47,7 @@ class Receipt:
     context: Any
     timed: bool
     began_at: float
+    peer: str
     turns: Turns
     most_bytes: int  # 0 as soon as it no longer counts there
 
@@ -66,21 +71,33 @@ class Receipts:
         self._was_over = False
         self._closed_at = math.inf
         self._small = Turns(int(budget.limit_bytes * _SMALL_SHARE))
-        self._large = Turns(int(budget.limit_bytes * _LARGE_SHARE))
+        self._known = Turns(int(budget.limit_bytes * _KNOWN_SHARE))
+        self._large = Turns(_ONE_AT_A_TIME)
+        self._small_senders = SmallSenders()
         self._watch: asyncio.Task[None] | None = None
 
     async def begin(self, context: Any, most_bytes: int, *, timed: bool) -> Receipt:
         """A message of this call, of at most `most_bytes`, is read from now on. Raises MemoryFullError."""
-        turns = self._small if most_bytes <= _SMALL_BYTES else self._large
-        await turns.begin(most_bytes, context.peer, PATIENCE_S if timed else None)
-        receipt = Receipt(context, timed, time.monotonic(), turns, most_bytes)
+        peer = context.peer()
+        turns = self._turns_of(peer, most_bytes)
+        await turns.begin(most_bytes, peer, PATIENCE_S if timed else None)
+        receipt = Receipt(context, timed, time.monotonic(), peer, turns, most_bytes)
         self._open[receipt] = None
         return receipt
+
+    def received(self, receipt: Receipt, count: int) -> None:
+        """The message has come, and has `count` bytes."""
+        self._small_senders.sent(receipt.peer, count)
 
     def end(self, receipt: Receipt) -> None:
         """It was read, or will not be. May be called twice."""
         self._open.pop(receipt, None)
         self._settle(receipt)
+
+    def _turns_of(self, peer: str, most_bytes: int) -> Turns:
+        if most_bytes <= SMALL_BYTES:
+            return self._small
+        return self._known if peer in self._small_senders else self._large
 
     def _settle(self, receipt: Receipt) -> None:
         """What it takes is in the memory of the process, or was given back."""
@@ -101,7 +118,7 @@ class Receipts:
 
     async def _look_for_ever(self) -> None:
         while True:
-            is_awaited = self._large.is_awaited or self._small.is_awaited
+            is_awaited = any(turns.is_awaited for turns in (self._large, self._known, self._small))
             await asyncio.sleep(_WAITED_LOOK_S if is_awaited else _LOOK_S if self._open else _IDLE_LOOK_S)
             if self.look():
                 await aside(give_back_freed)
@@ -137,10 +154,13 @@ class Receipts:
                 if now - each.began_at > _YOUNG_S:
                     self._settle(each)
         self._large.allow(not is_closed)
+        self._known.allow(grown_bytes <= self._budget.limit_bytes * _ALL_CLOSED_SHARE)
 
     def _end_late(self, now: float) -> None:
         slow = [each for each in self._open if now - each.began_at > _MOMENT_S]
         for each in slow:
+            if each.timed:  # streams may be silent
+                self._small_senders.forget(each.peer)
             if each.timed and now - each.began_at > LONGEST_S:
                 self._abort(each, DeadlineError(f"the request was not received within {LONGEST_S:g} s"))
         timed = [each for each in slow if each.timed]

@@ -95,9 +95,12 @@ class Receiver:
         receipt = await self.receipts.begin(context, rules.limit_bytes, timed=timed)
         try:
             data = await context.read()
+            if data is grpc.aio.EOF:
+                return None
+            self.receipts.received(receipt, len(data))
+            return data  # type: ignore[no-any-return]
         finally:
             self.receipts.end(receipt)
-        return None if data is grpc.aio.EOF else data
 
     async def _parsed(self, data: bytes, parse: Parse, rules: Rules) -> Any:
         if rules.of is not None:

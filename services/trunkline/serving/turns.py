@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from trunkline.core.errors import MemoryFullError
 
@@ -35,7 +34,7 @@ class Turns:
         self._is_open = is_open
         self._admit()
 
-    async def begin(self, most_bytes: int, peer: Callable[[], str], patience_s: float | None = PATIENCE_S) -> None:
+    async def begin(self, most_bytes: int, peer: str, patience_s: float | None = PATIENCE_S) -> None:
         """Returns when a message of at most `most_bytes` may begin; to be followed by end().
 
         patience_s: None for the next one of a stream, which can hold back for as long as it takes. Raises
@@ -47,14 +46,13 @@ class Turns:
         if self._waiting_count >= _MOST_WAITING:
             raise _full()
         turn = most_bytes, asyncio.get_running_loop().create_future()
-        name = peer()
-        self._waiting.setdefault(name, deque()).append(turn)
+        self._waiting.setdefault(peer, deque()).append(turn)
         self._waiting_count += 1
         try:
             async with asyncio.timeout(patience_s):
                 await asyncio.shield(turn[1])
         except BaseException as error:
-            self._leave(name, turn)
+            self._leave(peer, turn)
             if isinstance(error, TimeoutError):
                 raise _full() from None
             raise
