@@ -55,8 +55,14 @@ lint: $(VENV)/.dev
 type: $(VENV)/.dev
 	$(BIN)/mypy
 
+# Files of tests side by side, then, alone, those that measure what the machine can do.
+WORKERS ?= auto
+QUIET = $(shell grep --recursive --files-with-matches --include 'test_*.py' 'mark\.quiet' tests)
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	failed=0; \
+	$(BIN)/python -m pytest -m 'not containers and not quiet' -n $(WORKERS) --dist loadfile --no-loadscope-reorder || failed=1; \
+	$(BIN)/python -m pytest -m 'quiet and not containers' $(QUIET) || failed=1; \
+	exit $$failed
 
 # Of all fuzzers together; in `make test` too, where both can be set as well.
 FUZZ_SECONDS ?= 120

@@ -1,23 +1,31 @@
 """Real servers for the tests: one all-in-one process and one split form, each started once."""
 
+import contextlib
+import itertools
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.postgresql import PostgreSQL, private_postgresql
 from tests.s3 import S3, private_s3
 from trunkline.client import Client
+from trunkline.core.cpu import available_cores
 
 ROOT = Path(__file__).parents[1]
 # As trunkline.training sets it, for tests that import torch before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-READY_WITHIN_S = 60
+READY_WITHIN_S = 120  # on a machine that is busy with more
+MOST_WORKERS = 4
+WORKER_BYTES = 3 << 30  # torch, an all-in-one server, the split form, and a training
 # A shell without job control, as of `nohup make test &`, has its jobs ignore SIGINT, and so would all processes that
 # tests start and interrupt: what is ignored stays ignored over exec, a handler does not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -29,6 +37,21 @@ _ENVIRONMENT = {
     "TRUNKLINE_FEATURE_CACHE_BYTES": "0",
     "TRUNKLINE_GALLERY_DATABASE": "",
 }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core where there are several, as tests wait more than they compute, and as far as memory goes."""
+    cores = available_cores()
+    by_memory = psutil.virtual_memory().total // WORKER_BYTES
+    return max(1, min(MOST_WORKERS, by_memory, 2 * cores if cores > 1 else 1))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: the worker that begins one late would end long after the others."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -92,12 +115,24 @@ def start_server(log: Path, *arguments: str, address: str = "", **environment: s
             server.stop()
 
 
-def free_port() -> int:
-    import socket
+def _ports() -> Iterator[int]:
+    """Below those that the system gives to connections; each worker has its own, so that none is taken meanwhile."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+    first, count = 12_000 + 2_000 * worker, 2_000
+    begin = random.randrange(count)  # so that two runs on one machine seldom meet
+    for number in itertools.count(begin):
+        yield first + 7 * number % count  # with the six above it, for who takes several in a row
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+
+_PORTS = _ports()
+
+
+def free_port() -> int:
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("ports have no end")
 
 
 @pytest.fixture(scope="session")

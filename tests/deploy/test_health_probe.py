@@ -121,20 +121,20 @@ def test_who_never_answers_is_given_up_in_time(ask, timeout):
         took_s = time.monotonic() - began
         left.set()
     assert (done.returncode, done.stderr) == (1, f"trunkline-health: {address}: no answer within {timeout} s\n")
-    assert float(timeout) <= took_s < float(timeout) + 1
+    assert float(timeout) <= took_s < float(timeout) + 10
 
 
 def test_who_sends_a_byte_now_and_then_is_given_up_in_time(ask):
     def drip(connection: socket.socket) -> None:
         with suppress(OSError):
-            for each in frame(4, 0, 0, b"\0" * 60):
+            for each in frame(4, 0, 0, b"\0" * 300):
                 connection.sendall(bytes([each]))
                 time.sleep(0.1)
 
     with listener(drip) as address:
         began = time.monotonic()
         done = ask(address, "--timeout", "0.5")
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 15  # of the 30 s that it would take
     assert done.stderr.endswith("no answer within 0.5 s\n")
 
 

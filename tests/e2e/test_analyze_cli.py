@@ -188,13 +188,15 @@ def test_ctrl_c_leaves_whole_lines_and_ends_with_status_130(target, many, tmp_pa
 def test_a_run_goes_on_over_a_restart_of_the_service(form, end, many, tmp_path):
     out, address = tmp_path / "results.jsonl", f"127.0.0.1:{free_port()}"
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(start_server(tmp_path / "log", *form, address=address))
+        server = stack.enter_context(
+            start_server(tmp_path / "log", *form, address=address, TRUNKLINE_HEADS="imagenet")
+        )
         process = stack.enter_context(running(many, "--head", "imagenet", "--out", out, "--target", address))
         wait_for_lines(out, 10, process)
         server.process.send_signal(end)
         server.process.wait(timeout=60)
         assert len(lines(out)) < MANY
-        stack.enter_context(start_server(tmp_path / "log2", *form, address=address))
+        stack.enter_context(start_server(tmp_path / "log2", *form, address=address, TRUNKLINE_HEADS="imagenet"))
         assert process.wait(timeout=WITHIN_S) == 0, process.stderr.read()
     check_whole(out)
 

@@ -32,7 +32,7 @@ def busy_machine(loops: int = 2):
 
 def stopped_after_its_first_slow_head(log: Path, photo: Path, wait_s: float) -> tuple[int, str]:
     """Status and log of a service that is stopped while the second session of its slow head is being made."""
-    with start_server(log) as server:
+    with start_server(log, TRUNKLINE_HEADS="pennfudan") as server:
         with Client(server.address) as client:
             answer = client.analyze(photo, ["pennfudan"], timeout_s=120)
             assert answer["pennfudan"].value() is not None

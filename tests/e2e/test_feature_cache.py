@@ -10,8 +10,9 @@ from trunkline.serving.settings import Settings
 @pytest.mark.parametrize("arguments", [(), ("--split",)], ids=["all-in-one", "split"])
 def test_a_picture_that_is_asked_about_again_needs_no_pass(arguments, photos, tmp_path):
     kept = str(Settings.model_fields["feature_cache_bytes"].default)
+    environment = {"TRUNKLINE_FEATURE_CACHE_BYTES": kept, "TRUNKLINE_HEADS": "imagenet"}
     with (
-        start_server(tmp_path / "log", *arguments, TRUNKLINE_FEATURE_CACHE_BYTES=kept) as server,
+        start_server(tmp_path / "log", *arguments, **environment) as server,
         Client(server.address) as client,
     ):
         first, second, other = [client.analyze(photo, ["imagenet"]) for photo in (photos[0], photos[0], photos[1])]

@@ -14,7 +14,7 @@ def test_a_process_that_serves_has_status_0(target):
 
 
 def test_a_process_that_drains_has_status_1(tmp_path):
-    with start_server(tmp_path / "log", TRUNKLINE_DRAIN_PAUSE_S="8") as server:
+    with start_server(tmp_path / "log", TRUNKLINE_DRAIN_PAUSE_S="8", TRUNKLINE_HEADS="imagenet") as server:
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         done = run("health", server.address)

@@ -14,7 +14,8 @@ from tests.conftest import ROOT, free_port, start_server
 @pytest.mark.parametrize("form", [(), ("--split",)])
 def test_serve_answers_over_http(form, photos, tmp_path):
     port = free_port()
-    with start_server(tmp_path / "log", *form, "--http", f"127.0.0.1:{port}") as server:
+    listen = ("--http", f"127.0.0.1:{port}")
+    with start_server(tmp_path / "log", *form, *listen, TRUNKLINE_HEADS="imagenet") as server:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/v1/images:classify?top_k=1&head=imagenet",
             (ROOT / "tests/samples/coffee.jpg").read_bytes(),

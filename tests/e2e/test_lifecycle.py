@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.conftest import ROOT, free_port, start_server
+from tests.conftest import ROOT, Server, free_port, start_server
 from trunkline.client import AsyncClient, Client, ServiceError
 
 
@@ -30,11 +32,12 @@ def test_the_process_each_service_and_each_head_have_health(either_form, name):
 
 async def test_sigterm_finishes_what_is_in_flight(tmp_path, photos):
     data = photos[0].read_bytes()
-    with start_server(tmp_path / "log") as server:
+    with start_server(tmp_path / "log", TRUNKLINE_HEADS="imagenet") as server:
         async with AsyncClient(server.address) as client:
             await client.list_heads()  # so that the connection stands, however busy the machine is
             calls = [asyncio.create_task(client.classify(data)) for _ in range(40)]
-            await asyncio.sleep(0.15)
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)  # all have been sent together
+            assert sum(call.done() for call in calls) < 40
             server.process.send_signal(signal.SIGTERM)
             answers = await asyncio.gather(*calls)
         assert await asyncio.to_thread(server.process.wait, 30) == 0
@@ -43,7 +46,7 @@ async def test_sigterm_finishes_what_is_in_flight(tmp_path, photos):
 
 
 def test_not_serving_is_shown_before_calls_are_refused(tmp_path, photos):
-    with start_server(tmp_path / "log", TRUNKLINE_DRAIN_PAUSE_S="1.5") as server:
+    with start_server(tmp_path / "log", TRUNKLINE_DRAIN_PAUSE_S="1.5", TRUNKLINE_HEADS="imagenet") as server:
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         assert health(server.address) == "NOT_SERVING"
@@ -75,7 +78,7 @@ def wait_until(condition, timeout_s: float = 15) -> None:
 
 
 def test_a_head_whose_service_is_gone_shows_not_serving_and_its_calls_are_unavailable(tmp_path, photos):
-    with start_server(tmp_path / "log", "--split") as server, Client(server.address) as client:
+    with split_of_one_head(tmp_path) as server, Client(server.address) as client:
         psutil.Process(head_process(server.process.pid).pid).suspend()
         wait_until(lambda: health(server.address, "head/imagenet") == "NOT_SERVING")
         done = client.analyze(photos[0], ["imagenet"], timeout_s=3)
@@ -87,7 +90,7 @@ def test_a_head_whose_service_is_gone_shows_not_serving_and_its_calls_are_unavai
 
 @pytest.mark.slow
 def test_calls_of_a_head_whose_service_has_been_silent_for_a_while_are_answered_quickly(tmp_path, photos):
-    with start_server(tmp_path / "log", "--split") as server, Client(server.address) as client:
+    with split_of_one_head(tmp_path) as server, Client(server.address) as client:
         frozen = psutil.Process(head_process(server.process.pid).pid)
         frozen.suspend()
         wait_until(lambda: health(server.address, "head/imagenet") == "NOT_SERVING", 30)
@@ -104,13 +107,18 @@ def test_calls_of_a_head_whose_service_has_been_silent_for_a_while_are_answered_
         assert client.classify(photos[0], timeout_s=30).result.labels
 
 
+def split_of_one_head(folder: Path) -> AbstractContextManager[Server]:
+    """A few processes: each task has one of its own."""
+    return start_server(folder / "log", "--split", TRUNKLINE_HEADS="imagenet")
+
+
 def head_process(supervisor: int) -> psutil.Process:
     children = psutil.Process(supervisor).children()
     return next(child for child in children if "head" in child.cmdline())
 
 
 def test_a_killed_head_service_is_started_again_and_answers(tmp_path, photos):
-    with start_server(tmp_path / "log", "--split") as server, Client(server.address) as client:
+    with split_of_one_head(tmp_path) as server, Client(server.address) as client:
         assert client.classify(photos[0]).result.labels
         os.kill(head_process(server.process.pid).pid, signal.SIGKILL)
         deadline = time.monotonic() + 30
@@ -129,6 +137,13 @@ def test_a_killed_head_service_is_started_again_and_answers(tmp_path, photos):
         assert server.stop() == 0
 
 
+def is_live(address: str) -> bool:
+    try:
+        return health(address, "live") == "SERVING"
+    except grpc.RpcError:
+        return False
+
+
 def test_a_gateway_without_services_behind_it_is_not_ready(tmp_path):
     address, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
     command = [sys.executable, "-m", "trunkline.cli.main", "serve", "gateway", "--address", address]
@@ -140,9 +155,10 @@ def test_a_gateway_without_services_behind_it_is_not_ready(tmp_path):
     }
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
+            wait_until(lambda: is_live(address), 60)
             with Client(address) as client:
                 with pytest.raises(ServiceError, match="ready"):
-                    client.wait_ready(timeout_s=8)
+                    client.wait_ready(timeout_s=4)
                 with pytest.raises(ServiceError) as caught:
                     client.classify(b"x", head="imagenet")
             assert caught.value.code == "UNAVAILABLE"

@@ -25,6 +25,7 @@ from tests.service.slow_head import LOG
 
 class Wait(Params):
     seconds: float = 0.0
+    held: bool = False
     fail: bool = False
 
 
@@ -38,6 +39,8 @@ class Head:
         wait = parse_params(Wait, params)
         LOG.begin(self._name)
         time.sleep(wait.seconds)
+        if wait.held:
+            LOG.opened.wait(20)
         LOG.end(self._name)
         if wait.fail:
             raise RuntimeError("secret")
@@ -46,12 +49,13 @@ class Head:
 
 
 class Log:
-    """Which heads were begun and which came to their end, in this process."""
+    """Which heads were begun and which came to their end, in this process. Those that are held wait for `opened`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.begun: list[str] = []
         self.ended: list[str] = []
+        self.opened = threading.Event()
 
     def begin(self, name: str) -> None:
         with self._lock:
@@ -63,6 +67,7 @@ class Log:
 
     def clear(self) -> None:
         self.begun, self.ended = [], []
+        self.opened.clear()
 
     def wait_begun(self, count: int, limit_s: float = 20) -> None:
         ends_at = time.monotonic() + limit_s

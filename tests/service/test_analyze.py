@@ -94,13 +94,16 @@ async def test_the_time_in_a_head_tells_how_much_of_it_was_waiting(client, photo
 async def test_heads_answer_while_the_pass_of_another_spec_is_still_to_come(client, photos):
     """The outcome of a head waits for no other head."""
     told = []
-    answers = client.analyze_stream(
-        [photos[0]],
-        [("slow", {"seconds": 1.0}), "other", "imagenet"],
-        on_outcome=lambda _, out: told.append(out.head),
-    )
-    (done,) = [answer async for answer in answers]
+
+    def tell(_, outcome) -> None:
+        told.append(outcome.head)
+        if len(told) == 2:
+            LOG.opened.set()
+
+    asks = [("slow", {"held": True}), "other", "imagenet"]
+    (done,) = [answer async for answer in client.analyze_stream([photos[0]], asks, on_outcome=tell)]
     assert told[-1] == "slow"
+    assert LOG.opened.is_set()
     assert [outcome.head for outcome in done.value().outcomes] == ["slow", "other", "imagenet"]
 
 

@@ -322,7 +322,7 @@ async def test_a_stopping_service_answers_what_it_has_read_and_ends_the_stream(f
     image = photos[0].read_bytes()
     LOG.clear()
     async with contextlib.AsyncExitStack() as stack:
-        async with form(drain_pause_s=0.5) as host, AsyncClient(host.address) as client:
+        async with form(drain_pause_s=2.0) as host, AsyncClient(host.address) as client:
             await client.wait_ready(timeout_s=30)
             stream = await stack.enter_async_context(raw_stream(host.address))
             for number in range(2):

@@ -64,7 +64,7 @@ def test_nothing_else_is_heavy():
 
 @pytest.mark.parametrize("form", [serve, serve_split])
 async def test_a_gateway_says_that_it_has_begun_and_then_answers_as_ever(form):
-    async with form() as host, grpc.aio.insecure_channel(host.address) as channel:
+    async with form(heads=("imagenet",)) as host, grpc.aio.insecure_channel(host.address) as channel:
         async with AsyncClient(host.address) as client:
             await client.wait_ready()
         stub = pb_grpc.VisionServiceStub(channel)
@@ -76,7 +76,7 @@ async def test_a_gateway_says_that_it_has_begun_and_then_answers_as_ever(form):
 
 
 async def test_a_heavy_picture_that_is_refused_has_the_status_of_a_small_one():
-    async with serve() as host, AsyncClient(host.address) as client:
+    async with serve(heads=("imagenet",)) as host, AsyncClient(host.address) as client:
         await client.wait_ready()
         for picture in (b"\x89PNG\r\n\x1a\n" + bytes(9 * MIB), b"\x89PNG\r\n\x1a\n"):
             with pytest.raises(ServiceError) as caught:

@@ -15,7 +15,7 @@ from trunkline.loadtest.histograms import merged, percentile_ms
 SHORT = Lengths(closed_s=1.0, open_s=1.0, bare_s=0.2, callers=(4,))
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 @pytest.mark.parametrize("name", [ALL_IN_ONE, HANDWRITTEN])
 def test_a_point_of_a_real_server_has_every_figure_of_the_table(name, tmp_path):
     with (

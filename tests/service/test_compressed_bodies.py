@@ -91,12 +91,12 @@ async def test_a_bomb_ends_at_the_limit_of_its_route(host, path, kind):
 async def test_others_are_answered_while_a_body_is_inflated(host):
     data = request("/v1/images:classify", bomb(100), "gzip")
     bombs = [asyncio.create_task(ask(host, data)) for _ in range(4)]
-    waited = []
+    took_s = []
     while not all(each.done() for each in bombs):
-        started_at = time.perf_counter()
+        began_at = time.thread_time()  # of the event loop: what others wait for, on a busy machine too
         await asyncio.sleep(0)
-        waited.append(time.perf_counter() - started_at)
-    assert max(waited) < 0.5
+        took_s.append(time.thread_time() - began_at)
+    assert max(took_s) < 0.5
 
 
 async def test_what_inflates_to_nothing_is_bounded_too(host):
@@ -120,8 +120,8 @@ async def test_what_inflates_to_nothing_is_bounded_too(host):
     ("body", "said"),
     [
         (b"no gzip at all", "is not gzip"),
-        (gzip.compress(b"x" * 1000)[:-4], "cut off"),
-        (gzip.compress(b"x") + b"more", "bytes follow"),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-4], "cut off"),
+        (gzip.compress(b"x", mtime=0) + b"more", "bytes follow"),
         (b"", "cut off"),
     ],
 )

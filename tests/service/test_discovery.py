@@ -37,7 +37,7 @@ def test_a_client_without_our_stubs_finds_the_contract_by_reflection(target):
 
 async def test_a_head_is_described_as_its_manifest_says(models, photos):
     manifest = Repository(models).head("imagenet").manifest
-    async with serve() as host, AsyncClient(host.address) as client:
+    async with serve(heads=("imagenet",)) as host, AsyncClient(host.address) as client:
         head = await client.get_head("imagenet")
         with pytest.raises(ServiceError) as caught:
             await client.get_head("nothing")

@@ -25,7 +25,7 @@ def test_names_are_unlike_and_every_form_has_cases():
     assert {form for case in CASES for form in case.forms} == {"all in one", "split", "head alone"}
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 def test_a_case_is_measured_beside_good_calls():
     case = next(each for each in CASES if each.name == "20,000 pings")
     found = measured(case, ALL_IN_ONE, Path(__file__).parents[2], seconds=4, containers=None)
@@ -37,7 +37,7 @@ def test_a_case_is_measured_beside_good_calls():
     assert found.seconds >= 4
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 def test_a_head_service_is_measured_alone():
     case = next(each for each in CASES if each.forms == (HEAD,))
     found = measured(case, HEAD, Path(__file__).parents[2], seconds=3, containers=None)

@@ -15,7 +15,6 @@ from trunkline.loadtest.report import read_run
 from trunkline.loadtest.run import Run
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-pytestmark = pytest.mark.slow
 
 
 def loadtest(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -29,6 +28,7 @@ def load(address: str, folder: Path, *arguments: str) -> tuple[int, Run, str]:
     return done.returncode, read_run(folder), done.stderr
 
 
+@pytest.mark.slow
 def test_a_closed_loop_with_a_mix_asks_a_real_service_about_pictures_that_it_never_saw(target, tmp_path):
     done = loadtest(
         "--target", target, "--concurrency", "2,4", "--processes", "2", "--duration", "3", "--warm-up", "0.5",
@@ -88,6 +88,7 @@ def test_retries_are_those_of_the_client_and_are_counted(tmp_path):
     assert len(seen.read_text().split()) == figures.arrivals + figures.calls.retries + 1
 
 
+@pytest.mark.quiet
 def test_arrivals_that_find_no_place_in_time_are_dropped_and_count_as_errors(tmp_path):
     with known_server("--places", "4", "--takes-ms", "1500") as server:
         more = ("--rate", "20", "--duration", "2", "--max-in-flight", "4", "--wait", "0.2")
@@ -99,6 +100,7 @@ def test_arrivals_that_find_no_place_in_time_are_dropped_and_count_as_errors(tmp
     assert f"{figures.dropped} arrivals found no place in time" in said
 
 
+@pytest.mark.quiet
 def test_latency_is_never_less_than_that_of_the_queue_which_the_server_is():
     """From the time at which a call was meant to leave: what the generator or the machine adds can only be more."""
     places, takes_ms = 2, 40.0
@@ -113,6 +115,7 @@ def test_latency_is_never_less_than_that_of_the_queue_which_the_server_is():
     assert figures.mean_ms > sum(exact) / len(exact) - 1.0
 
 
+@pytest.mark.quiet
 def test_the_knee_is_below_what_the_server_can_do(tmp_path):
     with known_server("--takes-ms", "25") as server:  # 40 calls a second
         more = ("--find-knee", "p90<250ms", "--duration", "2", "--objective", "knee>1000")
@@ -125,6 +128,7 @@ def test_the_knee_is_below_what_the_server_can_do(tmp_path):
     assert (tmp_path / "knee.png").stat().st_size > 5000
 
 
+@pytest.mark.quiet
 def test_two_runs_are_compared_and_a_worse_one_is_status_1(tmp_path):
     for name, takes_ms in (("quick", "5"), ("slow", "400")):
         with known_server("--places", "4", "--takes-ms", takes_ms) as server:

@@ -110,7 +110,8 @@ async def test_a_head_service_counts_its_own_calls_and_work(photos):
 
 
 async def test_refused_work_is_counted_by_its_reason_and_work_is_seen_while_it_waits(photos):
-    async with serve(metrics_address=ANYWHERE, max_queue=3, threads=1) as host, AsyncClient(host.address) as client:
+    settings = {"metrics_address": ANYWHERE, "heads": ("imagenet",), "max_queue": 3, "threads": 1}
+    async with serve(**settings) as host, AsyncClient(host.address) as client:
         calls = [asyncio.create_task(client.classify(photos[0])) for _ in range(30)]
         held = 0.0
         while not all(call.done() for call in calls):
@@ -125,7 +126,8 @@ async def test_refused_work_is_counted_by_its_reason_and_work_is_seen_while_it_w
 
 async def test_a_call_that_is_given_up_is_counted_as_cancelled(photos):
     data = photos[0].read_bytes()
-    async with serve(metrics_address=ANYWHERE, threads=1) as host, AsyncClient(host.address) as client:
+    settings = {"metrics_address": ANYWHERE, "heads": ("imagenet",), "threads": 1}
+    async with serve(**settings) as host, AsyncClient(host.address) as client:
         calls = [asyncio.create_task(client.classify(data)) for _ in range(40)]
         while (await scrape(host.telemetry.address)).value("trunkline_calls_in_flight") == 0:
             assert not all(call.done() for call in calls)
@@ -142,7 +144,8 @@ async def test_a_port_that_is_taken_costs_the_metrics_alone(photos, caplog):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        async with serve(metrics_address=address) as host, AsyncClient(host.address) as client:
+        settings = {"metrics_address": address, "heads": ("imagenet",)}
+        async with serve(**settings) as host, AsyncClient(host.address) as client:
             assert (await client.classify(photos[0])).result.labels
             assert host.telemetry.address == ""
     assert f"no metrics: cannot listen on {address}" in caplog.text

@@ -33,6 +33,7 @@ from trunkline.testing.serve import local_settings
 
 MIB = 1024 * 1024
 DEADLINE_S = 1.0
+IMAGENET = ("imagenet",)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ async def busy(pool: WorkerPool, pieces: int, seconds: float, priority: Priority
 
 @pytest.mark.parametrize("form", [serve, serve_split], ids=["all-in-one", "split"])
 async def test_a_call_that_cannot_be_answered_in_time_is_refused_at_once(form, pools, photos):
-    async with form() as host, AsyncClient(host.address) as client:
+    async with form(heads=IMAGENET) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)
         async with busy(pools[0], pieces=20, seconds=60.0, priority=Priority.BACKBONE):
             async with asyncio.timeout(25):  # of the 30 s that the call would have
@@ -79,7 +80,7 @@ async def test_a_call_that_cannot_be_answered_in_time_is_refused_at_once(form, p
 
 
 async def test_what_a_full_backbone_refused_the_gateway_refuses_for_a_moment(pools, photos):
-    async with serve_split() as host, AsyncClient(host.address) as client:
+    async with serve_split(heads=IMAGENET) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)
         errors: list[ServiceError] = []
         async with busy(pools[0], pieces=20, seconds=60.0, priority=Priority.BACKBONE):
@@ -99,7 +100,7 @@ async def test_what_a_full_backbone_refused_the_gateway_refuses_for_a_moment(poo
 
 @pytest.mark.parametrize("form", [serve, serve_split], ids=["all-in-one", "split"])
 async def test_a_call_that_is_cancelled_or_late_leaves_the_queue_while_it_waits(form, pools, photos):
-    async with form() as host, AsyncClient(host.address) as client:
+    async with form(heads=IMAGENET) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)
         async with busy(pools[0], pieces=0, seconds=0.01, priority=Priority.BACKBONE):
             asked = asyncio.create_task(client.classify(photos[0], timeout_s=60))
@@ -139,7 +140,7 @@ async def backbone_source(over_grpc: bool, models, pools) -> AsyncIterator[Featu
 async def head_runner(over_grpc: bool, models, pools) -> AsyncIterator[HeadRunner]:
     if over_grpc:
         async with (
-            roles.heads(local_settings(models=models, heads=("imagenet",))) as host,
+            roles.heads(local_settings(models=models, heads=IMAGENET)) as host,
             open_channel(host.address, 16 * MIB) as channel,
         ):
             yield RemoteHeads(channel, host.address)
@@ -181,10 +182,10 @@ async def test_under_pressure_an_optional_head_is_refused_and_a_required_one_ans
         assert (await asked).version == "1"
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 @pytest.mark.parametrize("arguments", [(), ("--split",)], ids=["all-in-one", "split"])
 async def test_at_twice_the_capacity_what_can_be_done_is_done_in_time(arguments, tmp_path):
-    with start_server(tmp_path / "log", *arguments, TRUNKLINE_FEATURE_CACHE_BYTES="0") as server:
+    with start_server(tmp_path / "log", *arguments, TRUNKLINE_HEADS="imagenet") as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
             load, found = Load(channel, distinct_jpegs(30)), Offered(0.0, DEADLINE_S)
             capacities = [await load.capacity(2.0)]

@@ -23,7 +23,7 @@ async def refused(client: AsyncClient, **call) -> ServiceError:
 
 
 async def test_an_unknown_head_is_not_found_and_the_known_ones_are_named(form, photos):
-    async with form() as host, AsyncClient(host.address) as client:
+    async with form(heads=("imagenet",)) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)
         error = await refused(client, image=photos[0], head="nothing")
     assert (error.code, error.reason) == ("NOT_FOUND", "NOT_FOUND")
@@ -32,7 +32,7 @@ async def test_an_unknown_head_is_not_found_and_the_known_ones_are_named(form, p
 
 @pytest.mark.parametrize("top_k", [0, -1, 1001])
 async def test_a_top_k_out_of_range_is_named(form, photos, top_k):
-    async with form() as host, AsyncClient(host.address) as client:
+    async with form(heads=("imagenet",)) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)
         error = await refused(client, image=photos[0], top_k=top_k)
     assert (error.code, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
@@ -83,7 +83,7 @@ async def test_of_several_heads_the_default_one_answers(form, photos, models, tm
 async def test_a_full_queue_says_when_to_try_again(photos):
     import asyncio
 
-    async with serve(max_queue=2) as host, AsyncClient(host.address) as client:
+    async with serve(heads=("imagenet",), max_queue=2) as host, AsyncClient(host.address) as client:
         answers = await asyncio.gather(*(client.classify(photos[0]) for _ in range(30)), return_exceptions=True)
     refusals = [answer for answer in answers if isinstance(answer, ServiceError)]
     assert refusals
@@ -98,7 +98,7 @@ async def test_no_text_of_a_bug_reaches_the_client(photos, monkeypatch):
     async def bug(self, request, timeout_s):
         raise RuntimeError("secret")
 
-    async with serve() as host, AsyncClient(host.address) as client:
+    async with serve(heads=("imagenet",)) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)  # the port may have been another server's a moment ago
         monkeypatch.setattr(BackboneEngine, "extract", bug)
         error = await refused(client, image=photos[0])
@@ -108,7 +108,7 @@ async def test_no_text_of_a_bug_reaches_the_client(photos, monkeypatch):
 
 
 async def test_analyze_wants_heads_and_each_only_once(photos):
-    async with serve() as host, grpc.aio.insecure_channel(host.address) as channel:
+    async with serve(heads=("imagenet",)) as host, grpc.aio.insecure_channel(host.address) as channel:
         stub = VisionServiceStub(channel)
         image = image_pb2.Image(data=photos[0].read_bytes())
         for names in ([], ["imagenet", "imagenet"]):
@@ -119,7 +119,7 @@ async def test_analyze_wants_heads_and_each_only_once(photos):
 
 
 async def test_a_required_head_fails_the_call_an_optional_one_its_outcome(form, photos):
-    async with form() as host, grpc.aio.insecure_channel(host.address) as channel:
+    async with form(heads=("imagenet",)) as host, grpc.aio.insecure_channel(host.address) as channel:
         async with AsyncClient(host.address) as client:
             await client.wait_ready(timeout_s=30)
         stub = VisionServiceStub(channel)
@@ -134,7 +134,7 @@ async def test_a_required_head_fails_the_call_an_optional_one_its_outcome(form, 
 
 
 async def test_a_deadline_that_cannot_be_met_ends_the_call(photos):
-    async with serve() as host, AsyncClient(host.address) as client:
+    async with serve(heads=("imagenet",)) as host, AsyncClient(host.address) as client:
         error = await refused(client, image=photos[0], timeout_s=0.004)
         good = await client.classify(photos[0])
     assert error.code == "DEADLINE_EXCEEDED"

@@ -80,8 +80,8 @@ async def test_a_new_head_over_pictures_seen_before_needs_no_pass(form, models, 
 
 async def test_kept_features_give_the_same_answers_bit_for_bit(form, photos):
     async with (
-        form(feature_cache_bytes=MIB) as host,
-        form() as other,
+        form(feature_cache_bytes=MIB, heads=("imagenet",)) as host,
+        form(heads=("imagenet",)) as other,
         AsyncClient(host.address) as kept,
         AsyncClient(other.address) as computed,
     ):

@@ -233,6 +233,6 @@ def test_what_is_deleted_is_given_back_to_the_disk_in_pieces(path, database):
     pieces = 1
     while database.shrink():
         pieces += 1
-    assert pieces >= 3
+    assert 3 <= pieces <= 5
     database.close()  # the log is written into the file
     assert path.stat().st_size < 1_000_000

@@ -5,6 +5,8 @@ import random
 import time
 from collections import Counter
 
+import pytest
+
 from trunkline.core.errors import DeadlineError, QueueFullError
 from trunkline.serving.workers import Priority, WorkerPool
 
@@ -24,6 +26,7 @@ async def call(pool: WorkerPool, pass_s: float, ends_at: float) -> str:
     return "good" if time.perf_counter() <= ends_at else "late"
 
 
+@pytest.mark.quiet
 async def test_at_twice_the_capacity_nearly_all_that_can_be_done_is_done_in_time():
     pool, rng, calls = WorkerPool(THREADS, 256), random.Random(1), []
     started_at = due_at = time.perf_counter()

@@ -282,10 +282,10 @@ def test_a_tiff_tile_counts_as_what_is_decoded():
 
 def test_a_jpeg_of_endless_scans_is_refused_at_once():
     assert decode_image(jpeg_of_scans(100, 64, 64)).size == (64, 64)
-    started_at = time.perf_counter()
+    data, began_at = jpeg_of_scans(20_000), time.thread_time()
     with pytest.raises(ImageTooLargeError, match="20000 scans; the limit is 100"):
-        decode_image(jpeg_of_scans(20_000))
-    assert time.perf_counter() - started_at < 1
+        decode_image(data)
+    assert time.thread_time() - began_at < 1
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"progressive": True, "optimize": True, "quality": 95}])
@@ -408,10 +408,10 @@ def test_the_bytes_that_lack_are_not_counted_wrongly(samples):
 
 def test_a_jpeg_without_end_costs_no_more_trials_than_it_is_worth(samples):
     data = jpeg_of_scans(90, 4000, 4000)
-    started_at = time.perf_counter()
+    began_at = time.thread_time()
     assert with_end(data[:-2]) is None
     assert with_end(b"\xff\xd8" + b"\xff\xfe\x00\x02" * 1_000_000) is None
-    assert time.perf_counter() - started_at < 2
+    assert time.thread_time() - began_at < 2
 
 
 def test_a_data_uri_is_told_from_a_picture():

@@ -39,17 +39,20 @@ class Watch:
 
 
 async def test_large_pieces_take_half_of_the_threads_and_small_ones_go_past_them():
-    pool, watch = WorkerPool(threads=2, max_held=64), Watch()
+    pool, watch, opened = WorkerPool(threads=2, max_held=64), Watch(), threading.Event()
     try:
-        large = [asyncio.create_task(pool.run(watch, Priority.BACKBONE, weight=LARGE)) for _ in range(12)]
+        held = pool.run(lambda: opened.wait(20) and watch(0.0), Priority.BACKBONE, weight=LARGE)
+        large = [asyncio.create_task(held)]
+        large += [asyncio.create_task(pool.run(watch, Priority.BACKBONE, weight=LARGE)) for _ in range(11)]
         await asyncio.sleep(0.01)
         for _ in range(20):
             await pool.run(lambda: None, Priority.BACKBONE)
-        assert watch.ended < 12
+        assert watch.ended == 0
+        opened.set()
         await asyncio.gather(*large)
     finally:
         pool.close()
-    assert watch.most == 1
+    assert (watch.most, watch.ended) == (1, 12)
 
 
 async def test_large_pieces_run_together_as_far_as_their_memory_goes():
@@ -96,7 +99,8 @@ async def test_between_the_steps_of_a_large_piece_small_ones_have_their_turn():
     begun = threading.Event()
 
     def steps() -> None:
-        for _ in range(40):
+        ends_at = time.monotonic() + 20
+        while len(order) < 3 and time.monotonic() < ends_at:
             begun.set()
             time.sleep(0.01)
             between_steps()

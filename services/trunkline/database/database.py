@@ -114,10 +114,10 @@ class Database:
             return False
         with self.write() as session:
             before = session.scalar(text("PRAGMA freelist_count")) or 0
-            if before:
-                # Each row that it returns is a page that went; without columns, SQLAlchemy takes them for none.
-                driver: Any = session.connection().connection.driver_connection
-                driver.execute(f"PRAGMA incremental_vacuum({_SHRUNK_AT_ONCE})").fetchall()
+            # It gives a page for each row that is fetched, and its rows have no columns: to Python that is the end.
+            driver: Any = session.connection().connection.driver_connection
+            for _ in range(min(before, _SHRUNK_AT_ONCE)):
+                driver.execute("PRAGMA incremental_vacuum(1)")
             after = session.scalar(text("PRAGMA freelist_count")) or 0
         return 0 < after < before
 
