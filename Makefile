@@ -21,7 +21,7 @@ BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--ignorefile deploy/
   --file deploy/images/Containerfile --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
   --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) --build-arg SOURCE=$(SOURCE) $(IMAGE_FLAGS)
 
-.PHONY: demo serve bench lint type test fuzz proto format manifests clean
+.PHONY: demo serve bench lint type test test-datumaro fuzz proto format manifests clean
 .PHONY: images image image-models image-gpu image-training test-containers
 
 # Serving needs no torch: these targets install the `cpu` extra alone.
@@ -63,6 +63,16 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not containers and not quiet' -n $(WORKERS) --dist loadfile --no-loadscope-reorder || failed=1; \
 	$(BIN)/python -m pytest -m 'quiet and not containers' $(QUIET) || failed=1; \
 	exit $$failed
+
+# datumaro wants older packages than ours.
+$(VENV)-datumaro/.made: pyproject.toml
+	test -x $(VENV)-datumaro/bin/python || $(PYTHON) -m venv $(VENV)-datumaro
+	$(VENV)-datumaro/bin/pip install --quiet --disable-pip-version-check --editable . datumaro==1.13.12 \
+	  faster-coco-eval==1.8.0 hypothesis==6.155.2 psutil pytest pytest-timeout pytest-asyncio
+	touch $@
+
+test-datumaro: $(VENV)-datumaro/.made  ## data sets that datumaro wrote are read back equal
+	$(VENV)-datumaro/bin/python -m pytest tests/unit/test_datumaro_round_trips.py
 
 # Of all fuzzers together; in `make test` too, where both can be set as well.
 FUZZ_SECONDS ?= 120
@@ -107,4 +117,4 @@ test-containers: $(VENV)/.dev  ## real containers that are stopped, killed, froz
 	unshare --net $(BIN)/python -m pytest tests/containers -m containers --image $(IMAGE):$(VERSION)
 
 clean:
-	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-datumaro out build dist .mypy_cache .ruff_cache .pytest_cache

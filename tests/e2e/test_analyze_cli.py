@@ -98,7 +98,7 @@ def test_parameters_and_budgets_reach_their_heads(target, folder):
     heads = ["--head", "imagenet", "--head", "imagenet/1"]
     more = ["--param", "imagenet.top_k=2", "--budget", "imagenet/1=0.00001"]
     done = run("analyze", folder / "a.jpg", *heads, *more, "--json", "--target", target)
-    first, late = json.loads(done.stdout)["outcomes"]
+    first, late = json.loads(done.stdout)[0]["outcomes"]
     assert done.returncode == 1
     assert len(first["classification"]["labels"]) == 2
     assert late["error"]["code"] == "DEADLINE_EXCEEDED"

@@ -76,7 +76,7 @@ async def test_whatever_the_trailers_hold_is_a_service_error(case):
                 await same.list_heads()
     for error in (caught.value, caught_aio.value):
         assert (error.code, error.reason) == (found_code, reason)
-    behind = caught_aio.value.__cause__
+    behind = caught_aio.value.__context__
     assert isinstance(behind, grpc.aio.AioRpcError)
     assert isinstance(from_rpc_error(behind, "heads"), NotFoundError if case not in UNEXPLAINED else grpc.RpcError)
     assert as_status(behind).status_code == 404

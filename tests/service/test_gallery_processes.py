@@ -118,7 +118,7 @@ def test_the_command_line_adds_folders_and_searches_them(tmp_path, models, crops
         shown = run("search", "things", str(foreign / os.fsdecode(b"a\xff.jpg")), "--threshold", "2").stdout
         assert "a\udcff.jpg" in shown
         found = json.loads(run("search", "things", str(photos[0]), "--threshold", "2", "--json").stdout)
-        assert found["matches"][0]["label"] == photos[0].stem
+        assert found[0]["matches"][0]["label"] == photos[0].stem
         listed = json.loads(run("list", "--json").stdout)
         assert [(each["name"], each["images"], each["classes"]) for each in listed] == [("things", 16, 4)]
         assert "16 in 4 classes" in run("show", "things").stdout

@@ -10,6 +10,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from tests.conftest import free_port, start_server
+from trunkline.gateway.rest.inference import ROUTES
 from trunkline.gateway.rest.rules import rules
 
 
@@ -47,7 +48,10 @@ def test_it_is_a_document_of_openapi(document):
 
 def test_it_has_every_route(document):
     found = {(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs}
-    assert found == {(rule.verb, rule.path.replace(":path}", "}")) for rule in rules()}
+    native = {(rule.verb, rule.path.replace(":path}", "}")) for rule in rules()}
+    assert found == native | {(route.verb, route.path) for route in ROUTES}
+    names = [operation["operationId"] for verbs in document["paths"].values() for operation in verbs.values()]
+    assert len(set(names)) == len(names)
 
 
 def test_all_that_it_describes_has_words(document):
@@ -72,6 +76,15 @@ def test_all_that_it_describes_has_words(document):
         ("GET", "/v1/models/imagenet/versions", "/v1/models/{name}/versions"),
         ("GET", "/v1/models/imagenet/versions/1", "/v1/models/{name}/versions/{version}"),
         ("GET", "/v1/galleries", "/v1/galleries"),
+        ("GET", "/v2", "/v2"),
+        ("GET", "/v2/health/live", "/v2/health/live"),
+        ("GET", "/v2/health/ready", "/v2/health/ready"),
+        ("GET", "/v2/models/stats", "/v2/models/stats"),
+        ("GET", "/v2/models/imagenet", "/v2/models/{name}"),
+        ("GET", "/v2/models/imagenet/versions/1", "/v2/models/{name}/versions/{version}"),
+        ("GET", "/v2/models/imagenet/ready", "/v2/models/{name}/ready"),
+        ("GET", "/v2/models/imagenet/config", "/v2/models/{name}/config"),
+        ("GET", "/v2/models/imagenet/versions/1/stats", "/v2/models/{name}/versions/{version}/stats"),
     ],
 )
 def test_answers_are_as_it_says(ask, document, photos, verb, path, route):
@@ -91,6 +104,39 @@ def test_requests_are_as_it_says(ask, document, photos):
     assert ask("POST", "/v1/images:analyze", json.dumps(request))[0] == 200
     with pytest.raises(jsonschema.ValidationError):
         _check(document, body, {"heads": [{"name": "imagenet"}]})
+
+
+def test_inference_is_as_it_says(ask, document, photos):
+    picture = base64.b64encode(photos[0].read_bytes()).decode()
+    request = {
+        "id": "a",
+        "inputs": [
+            {
+                "name": "image",
+                "shape": [1],
+                "datatype": "BYTES",
+                "data": [picture],
+                "parameters": {"content_type": "base64"},
+            }
+        ],
+        "parameters": {"top_k": 2},
+    }
+    route = document["paths"]["/v2/models/{name}/infer"]["post"]
+    _check(document, route["requestBody"], request)
+    status, _, answer = ask("POST", "/v2/models/imagenet/infer", json.dumps(request))
+    assert status == 200, answer
+    _check(document, route["responses"]["200"], answer)
+    status, _, refused = ask("POST", "/v2/models/nope/infer", json.dumps(request))
+    assert status == 404
+    _check(document, route["responses"]["default"], refused)
+
+
+def test_a_head_of_1000_classes_is_one_small_answer(ask, document):
+    status, _, answer = ask("GET", "/v1/heads/imagenet")
+    assert status == 200
+    _check(document, document["paths"]["/v1/heads/{head}"]["get"]["responses"]["200"], answer)
+    assert len(answer["head"]["labels"]) == 1000
+    assert len(json.dumps(answer)) < 32 * 1024
 
 
 @pytest.mark.parametrize("path", ["/v1/heads/nope", "/v1/nothing"])

@@ -151,7 +151,7 @@ def test_a_turned_box_is_the_box_around_it(tmp_path):
     ("odd", "remarks"),
     [
         (region("keypointlabels", x=1, y=1, width=0.5), {"shape": 1}),
-        (region("brushlabels", format="rle", rle=[1, 2]), {"shape": 1}),
+        (region("brushlabels", format="rle", rle=[1, 2]), {"outline": 1}),
         (region("polygonlabels", points=[[1, 1], [9, 9]]), {"outline": 1}),
         (region("polygonlabels", points=7), {"outline": 1}),
         (region("polygonlabels", points=[[1, None]] * 3), {"outline": 1}),

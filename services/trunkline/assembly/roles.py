@@ -190,6 +190,8 @@ async def _watch(host: Host, directory: Directory, settings: Settings) -> None:
     shown: set[str] = set()
     await _show_heads(host, directory.answering(), shown)
     await host.ready()
+    for fault in directory.missing():
+        _log.warning("ready without a head service: %s", fault)
     _log.info("ready: %d heads", len(directory.heads()))
     while True:
         await asyncio.sleep(settings.refresh_s)

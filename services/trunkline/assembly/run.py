@@ -38,16 +38,21 @@ async def run_role(role: str | None, settings: Settings, *, task: str | None = N
         async with _role(role, settings, task) as host:
             up.set()
             took_s = time.perf_counter() - started_at
-            print(
-                f"trunkline: {role or 'all in one'} on {host.address}, up in {took_s:.1f} s",
-                file=sys.stderr,
-                flush=True,
-            )
+            text = f"{role or 'all in one'} on {host.address}, up in {took_s:.1f} s{_hint(role, host.address)}"
+            print(f"trunkline: {text}", file=sys.stderr, flush=True)
             await stop.wait()
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
     _log.info("stopped")
+
+
+def _hint(role: str | None, address: str) -> str:
+    """What to try, of a process that callers talk to."""
+    if role not in (None, "gateway"):
+        return ""
+    target = "" if address == Settings.model_fields["address"].default else f" --target {address}"
+    return f"; try: trunkline classify PICTURE{target}"
 
 
 def _role(role: str | None, settings: Settings, task: str | None) -> AbstractAsyncContextManager[Host]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from trunkline.cli.ask import Asked, error_to_json, timings_to_json, timings_to_text
 from trunkline.cli.output import complain, console, measure, percent, table
+from trunkline.cli.output import show as show_table
 from trunkline.cli.rows import UNKNOWN, Row
-from trunkline.client import AnalyzeAnswer, HeadOutcome, Pass
+from trunkline.client import AnalyzeAnswer, HeadOutcome, Pass, ServiceError
 from trunkline.core import results
 
 
@@ -63,8 +64,11 @@ def result_to_json(result: results.Result) -> dict[str, Any]:
     return fields
 
 
-def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> None:
-    """Write the pictures that were answered, with labels and quantities under the name of their head."""
+def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> bool:
+    """Write the pictures that were answered, with labels and quantities under the name of their head.
+
+    Returns whether there were any.
+    """
     from trunkline.cli.draw import Card
     from trunkline.cli.single import objects_of, overlay_of, title_of, write_cards
 
@@ -73,14 +77,14 @@ def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> None:
             picture=each.image.read_bytes(),
             title=title_of(each.image, each.answer.image_size),
             rows=[row for outcome in each.answer.outcomes for row in _rows(outcome)],
-            footer=f"{each.answer.backbone_passes} backbone pass(es): {each.answer.timings.total_ms:.1f} ms",
+            footer=f"{_passes(each.answer)}: {each.answer.timings.total_ms:.1f} ms",
             overlay=overlay_of(outcome.result for outcome in each.answer.outcomes),
             objects=objects_of(outcome.result for outcome in each.answer.outcomes),
         )
         for each in asked
         if each.answer is not None and any(outcome.result for outcome in each.answer.outcomes)
     ]
-    write_cards(cards, path)
+    return write_cards(cards, path)
 
 
 def _rows(outcome: HeadOutcome) -> list[Row]:
@@ -98,28 +102,38 @@ def show(asked: Asked[AnalyzeAnswer]) -> None:
         return
     answer = asked.answer
     width, height = answer.image_size
-    made = table("head", "version", "answer", "ms", right=("ms",))
+    made = table("head", "version", "answer", "value", "ms", right=("value", "ms"), text=("answer",))
     for outcome in answer.outcomes:
-        text = f"{outcome.error.reason}: {outcome.error}" if outcome.error else _summary(outcome.value())
-        made.add_row(outcome.head, outcome.version, text, f"{outcome.head_ms:.1f}")
+        rows = [_error_row(outcome.error)] if outcome.error else _summary(outcome.value())
+        for place, (text, value) in enumerate(rows):
+            first = (outcome.head, outcome.version) if place == 0 else ("", "")
+            made.add_row(*first, text, value, f"{outcome.head_ms:.1f}" if place == 0 else "")
     out = console()
     out.print(f"{asked.image}  {width}x{height}", style="bold")
-    out.print(made)
-    out.print(f"  {answer.backbone_passes} backbone pass(es): {timings_to_text(answer.timings)}\n")
+    show_table(made)
+    out.print(f"  {_passes(answer)}: {timings_to_text(answer.timings)}\n", soft_wrap=True)
 
 
-def _summary(result: results.Result) -> str:
-    """A few words on a result; --json has all of it."""
+def _passes(answer: AnalyzeAnswer) -> str:
+    return "1 backbone pass" if answer.backbone_passes == 1 else f"{answer.backbone_passes} backbone passes"
+
+
+def _error_row(error: ServiceError) -> tuple[str, str]:
+    return f"{error.reason}: {error}", ""
+
+
+def _summary(result: results.Result) -> list[tuple[str, str]]:
+    """A row for each part of a result, a few words and a value; --json has all of it."""
     match result:
         case results.Classification(labels):
-            return "\n".join(f"{label.label} {percent(label.score)}" for label in labels) or UNKNOWN
+            return [(label.label, percent(label.score)) for label in labels] or [(UNKNOWN, "")]
         case results.Regression(values):
-            return "\n".join(f"{value.name} {measure(value.value, value.unit)}" for value in values)
+            return [(value.name, measure(value.value, value.unit)) for value in values]
         case results.Detections(objects):
-            return "\n".join(f"{found.label.label} {percent(found.label.score)}" for found in objects) or "nothing"
+            return [(found.label.label, percent(found.label.score)) for found in objects] or [("nothing", "")]
         case results.Segmentation(_, classes):
-            return "\n".join(f"{part.label} {percent(part.area)} of the picture" for part in classes)
+            return [(part.label, f"{percent(part.area)} of it") for part in classes]
         case results.Embedding(space, values):
-            return f"{len(values)} values in space {space}"
+            return [(f"{len(values)} values in space {space}", "")]
         case results.Custom(fields):
-            return "\n".join(f"{name}: {value}" for name, value in fields.items())
+            return [(f"{name}: {value}", "") for name, value in fields.items()]

@@ -1,6 +1,5 @@
 """`trunkline analyze`: several heads on the same pictures, for one backbone pass each."""
 
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,10 +21,10 @@ def analyze(
         list[Path],
         typer.Argument(metavar="PHOTO|FOLDER", help="Pictures, or folders of pictures.", show_default=False),
     ],
-    heads: Annotated[
-        list[str], typer.Option("--head", metavar="NAME", help="Head to ask; may be repeated.", show_default=False)
-    ],
     *,
+    heads: Annotated[
+        list[str] | None, typer.Option("--head", metavar="NAME", help="Head to ask; may be repeated.")
+    ] = None,
     params: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="HEAD.NAME=VALUE", help="Parameter of a head's task; may be repeated."),
@@ -51,6 +50,11 @@ def analyze(
     from trunkline.cli.pictures import find_pictures
     from trunkline.client import Client
 
+    if not heads:
+        raise typer.BadParameter(
+            "name each head to ask with --head NAME; those that are served are listed by: "
+            f"trunkline models list --target {target}"
+        )
     if out is not None and (draw is not None or json):
         raise typer.BadParameter("--out writes a file of JSON lines; leave out --json and --draw")
     asks = head_asks(heads, params or [], budgets or [])
@@ -72,17 +76,19 @@ def _show(ask: "Ask", pictures: Sequence[Path], *, json: bool, draw: Path | None
     """Print the answers in the order of the pictures. Returns whether all heads answered about all pictures."""
     from trunkline.cli import analysis
     from trunkline.cli.ask import complain_about
-    from trunkline.cli.output import print_documents
+    from trunkline.cli.interrupts import on_interrupt
+    from trunkline.cli.output import print_json
 
     asked: list[Asked[AnalyzeAnswer]] = []
-    for each in _in_order(ask, pictures, quiet=not (json and sys.stderr.isatty())):
-        asked.append(each)
-        if not json:
-            analysis.show(each)
+    with on_interrupt(lambda: f"stopped after {len(asked)} of {len(pictures)} pictures"):
+        for each in _in_order(ask, pictures, shown=json):
+            asked.append(each)
+            if not json:
+                analysis.show(each)
     if json:
-        print_documents([analysis.to_json(each) for each in asked])
-    if draw is not None:
-        analysis.draw(asked, draw)
+        print_json([analysis.to_json(each) for each in asked])
+    if draw is not None and analysis.draw(asked, draw) and not json:
+        print(f"annotated picture: {draw}")
     heads_failed = [analysis.complain_about_heads(each) for each in asked]
     return not (complain_about(asked) or any(heads_failed))
 
@@ -90,6 +96,7 @@ def _show(ask: "Ask", pictures: Sequence[Path], *, json: bool, draw: Path | None
 def _to_file(ask: "Ask", pictures: Sequence[Path], heads: Sequence[str], out: Path) -> bool:
     """Add the answers to a file as they come. Returns whether all heads answered about all pictures of this run."""
     from trunkline.cli.analysis import to_json
+    from trunkline.cli.interrupts import on_interrupt
     from trunkline.cli.output import complain
     from trunkline.cli.picture_bar import PictureBar
     from trunkline.cli.results_file import ResultsFile
@@ -97,7 +104,14 @@ def _to_file(ask: "Ask", pictures: Sequence[Path], heads: Sequence[str], out: Pa
     with ResultsFile(out, heads) as file:
         left = [picture for picture in pictures if str(picture) not in file.done]
         before, failed = len(pictures) - len(left), 0
-        with PictureBar(len(pictures), before, quiet=not sys.stderr.isatty()) as bar:
+
+        def how_far() -> str:
+            there = sum(str(picture) in file.done for picture in pictures)
+            return (
+                f"stopped: {there} of {len(pictures)} pictures are in {out}; the same command goes on with the rest"
+            )
+
+        with on_interrupt(how_far), PictureBar(len(pictures), before) as bar:
             for each in ask(left) if left else ():
                 file.add(to_json(each))
                 failed += not _whole(each)
@@ -107,7 +121,7 @@ def _to_file(ask: "Ask", pictures: Sequence[Path], heads: Sequence[str], out: Pa
     return not failed
 
 
-def _in_order(ask: "Ask", pictures: Sequence[Path], *, quiet: bool) -> "Iterator[Asked[AnalyzeAnswer]]":
+def _in_order(ask: "Ask", pictures: Sequence[Path], *, shown: bool) -> "Iterator[Asked[AnalyzeAnswer]]":
     """Each once all before it are there; where the service goes away, the rest with the error that says so."""
     from trunkline.cli.ask import Asked
     from trunkline.cli.picture_bar import PictureBar
@@ -115,7 +129,7 @@ def _in_order(ask: "Ask", pictures: Sequence[Path], *, quiet: bool) -> "Iterator
 
     waiting: dict[Path, Asked[AnalyzeAnswer]] = {}
     left = deque(pictures)
-    with PictureBar(len(pictures), 0, quiet=quiet or len(pictures) < 2) as bar:
+    with PictureBar(len(pictures), 0, shown=shown and len(pictures) > 1) as bar:
         try:
             for each in ask(pictures):
                 waiting[each.image] = each

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import Json, Models, check_target
-from trunkline.cli.output import console, percent, print_json, table
+from trunkline.cli.output import percent, print_json, show, table
 
 if TYPE_CHECKING:
     from trunkline.catalog.catalog import Catalog
@@ -41,7 +41,16 @@ def versions(name: Name, models: Models = None, target: Service = None, json: Js
     if json:
         print_json(_model_to_json(model) | {"versions": [_version_to_json(each) for each in found]})
         return
-    made = table("version", "state", "mode", "metrics", "measured on", "fault", right=("version",))
+    made = table(
+        "version",
+        "state",
+        "mode",
+        "metrics",
+        "measured on",
+        "fault",
+        right=("version",),
+        text=("state", "metrics", "measured on", "fault"),
+    )
     for each in found:
         made.add_row(
             str(each.version),
@@ -51,7 +60,7 @@ def versions(name: Name, models: Models = None, target: Service = None, json: Js
             _samples(each),
             each.fault or (model.fault if each.version == model.versions[-1] else ""),
         )
-    console().print(made)
+    show(made)
 
 
 def promote(

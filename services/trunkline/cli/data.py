@@ -1,23 +1,26 @@
 """`trunkline data`: looking at data before anything is trained on it, and writing it in other formats."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trunkline.cli.extras import train_extra
+from trunkline.cli.interrupts import on_interrupt
 from trunkline.cli.options import Json
-from trunkline.cli.output import console, print_json, table
+from trunkline.cli.output import console, print_json, show, table
+from trunkline.cli.stages import stages
 
 if TYPE_CHECKING:
-    from trunkline.training.convert.convert import Converted, Progress
+    from trunkline.training.convert.convert import Converted
     from trunkline.training.data.dataset import Dataset
     from trunkline.training.data.report import DataReport
 
 app = typer.Typer(help="Look at data for training, or write it in another format.", no_args_is_help=True)
 
+_FOR_TRAINING = ("train", "")
 _MOST_LINES, _MOST_OF_A_KIND = 20, 3  # of a list that people read; --json has more
 
 
@@ -32,6 +35,7 @@ def check(
     target: Annotated[
         list[str] | None,
         typer.Option(
+            "--column",
             "--target",
             metavar="NAME",
             help="Column to learn, for regression; may be repeated.",
@@ -86,8 +90,8 @@ def convert(
         from trunkline.training.data.reading import limit_annotations
 
         limit_annotations(read_settings().training_annotations_mib)
-        with _bar() as progress:
-            made = written(source, target, form, progress, link=link)
+        with on_interrupt(lambda: f"stopped: {target} is not written"), stages(stay=False) as told:
+            made = written(source, target, form, told.stage, link=link)
     if json:
         print_json(_converted_json(made, target, form))
     else:
@@ -125,25 +129,11 @@ def _show_converted(made: "Converted", target: Path, form: str) -> None:
         out.print(summary_of(remarks.total(), remarks.left_out), soft_wrap=True)
 
 
-@contextmanager
-def _bar() -> "Iterator[Progress]":
-    """A live line on standard error, where that is a terminal: what is done, and how far it is."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
-
-
 def _check(dataset: "Dataset", *, strict: bool) -> "DataReport":
     from trunkline.training.data.check import check_dataset
 
-    with _bar() as progress:
-        return check_dataset(
-            dataset, progress=lambda done, total: progress("looking at pictures", done, total), strict=strict
-        )
+    with on_interrupt(lambda: "stopped: the data was not looked at whole"), stages(stay=False) as told:
+        return check_dataset(dataset, progress=partial(told.stage, "looking at pictures"), strict=strict)
 
 
 def _to_json(report: "DataReport") -> dict[str, Any]:
@@ -158,7 +148,8 @@ def _show(report: "DataReport") -> None:
     out.print(f"{report.root}: layout {report.layout}, {pictures} pictures, {learnt}")
     _show_counts(report)
     if report.unbalance is not None and len(report.classes) > 1:
-        out.print(f"the largest class has {report.unbalance:.1f} times the pictures for training of the smallest")
+        each = [sum(counts.get(split, 0) for split in _FOR_TRAINING) for counts in report.classes.values()]
+        out.print(f"training pictures of a class: {min(each):,} to {max(each):,}")
     _show_list("problem", report.problems)
     _show_remarks(report)
     _show_list("warning", report.warnings)
@@ -180,7 +171,7 @@ def _show_counts(report: "DataReport") -> None:
         made.add_row(name, *(str(counts.get(split, 0)) for split in splits))
     made.add_section()
     made.add_row("all", *(str(report.splits[split]) for split in splits))
-    console().print(made)
+    show(made)
     if report.objects:
         _show_objects(report, splits)
     if report.targets:
@@ -192,14 +183,14 @@ def _show_objects(report: "DataReport", splits: Sequence[str]) -> None:
     made = table("objects", *names, right=tuple(names))
     for name, counts in report.objects.items():
         made.add_row(name, *(str(counts.get(split, 0)) for split in splits))
-    console().print(made)
+    show(made)
 
 
 def _show_targets(report: "DataReport") -> None:
     made = table("target", "least", "mean", "greatest", right=("least", "mean", "greatest"))
     for target in report.targets:
         made.add_row(target.name, *(f"{value:.4g}" for value in (target.least, target.mean, target.greatest)))
-    console().print(made)
+    show(made)
 
 
 def _show_remarks(report: "DataReport") -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from trunkline.cli.options import Models, check_drawable
-from trunkline.cli.output import console, percent, table
+from trunkline.cli.output import percent, table
+from trunkline.cli.output import show as show_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,22 +89,18 @@ def _ask(service: "LocalService", pictures: list[Path]) -> "list[Asked[ClassifyA
 
 def _show(asked: "list[Asked[ClassifyAnswer]]") -> None:
     times = ("decode ms", "backbone ms", "head ms", "total ms")
-    made = table("picture", "label", "probability", *times, right=("probability", *times))
+    made = table("picture", "label", "probability", *times, right=("probability", *times), text=("label",))
     for each in asked:
         if each.answer is None:
             continue
         labels, timings = each.answer.result.labels, each.answer.timings
-        made.add_row(
-            each.image.name,
-            "\n".join(label.label for label in labels),
-            "\n".join(percent(label.score) for label in labels),
-            *(
-                f"{value:.1f}"
-                for value in (timings.decode_ms, timings.backbone_ms, timings.head_ms, timings.total_ms)
-            ),
-            end_section=True,
-        )
-    console().print(made)
+        stages = (timings.decode_ms, timings.backbone_ms, timings.head_ms, timings.total_ms)
+        first = (each.image.name, *(f"{value:.1f}" for value in stages))
+        for place, label in enumerate(labels):
+            name, *values = first if place == 0 else ("",) * len(first)
+            end = place == len(labels) - 1
+            made.add_row(name, label.label, percent(label.score), *values, end_section=end)
+    show_table(made)
 
 
 def _analyze(service: "LocalService", asked: "list[Asked[ClassifyAnswer]]", draw: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import DEFAULT_TARGET, Images, Json, Target, Timeout
-from trunkline.cli.output import console, number, percent, print_json, table
+from trunkline.cli.output import console, number, percent, print_json, show, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +51,7 @@ def compare(
         return
     out = console()
     out.print(f"{first}  {second}", style="bold")
-    out.print(_comparison_table(answer.result))
+    show(_comparison_table(answer.result))
     out.print(f"  {answer.head} {answer.version}: {timings_to_text(answer.timings)}")
 
 
@@ -63,14 +63,14 @@ class _Vector:
         return {"space": result.space, "embedding": list(result.values), "calibration": calibration}
 
     def table(self, result: "Embedding") -> "Table":
-        made = table("space", "values", "the first of them", right=("values",))
+        made = table("space", "values", "the first of them", right=("values",), text=("the first of them",))
         shown = " ".join(f"{value:.3f}" for value in result.values[:_SHOWN])
         made.add_row(result.space, str(len(result.values)), shown)
         return made
 
 
 def _comparison_table(found: "Comparison") -> "Table":
-    made = table("distance", "similarity", "probability of the same", "threshold", "verdict")
+    made = table("distance", "similarity", "probability of the same", "threshold", "verdict", text=("verdict",))
     if found.probability is None or found.threshold is None:
         made.add_row(number(found.distance), number(found.similarity), "-", "-", "the head is not calibrated")
         return made

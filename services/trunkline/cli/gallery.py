@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import DEFAULT_TARGET, Images, Json, Target, Timeout
-from trunkline.cli.output import complain, console, megabytes, percent, print_documents, print_json, table
+from trunkline.cli.output import complain, console, megabytes, percent, print_json, show_facts, table
+from trunkline.cli.output import show as show_table
 from trunkline.core.text import printable
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def search(
             else:
                 _show_matches(image, found)
     if json:
-        print_documents(documents)
+        print_json(documents)
     if failed:
         raise typer.Exit(1)
 
@@ -142,10 +143,12 @@ def list_galleries(target: Target = DEFAULT_TARGET, json: Json = False) -> None:
     if not found:
         complain("there is no gallery; make one with: trunkline gallery create NAME --head HEAD")
         return
-    made = table("gallery", "head", "images", "classes", "re-embedding", right=("images", "classes"))
+    made = table(
+        "gallery", "head", "images", "classes", "re-embedding", right=("images", "classes"), text=("re-embedding",)
+    )
     for each in found:
         made.add_row(each.name, each.head, str(each.images), str(each.classes), _reembedding(each))
-    console().print(made)
+    show_table(made)
 
 
 @app.command("show")
@@ -225,7 +228,7 @@ def _watch(client: "GalleryClient", gallery: str) -> "Gallery":
     if state is None:
         return found
     shown = state.done
-    with PictureBar(state.total, shown, quiet=False) as bar:
+    with PictureBar(state.total, shown) as bar:
         while state is not None and state.state == "RUNNING":
             time.sleep(_PAUSE_S)
             found = client.get(gallery)
@@ -240,10 +243,7 @@ def _show(gallery: "Gallery", *, json: bool) -> None:
     if json:
         print_json(_document(gallery))
         return
-    made = table("", "")
-    for name, value in _facts(gallery):
-        made.add_row(name, value)
-    console().print(made)
+    show_facts(_facts(gallery))
 
 
 def _facts(gallery: "Gallery") -> Iterator[tuple[str, str]]:
@@ -286,7 +286,7 @@ def _document(gallery: "Gallery") -> dict[str, Any]:
 
 
 def _show_matches(image: Path, found: "SearchResult") -> None:
-    made = table("", "class", "distance", "probability", "images", right=("distance", "probability", "images"))
+    made = table("image", "class", "distance", "the same", "images", right=("distance", "the same", "images"))
     for each in found.matches:
         made.add_row(*_cells(each))
     out = console()
@@ -298,7 +298,9 @@ def _show_matches(image: Path, found: "SearchResult") -> None:
     elif not found.matches:
         out.print("  the gallery is empty")
     else:
-        out.print(made)
+        show_table(made)
+        if any(each.probability is not None for each in found.matches):
+            out.print("  the same: how probable it is that both show the same thing, as the head was calibrated")
     out.print(f"  embedding {found.embed_ms:.1f} ms, search {found.search_ms:.1f} ms\n")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from trunkline.cli.interrupts import on_interrupt
 from trunkline.cli.picture_bar import PictureBar
 from trunkline.cli.pictures import find_pictures
 from trunkline.client import AddAnswer, GalleryClient, GalleryImage, ServiceError
@@ -38,7 +39,12 @@ def add_all(
     found = pictures_of(named, label)
     answered = {each: AddAnswer(-1, each.key, error=_NO_TEXT) for each in found if not _is_text(each)}
     left = [each for each in found if each not in answered]
-    with PictureBar(len(found), len(answered), quiet=False) as bar:
+
+    def how_far() -> str:
+        there = sum(answer.error is None for answer in answered.values())
+        return f"stopped: {there} of {len(found)} pictures are in the gallery; the same command adds the rest"
+
+    with on_interrupt(how_far), PictureBar(len(found), len(answered)) as bar:
         for attempt in range(1, _TRIES + 1):
             sent = left
             for answer in client.add(gallery, _images(sent)):

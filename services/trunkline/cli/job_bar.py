@@ -1,36 +1,26 @@
-"""The live progress of a job on standard error."""
+"""The progress of a job on standard error."""
 
 from collections.abc import Iterable
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
+from trunkline.cli.stages import Stages, stages
 from trunkline.client import Epoch, JobEvent, JobProgress, StateChange
 
 _QUICK_S = 1.0
 
 
 def show_events(job: str, events: Iterable[JobEvent]) -> None:
-    """A line for each stage, with what is left of it, and for each change of state, until the events end."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True, markup=False, highlight=False)) as bar:
-        bars: dict[str, TaskID] = {}
-        told = False
+    """How far each stage is, with what is left of it, and each change of state, until the events end."""
+    told = False
+    with stages() as shown:
         for event in events:
             match event.what:
                 case StateChange():
-                    bar.console.print(f"{job} {_state_text(event.what)}")
-                    bars.clear()
+                    shown.line(f"{job} {_state_text(event.what)}")
                 case JobProgress():
                     if event.what.remarks and not told:
-                        bar.console.print(remarks_text(event.what.remarks, event.what.left_out))
+                        shown.line(remarks_text(event.what.remarks, event.what.left_out))
                         told = True
-                    _show_stage(bar, bars, event.what)
+                    _show_stage(shown, event.what)
 
 
 def epoch_text(epoch: Epoch) -> str:
@@ -58,18 +48,10 @@ def remarks_text(remarks: int, left_out: int) -> str:
     return f"data: {remarks:,} remark{'' if remarks == 1 else 's'}{end}; trunkline data check shows them"
 
 
-def _show_stage(bar: Progress, bars: dict[str, TaskID], progress: JobProgress) -> None:
-    if progress.stage not in bars:
-        bars[progress.stage] = bar.add_task(progress.stage, total=progress.total, left="")
+def _show_stage(shown: Stages, progress: JobProgress) -> None:
     own = progress.epoch if progress.stage == "epochs" else None
-    text = f"{progress.stage}: {epoch_text(own)}" if own else progress.stage
-    bar.update(
-        bars[progress.stage],
-        completed=progress.done,
-        total=progress.total,
-        description=text,
-        left=time_text(progress.time_left_s),
-    )
+    words = (epoch_text(own) if own else "", time_text(progress.time_left_s))
+    shown.stage(progress.stage, progress.done, progress.total, ", ".join(filter(None, words)))
 
 
 def _state_text(change: StateChange) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import DEFAULT_TARGET, Json, Target
-from trunkline.cli.output import complain, console, percent, print_json, table
+from trunkline.cli.output import complain, percent, print_json, show_facts, table
+from trunkline.cli.output import show as show_table
 
 if TYPE_CHECKING:
     from trunkline.client import Job, JobState, TrainingClient, TrainRequest
@@ -40,18 +41,17 @@ def list_jobs(state: State = None, target: Target = DEFAULT_TARGET, json: Json =
     if not jobs:
         complain("there are no jobs; queue one with: trunkline train … --watch")
         return
-    made = table("job", "head", "task", "mode", "state", "progress", "created")
+    made = table("job", "head", "what", "state", "progress", "created", text=("what", "progress", "created"))
     for job in jobs:
         made.add_row(
             job.id,
             f"{job.request.name}/{job.model_version}" if job.model_version else job.request.name,
-            job.request.task,
-            job.request.mode,
+            f"{job.request.task} {job.request.mode}",
             job.state.value.lower(),
             _progress_text(job),
             f"{job.created_at.astimezone():%Y-%m-%d %H:%M}",
         )
-    console().print(made)
+    show_table(made)
 
 
 @app.command("show")
@@ -62,10 +62,7 @@ def show(job: JobId, target: Target = DEFAULT_TARGET, json: Json = False) -> Non
     if json:
         print_json(job_json(found))
         return
-    made = table("", "")
-    for name, value in _facts(found):
-        made.add_row(name, value)
-    console().print(made)
+    show_facts(_facts(found))
 
 
 @app.command("watch")
@@ -128,17 +125,15 @@ def job_json(job: "Job") -> dict[str, Any]:
 
 
 def _watch(client: "TrainingClient", job: str, target: str, *, json: bool) -> None:
+    from trunkline.cli.interrupts import on_interrupt
     from trunkline.cli.job_bar import show_events
 
-    try:
+    option = "" if target == DEFAULT_TARGET else f" --target {target}"
+    words = (
+        f"{job} goes on; see it with: trunkline jobs watch {job}{option}; stop it with: trunkline jobs cancel {job}"
+    )
+    with on_interrupt(lambda: words + option):
         show_events(job, client.watch(job))
-    except KeyboardInterrupt:
-        option = "" if target == DEFAULT_TARGET else f" --target {target}"
-        complain(
-            f"{job} goes on; see it with: trunkline jobs watch {job}{option}; stop it with: "
-            f"trunkline jobs cancel {job}{option}"
-        )
-        raise
     found = client.get(job)
     if json:
         print_json(job_json(found))

@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trunkline.cli.plain_progress import PlainProgress
 from trunkline.loadtest.figures import figures_of
 from trunkline.loadtest.histograms import merged, percentile_ms
 from trunkline.loadtest.run import StepResult
@@ -30,6 +31,8 @@ class LoadBar:
         self._progress = Progress(*columns, console=self._console, disable=not sys.stderr.isatty(), transient=True)
         self._task = self._progress.add_task("", total=1.0, said="")
         self._before, self._seen_at = SoFar(), time.monotonic()
+        self._plain = None if sys.stderr.isatty() else PlainProgress()
+        self._name, self._seconds, self._passed_s = "", 0.0, 0.0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -43,6 +46,7 @@ class LoadBar:
     def begins(self, name: str, seconds: float) -> None:
         self._before, self._seen_at = SoFar(), time.monotonic()
         self._progress.reset(self._task, description=name, total=seconds, said="")
+        self._name, self._seconds, self._passed_s = name, seconds, 0.0
 
     def goes_on(self, progress: SoFar) -> None:
         before, self._before = self._before, progress.model_copy()
@@ -52,6 +56,9 @@ class LoadBar:
         percentiles = (f"p{share:g} {_ms(percentile_ms(latency, share))}" for share in (50.0, 99.0))
         said = [f"{rate:.0f} OK/s", *percentiles, f"{progress.failed} failed", f"{progress.dropped} dropped"]
         self._progress.update(self._task, advance=passed_s, said=", ".join(said))
+        self._passed_s += passed_s
+        if self._plain is not None:
+            self._plain.tell(f"{self._name}, seconds", round(self._passed_s), round(self._seconds), ", ".join(said))
 
     def ends(self, result: StepResult | None) -> None:
         if result is None:

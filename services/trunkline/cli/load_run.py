@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trunkline.cli.load_bar import LoadBar
 from trunkline.cli.output import complain, console, print_json, table
+from trunkline.cli.output import show as show_table
 from trunkline.cli.pictures import find_pictures
 from trunkline.loadtest import tables
 from trunkline.loadtest.figures import figures_of
@@ -71,11 +72,11 @@ def show(made: tables.Table) -> None:
     """Print a table; nothing where it has no rows."""
     if not made.rows:
         return
-    shown = table(*made.columns, right=tuple(set(made.columns) - tables.WORDS))
+    shown = table(*made.columns, right=set(made.columns) - tables.WORDS, text=tables.WORDS)
     shown.title, shown.title_justify = made.title, "left"
     for row in made.rows:
         shown.add_row(*row)
-    console().print(shown)
+    show_table(shown)
 
 
 async def _run(wanted: Wanted, runner: Runner) -> Run:

@@ -17,8 +17,10 @@ from trunkline.cli import (
     demo,
     detect,
     embed,
+    evaluate,
     gallery,
     health,
+    interrupts,
     jobs,
     loadtest,
     models,
@@ -27,11 +29,15 @@ from trunkline.cli import (
     segment,
     serve,
     train,
+    usage,
 )
+from trunkline.cli.extras import in_checkout
 from trunkline.cli.output import complain
 from trunkline.core.errors import TrunklineError
 from trunkline.core.text import shown
 from trunkline.serving.ends import end_with
+
+_READER_GONE = 128 + 13  # SIGPIPE
 
 app = typer.Typer(
     name="trunkline",
@@ -56,13 +62,13 @@ app.add_typer(data.app, name="data")
 app.add_typer(gallery.app, name="gallery")
 app.command("train")(train.train)
 app.add_typer(jobs.app, name="jobs")
-app.command("evaluate")(train.evaluate)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(loadtest.app, name="loadtest")
 app.command("health")(health.health)
 app.command("demo")(demo.demo)
 
 
-@app.command("version")
+@app.command("version", hidden=True)
 def version() -> None:
     """Print the version."""
     print(f"trunkline {__version__}")
@@ -84,28 +90,39 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. Ends with status 0, 2 for wrong use, 130 after Ctrl-C, 1 for the rest."""
+    """Run the command line. Ends with status 0, 2 for wrong use, 130 after Ctrl-C, 1 for the rest.
+
+    Where the reader of what it prints goes away, as `head` does, it ends with 141 as other programs do.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files are shown as they are, UTF-8 or not
     try:
         try:
-            app()
+            status = usage.command_of(app)(prog_name="trunkline", standalone_mode=False)
+        except SystemExit as error:  # typer makes one of a pipe that broke
+            raise error.__context__ if isinstance(error.__context__, BrokenPipeError) else error from None
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # The reader went away, as `head` does. What is still buffered must not fail once more at exit.
+        # What is still buffered must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(_READER_GONE)
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = interrupts.STATUS
     except UnicodeEncodeError as error:  # of a message: a name on the command line
         complain(f"{shown(error.object)} is not UTF-8, and names and ids are")
         sys.exit(1)
+    except usage.ERRORS as error:
+        usage.complain_about(error)
+        sys.exit(usage.STATUS)
     except Exception as error:
         if not _is_expected(error):
             raise
-        complain(str(error))
+        complain(in_checkout(str(error)))
         sys.exit(1)
+    if status == interrupts.STATUS:
+        interrupts.ended()
+    sys.exit(status or 0)
 
 
 def _is_expected(error: Exception) -> bool:

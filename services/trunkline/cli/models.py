@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import Json, Models, check_target
-from trunkline.cli.output import complain, console, megabytes, percent, print_json, table
+from trunkline.cli.output import complain, console, megabytes, percent, print_json, show_facts, table
+from trunkline.cli.output import show as show_table
 
 if TYPE_CHECKING:
     from trunkline.client import ServedHead
@@ -56,20 +57,22 @@ def list_models(models: Models = None, target: Service = None, json: Json = Fals
     if not rows:
         complain("there are no models; make the first one with: trunkline backbone export")
         return
-    made = table("kind", "name", "versions", "default", "task", "features", "mode", "size", "fault", right=("size",))
+    made = table(
+        "name", "task", "version", "others", "features", "mode", "size", "fault",
+        right=("size",), text=("others", "features", "fault"),
+    )  # fmt: skip
     for row in rows:
         made.add_row(
-            row.kind,
             row.name,
-            ", ".join(row.versions),
+            row.task or row.kind,
             row.default or "",
-            row.task or "",
+            ", ".join(version for version in row.versions if version != row.default),
             " ".join(row.features or ()),
             row.mode or "",
             megabytes(row.size_bytes),
             row.fault,
         )
-    console().print(made)
+    show_table(made)
 
 
 @app.command("show")
@@ -202,12 +205,7 @@ def _feature_text(name: str, channels: int, stride: int) -> str:
 
 
 def _show_facts(facts: dict[str, str]) -> None:
-    made = table("fact", "value")
-    made.show_header = False
-    for name, value in facts.items():
-        if value:
-            made.add_row(name, value)
-    console().print(made)
+    show_facts((name, value) for name, value in facts.items() if value)
 
 
 def _show_card(text: str) -> None:

@@ -26,7 +26,11 @@ def check_target(target: str | None) -> str | None:
         raise typer.BadParameter(str(error)) from None
 
 
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures to ask about.", show_default=False)]
+Images = Annotated[
+    list[Path],
+    typer.Argument(metavar="IMAGE|DIR", help="Pictures to ask about, or folders of pictures.", show_default=False),
+]
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the data set.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Target = Annotated[
     str,

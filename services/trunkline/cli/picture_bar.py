@@ -16,11 +16,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from trunkline.cli.plain_progress import PlainProgress
+
 
 class PictureBar:
-    """A live line: how many are done, pictures a second, time left and failures; a quiet one shows none."""
+    """How many are done, pictures a second, time left, failures: a live line on a terminal, else one now and then."""
 
-    def __init__(self, total: int, done: int, *, quiet: bool) -> None:
+    def __init__(self, total: int, done: int, *, shown: bool = True) -> None:
         """done: pictures of an earlier run, which count for the bar and not for the rate."""
         columns = (
             BarColumn(),
@@ -29,10 +31,13 @@ class PictureBar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[failed]} failed"),
         )
-        console = Console(stderr=True, markup=False, highlight=False)
-        self._progress = Progress(*columns, console=console, disable=quiet, redirect_stdout=sys.stdout.isatty())
+        console, live = Console(stderr=True, markup=False, highlight=False), sys.stderr.isatty()
+        self._progress = Progress(
+            *columns, console=console, disable=not (shown and live), redirect_stdout=sys.stdout.isatty()
+        )
         self._task = self._progress.add_task("", total=total, completed=done, failed=0)
-        self._failed = 0
+        self._plain = PlainProgress() if shown and not live else None
+        self._done, self._total, self._failed = done, total, 0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -45,7 +50,10 @@ class PictureBar:
 
     def step(self, *, failed: bool) -> None:
         self._failed += failed
+        self._done += 1
         self._progress.update(self._task, advance=1, failed=self._failed)
+        if self._plain is not None:
+            self._plain.tell("pictures", self._done, self._total, f"{self._failed:,} failed" if self._failed else "")
 
 
 class _Rate(ProgressColumn):

@@ -14,7 +14,12 @@ def find_pictures(named: Iterable[Path]) -> list[Path]:
     In folders a name decides, hidden files and folders are left out, and links to folders are not followed. A path
     comes once. Raises ConfigurationError for a folder without pictures, OSError for one that cannot be read.
     """
-    return list(dict.fromkeys(path for each in named for path in (_below(each) if each.is_dir() else [each])))
+    return list(dict.fromkeys(named_pictures(named)))
+
+
+def named_pictures(named: Iterable[Path]) -> list[Path]:
+    """The same; a file that is named twice comes twice."""
+    return [path for each in named for path in (_below(each) if each.is_dir() else [each])]
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,9 @@
 """`trunkline segment`: a class for every pixel of pictures."""
 
 import base64
+import itertools
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -26,6 +28,10 @@ def segment(
     confidence_map: Annotated[
         bool, typer.Option("--confidence-map", help="The probability of each pixel's class too.")
     ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="DIR", help="Write each label map as a PNG called as its picture is."),
+    ] = None,
     json: Json = False,
     draw: Draw = None,
     target: Target = DEFAULT_TARGET,
@@ -33,17 +39,42 @@ def segment(
 ) -> None:
     """Give every pixel of pictures a class; --draw lays the classes over the picture, with a legend."""
     from trunkline.cli.single import ask_and_show
-    from trunkline.client import Client
+    from trunkline.client import Client, SegmentAnswer
 
-    wanted: Literal["png", "rle", "both"] = "both" if draw is not None and masks == "rle" else masks
+    drawn = draw is not None or save is not None
+    wanted: Literal["png", "rle", "both"] = "both" if drawn and masks == "rle" else masks
+    saved = None if save is None else _LabelMaps(save)
     with Client(target) as client:
-        ask_and_show(
-            images,
-            lambda image: client.segment(image, head, wanted, confidence_map, timeout),
-            _Classes(),
-            json=json,
-            draw=draw,
-        )
+
+        def ask(image: Path) -> SegmentAnswer:
+            answer = client.segment(image, head, wanted, confidence_map, timeout)
+            if saved is not None:
+                saved.write(image, answer.result.label_map_png)
+            return answer
+
+        ask_and_show(images, ask, _Classes(), json=json, draw=draw)
+    if saved is not None and not json:
+        print(f"label maps: {saved.count} in {save}")
+
+
+class _LabelMaps:
+    """Files of label maps: indexed PNGs, of which the value of a pixel is the index of its class."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError where the folder cannot be made."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise type(error)(f"cannot write {folder}: {error.strerror or error}") from error
+        self._folder, self._taken, self.count = folder, set[str](), 0
+
+    def write(self, image: Path, png: bytes) -> None:
+        """As NAME.png; where two pictures are called the same, the later one gets a number. Raises OSError."""
+        names = (f"{image.stem}{f'-{number}' if number > 1 else ''}.png" for number in itertools.count(1))
+        name = next(name for name in names if name not in self._taken)
+        (self._folder / name).write_bytes(png)
+        self._taken.add(name)
+        self.count += 1
 
 
 class _Classes:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import typer
 
 from trunkline.cli.ask import Asked, ask_each, complain_about, error_to_json, timings_to_json, timings_to_text
-from trunkline.cli.output import complain, console, print_documents
+from trunkline.cli.interrupts import on_interrupt
+from trunkline.cli.output import complain, console, print_json, show
+from trunkline.cli.picture_bar import PictureBar
+from trunkline.cli.pictures import named_pictures
 from trunkline.client import SingleAnswer
 from trunkline.core.results import Detection, Detections, Result, Segmentation
 
@@ -40,16 +43,25 @@ def ask_and_show(
     json: bool,
     draw: Path | None,
 ) -> None:
-    """Ask about each picture; print tables as they come or one JSON document, and draw. Exits 1 where one failed."""
+    """Ask about each picture; print tables as they come or a list of JSON documents, and draw.
+
+    images: folders too. Exits 1 where one failed.
+    """
+    pictures = named_pictures(images)
     asked: list[Asked[SingleAnswer[R]]] = []
-    for each in ask_each(images, ask):
-        asked.append(each)
-        if not json and each.answer is not None:
-            _show(each.image, each.answer, view)
+    with (
+        on_interrupt(lambda: f"stopped after {len(asked)} of {len(pictures)} pictures"),
+        PictureBar(len(pictures), 0, shown=json and len(pictures) > 1) as bar,
+    ):
+        for each in ask_each(pictures, ask):
+            asked.append(each)
+            bar.step(failed=each.answer is None)
+            if not json and each.answer is not None:
+                _show(each.image, each.answer, view)
     if json:
-        print_documents([to_json(each, view) for each in asked])
-    if draw is not None:
-        draw_answers(asked, draw)
+        print_json([to_json(each, view) for each in asked])
+    if draw is not None and draw_answers(asked, draw) and not json:
+        print(f"annotated picture: {draw}")
     if complain_about(asked):
         raise typer.Exit(1)
 
@@ -70,19 +82,23 @@ def to_json(asked: Asked[SingleAnswer[R]], view: View[R]) -> dict[str, Any]:
     }
 
 
-def draw_answers(asked: Sequence[Asked[SingleAnswer[R]]], path: Path) -> None:
-    """Write the pictures that were answered, with their answers: one as a card, several as a contact sheet."""
-    write_cards([_card(each.image, each.answer) for each in asked if each.answer is not None], path)
+def draw_answers(asked: Sequence[Asked[SingleAnswer[R]]], path: Path) -> bool:
+    """Write the pictures that were answered, with their answers: one as a card, several as a contact sheet.
+
+    Returns whether there were any.
+    """
+    return write_cards([_card(each.image, each.answer) for each in asked if each.answer is not None], path)
 
 
-def write_cards(cards: "Sequence[Card]", path: Path) -> None:
-    """Write cards to `path`, or say on standard error that there are none."""
+def write_cards(cards: "Sequence[Card]", path: Path) -> bool:
+    """Write cards to `path`, or say on standard error that there are none. Returns whether there are."""
     from trunkline.cli.draw import draw_cards, save_picture
 
     if not cards:
         complain(f"{path} was not written, as no picture was answered")
-        return
+        return False
     save_picture(draw_cards(cards), path)
+    return True
 
 
 def overlay_of(results: Iterable[Result | None]) -> bytes:
@@ -120,5 +136,5 @@ def _show(image: Path, answer: SingleAnswer[R], view: View[R]) -> None:
     width, height = answer.image_size
     out = console()
     out.print(f"{image}  {width}x{height}", style="bold")
-    out.print(view.table(answer.result))
+    show(view.table(answer.result))
     out.print(f"  {answer.head} {answer.version}: {timings_to_text(answer.timings)}\n")

@@ -166,4 +166,4 @@ class AsyncClient:
         try:
             return await method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise from_rpc_error(error, self.target, timeout_s) from error
+            raise from_rpc_error(error, self.target, timeout_s) from None

@@ -106,4 +106,4 @@ class CatalogClient:
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise from_rpc_error(error, self.target, self._timeout_s) from error
+            raise from_rpc_error(error, self.target, self._timeout_s) from None

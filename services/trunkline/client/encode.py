@@ -54,7 +54,7 @@ def _read(path: Path) -> bytes:
         _check_size(path.stat().st_size, str(path))  # before a video is read into memory
         return path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: OSError) -> OSError:

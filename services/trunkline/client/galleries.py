@@ -107,7 +107,7 @@ class GalleryClient:
         try:
             yield from map(add_answer, call)
         except grpc.RpcError as error:
-            raise explained(error, self.target, self._timeout_s) from error
+            raise explained(error, self.target, self._timeout_s) from None
         finally:
             call.cancel()
         if failed:
@@ -147,4 +147,4 @@ class GalleryClient:
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise explained(error, self.target, self._timeout_s) from error
+            raise explained(error, self.target, self._timeout_s) from None

@@ -109,7 +109,7 @@ class AsyncGalleryClient:
             async for message in call:
                 yield add_answer(message)
         except grpc.RpcError as error:
-            raise explained(error, self.target, self._timeout_s) from error
+            raise explained(error, self.target, self._timeout_s) from None
         finally:
             call.cancel()
         if failed:
@@ -151,4 +151,4 @@ class AsyncGalleryClient:
         try:
             return await method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise explained(error, self.target, self._timeout_s) from error
+            raise explained(error, self.target, self._timeout_s) from None

@@ -43,4 +43,4 @@ class Patience:
             self._away_since = now
         found = self._explain(error, self._target, self._limit_s)
         if found.code != "UNAVAILABLE" or not self._knows or now - self._away_since >= self._limit_s:
-            raise found from error
+            raise found from None

@@ -39,7 +39,7 @@ class Readiness:
         """A check failed. Raises ServiceError where the time is over or waiting cannot help."""
         found = from_rpc_error(error, self._target, self.check_s)
         if found.code not in _MAY_PASS:
-            raise found from error
+            raise found from None
         if isinstance(found, UnreachableError):
             self._last = found
         self._go_on()

@@ -193,4 +193,4 @@ class Client:
         try:
             return method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise from_rpc_error(error, self.target, timeout_s) from error
+            raise from_rpc_error(error, self.target, timeout_s) from None

@@ -116,4 +116,4 @@ class TrainingClient:
         try:
             return method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise explained(error, self.target, timeout_s) from error
+            raise explained(error, self.target, timeout_s) from None

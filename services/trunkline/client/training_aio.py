@@ -117,4 +117,4 @@ class AsyncTrainingClient:
         try:
             return await method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise explained(error, self.target, timeout_s) from error
+            raise explained(error, self.target, timeout_s) from None

@@ -111,7 +111,9 @@ def locked(session: Session, number: int) -> GalleryRow:
 
 def no_such_gallery(name: str) -> NotFoundError:
     name = name[:_ECHOED]
-    return NotFoundError(f"there is no gallery {name!r}; ListGalleries says which there are", gallery=name)
+    return NotFoundError(
+        f"there is no gallery {name!r}; ListGalleries, or trunkline gallery list, says which there are", gallery=name
+    )
 
 
 def check_name(name: str) -> None:

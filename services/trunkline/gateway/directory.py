@@ -38,7 +38,7 @@ class Directory:
         self._defaults = frozenset(default_heads)
         self._backbone: BackboneInfo | None = None
         self._heads_by_runner: dict[int, Sequence[HeadInfo]] = {}
-        self._silent: set[int] = set()
+        self._silent: dict[int, str] = {}
         self._entries: dict[str, HeadEntry] = {}
         self._kinds: dict[str, Callable[[str], tuple[HeadInfo, HeadRunner]]] = {}
 
@@ -161,10 +161,15 @@ class Directory:
             self._heads_by_runner[id(runner)] = await runner.describe()
         except TrunklineError as error:
             if id(runner) not in self._silent:
-                _log.warning("%s", error)
-            self._silent.add(id(runner))
+                known = id(runner) in self._heads_by_runner
+                _log.log(logging.WARNING if known else logging.INFO, "%s%s", error, "" if known else " so far")
+            self._silent[id(runner)] = str(error)
         else:
-            self._silent.discard(id(runner))
+            self._silent.pop(id(runner), None)
+
+    def missing(self) -> list[str]:
+        """What is wrong with the services that do not answer."""
+        return list(self._silent.values())
 
 
 def _parts(asked: str) -> tuple[str, str, str]:

@@ -102,12 +102,24 @@ def fit(
         begun = group.agreed(folder / _LAST if (folder / _LAST).is_file() else None)
         loader = _batches(learner, train, plan.batch, fixed=False)
         validation_loader = _batches(learner, validation, plan.batch, fixed=True) if validation is not None else None
-        trainer.fit(module, loader, validation_loader, ckpt_path=begun, weights_only=True)
+        with _interruptible():
+            trainer.fit(module, loader, validation_loader, ckpt_path=begun, weights_only=True)
     # Other processes of a group get these weights where the next stage begins.
     if best is not None and best.best_model_path and group.rank() == 0:
         module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
     net.eval()
     return curve.epochs
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning makes an exit with status 1 of Ctrl-C: it is Ctrl-C again."""
+    try:
+        yield
+    except SystemExit as left:
+        if isinstance(left.__context__, KeyboardInterrupt):
+            raise left.__context__ from None
+        raise
 
 
 def answers_to(net: nn.Module, data: Dataset[Any]) -> tuple[Tensor, Tensor]:

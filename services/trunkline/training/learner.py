@@ -4,7 +4,6 @@ The ways to train (`modes/`) know no task: they fit a net that ends in the task'
 """
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -14,11 +13,10 @@ import torchmetrics
 from PIL import Image
 from torch import Tensor, nn
 
-from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
-from trunkline.heads.discovery import tasks
+from trunkline.training.early import require_trainable
 
 
 class Truth(Protocol):
@@ -236,9 +234,6 @@ class PairLearner(Protocol):
 
 def learner_class(task: str) -> type[TaskLearner]:
     """Raises InvalidRequestError for a task that does not exist or cannot be trained."""
-    name = f"trunkline.heads.{task}.learn"
-    trainable = [known for known in tasks() if importlib.util.find_spec(f"trunkline.heads.{known}.learn")]
-    if task not in trainable:
-        raise InvalidRequestError(f"task {task!r} cannot be trained; tasks that can: {', '.join(trainable)}")
-    found: type[TaskLearner] = importlib.import_module(name).Learner
+    require_trainable(task)
+    found: type[TaskLearner] = importlib.import_module(f"trunkline.heads.{task}.learn").Learner
     return found

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, Origin, model_digest
-from trunkline.core.errors import InvalidRequestError
 from trunkline.core.evaluation import Evaluation, evaluation_digest
 from trunkline.core.exchange import IMAGE
 from trunkline.core.progress import Epoch, Watcher
@@ -25,6 +24,7 @@ from trunkline.training.data.accept import accept_data, read_data, seen_before
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.outlines import Outline
 from trunkline.training.data.remarks import summary_of
+from trunkline.training.data.wanted import wanted
 from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent
 from trunkline.training.features import FeatureStore, Recipe, pixels_of
@@ -56,11 +56,16 @@ class Places:
 
 
 def train_head(
-    request: TrainRequest, places: Places, watcher: Watcher, publish: Publish | None = None
+    request: TrainRequest,
+    places: Places,
+    watcher: Watcher,
+    publish: Publish | None = None,
+    read: Dataset | None = None,
 ) -> Path | None:
     """Check the data, train, export, check, evaluate through the serving path, publish as the next version.
 
     publish: that of a store whose folder places.models is; into the folder itself where none is given.
+    read: the data, where trunkline.training.early has read it.
 
     Returns the bundle's folder; None in a process of a group that is not its first, which only helped. Raises
     InvalidRequestError where the data does not fit the request, DataInvalidError for data that nothing can be
@@ -70,8 +75,8 @@ def train_head(
     group.join()
     watcher = group.silent(watcher)
     learn = learner_class(request.task)
-    dataset = _accepted(request, places.work, watcher)
-    splits = _splits(request, dataset)
+    dataset = _accepted(request, places.work, watcher, read)
+    splits = wanted(request, dataset)
     learner = learn(dataset.classes, dataset.target_names, request)
     backbone = Repository(places.models).backbone(request.backbone)
     seed(request.options.seed)
@@ -96,13 +101,6 @@ def train_head(
 
 
 @dataclass(frozen=True)
-class _Splits:
-    train: Sequence[Sample]
-    validation: Sequence[Sample]
-    test: Sequence[Sample]
-
-
-@dataclass(frozen=True)
 class _Made:
     """The ONNX file with its golden vectors. parity: largest difference between torch and ONNX Runtime."""
 
@@ -123,40 +121,16 @@ class _Built:
     started_at: float
 
 
-def _accepted(request: TrainRequest, work: Path, watcher: Watcher) -> Dataset:
+def _accepted(request: TrainRequest, work: Path, watcher: Watcher, read: Dataset | None) -> Dataset:
     """One process looks at the data for all."""
     progress = partial(watcher.stage, "data")
-    accepted = group.together(lambda: None if group.rank() else accept_data(request, work, progress))
+    accepted = group.together(lambda: None if group.rank() else accept_data(request, work, progress, read))
     unsound = group.agreed(None if accepted is None else seen_before(work))
     if accepted is not None:
         watcher.data(accepted.remarks.total(), accepted.remarks.left_out.total())
         return accepted
-    data = read_data(request)
+    data = read or read_data(request)
     return data if unsound is None else unsound[0].left_out_of(data)
-
-
-def _splits(request: TrainRequest, dataset: Dataset) -> _Splits:
-    learned_from = set(request.train_splits)
-    # An epoch picked by what is measured afterwards would flatter the measurement.
-    taken = request.validation_split in learned_from | {request.test_split}
-    found = _Splits(
-        train=dataset.of_split(*request.train_splits),
-        validation=() if taken else dataset.of_split(request.validation_split),
-        test=dataset.of_split(request.test_split),
-    )
-    for what, part, names in (
-        ("train on", found.train, request.train_splits),
-        ("evaluate on", found.test, [request.test_split]),
-    ):
-        if len(part) < 2:
-            have = sorted({sample.split or "(none)" for sample in dataset.samples})
-            raise InvalidRequestError(
-                f"nothing to {what}: no pictures of split {', '.join(names)}; the data has {have}: "
-                "put pictures below train/ and test/, add a column split, or name other splits"
-            )
-    if request.test_split in learned_from:
-        raise InvalidRequestError(f"split {request.test_split!r} cannot be learned from and evaluated on")
-    return found
 
 
 def _calibrated(job: Job, fitted: Fitted) -> Fitted:

@@ -1,7 +1,7 @@
 """/v2: the Open Inference Protocol over REST."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
 from starlette.requests import Request
@@ -25,6 +25,32 @@ _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _Behaviour = Callable[[Request, Hold], Awaitable[Response]]
 
 
+class V2Route(NamedTuple):
+    """A line of the table. method: of GRPCInferenceService. behaviour: of _Api."""
+
+    verb: str
+    path: str
+    method: str
+    behaviour: str
+
+
+_OF_A_MODEL: Final = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+ROUTES: Final = (
+    V2Route("GET", "/v2", "ServerMetadata", "server"),
+    V2Route("GET", "/v2/health/live", "ServerLive", "live"),
+    V2Route("GET", "/v2/health/ready", "ServerReady", "ready"),
+    V2Route("GET", "/v2/models/stats", "ModelStatistics", "stats"),
+    V2Route("POST", "/v2/repository/index", "RepositoryIndex", "index"),
+    V2Route("POST", "/v2/repository/models/{name}/load", "RepositoryModelLoad", "load"),
+    V2Route("POST", "/v2/repository/models/{name}/unload", "RepositoryModelUnload", "unload"),
+    *(V2Route("GET", model, "ModelMetadata", "metadata") for model in _OF_A_MODEL),
+    *(V2Route("GET", f"{model}/ready", "ModelReady", "model_ready") for model in _OF_A_MODEL),
+    *(V2Route("GET", f"{model}/config", "ModelConfig", "config") for model in _OF_A_MODEL),
+    *(V2Route("GET", f"{model}/stats", "ModelStatistics", "stats") for model in _OF_A_MODEL),
+    *(V2Route("POST", f"{model}/infer", "ModelInfer", "infer") for model in _OF_A_MODEL),
+)
+
+
 def routes(port: Port) -> list[Route]:
     """All of them; models with and without a version in the path."""
     api = _Api(port)
@@ -32,24 +58,7 @@ def routes(port: Port) -> list[Route]:
     def route(path: str, behaviour: _Behaviour, verb: str) -> Route:
         return Route(path, Endpoint(behaviour, as_error_object, port), methods=[verb])
 
-    found = [
-        route("/v2", api.server, "GET"),
-        route("/v2/health/live", api.live, "GET"),
-        route("/v2/health/ready", api.ready, "GET"),
-        route("/v2/models/stats", api.stats, "GET"),
-        route("/v2/repository/index", api.index, "POST"),
-        route("/v2/repository/models/{name}/load", api.load, "POST"),
-        route("/v2/repository/models/{name}/unload", api.unload, "POST"),
-    ]
-    for model in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        found += [
-            route(model, api.metadata, "GET"),
-            route(f"{model}/ready", api.model_ready, "GET"),
-            route(f"{model}/config", api.config, "GET"),
-            route(f"{model}/stats", api.stats, "GET"),
-            route(f"{model}/infer", api.infer, "POST"),
-        ]
-    return found
+    return [route(each.path, getattr(api, each.behaviour), each.verb) for each in ROUTES]
 
 
 class _Api:

@@ -58,6 +58,12 @@ def picture_limit(settings: Settings) -> BodyLimit:
     return BodyLimit(settings.max_image_bytes, "MAX_IMAGE_BYTES", cost=_COST).at_most(settings)
 
 
+def form_limit(request: Descriptor, settings: Settings) -> BodyLimit:
+    """For the pictures of a request as files of a form, and some room for the rest."""
+    size = _WITHOUT_PICTURES + len(picture_fields(request)) * settings.max_image_bytes
+    return BodyLimit(size, "MAX_IMAGE_BYTES", cost=_COST_OF_JSON).at_most(settings)
+
+
 def tensors_limit(settings: Settings) -> BodyLimit:
     """For an inference request with binary tensors."""
     return BodyLimit(settings.max_message_bytes, "MAX_MESSAGE_BYTES", cost=_COST)

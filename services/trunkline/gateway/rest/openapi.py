@@ -1,4 +1,4 @@
-"""openapi.json, the document of /v1, from the table of rules, the messages and the comments of the protos.
+"""openapi.json, the document of the HTTP port, from the tables of its routes, the messages and their comments.
 
 `make proto` writes it; it is served as it is at /openapi.json.
 """
@@ -6,7 +6,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from trunkline.gateway.rest import openapi_v2
 from trunkline.gateway.rest.endpoint import PacedResponse
+from trunkline.gateway.rest.forms import FORM
+from trunkline.gateway.rest.limits import picture_fields
 from trunkline.gateway.rest.rules import Rule, rules
 from trunkline.gateway.rest.schemas import Schema, Schemas, comments_of
 
@@ -28,7 +31,8 @@ _JSON = "application/json"
 _ABOUT = (
     "Every answer is protobuf's JSON with the field names of the contract; requests may have them in camelCase too. "
     "A picture is base64 in JSON, or the body itself with its own type and the rest in the query. Errors are a "
-    "google.rpc.Status with google.rpc.ErrorInfo among its details. Not in here: /v2, the Open Inference Protocol."
+    "google.rpc.Status with google.rpc.ErrorInfo among its details. A form (multipart/form-data) has pictures as "
+    'files and the rest as texts. /v2 is the Open Inference Protocol, whose errors are {"error": message}.'
 )
 _TIMEOUT = {
     "name": "X-Request-Timeout",
@@ -61,6 +65,7 @@ def document(files: Iterable[FileDescriptorProto]) -> dict[str, Any]:
     for rule in sorted(rules(), key=lambda rule: rule.path):
         path = re.sub(r":path}", "}", rule.path)
         paths.setdefault(path, {})[rule.verb.lower()] = _operation(rule, schemas, comments)
+    v2_paths, v2_schemas = openapi_v2.paths_and_schemas(comments)
     error = {
         "description": "Why there is no answer.",
         "headers": {"Retry-After": _RETRY},
@@ -69,9 +74,9 @@ def document(files: Iterable[FileDescriptorProto]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Trunkline", "version": "v1", "description": _ABOUT},
-        "paths": paths,
+        "paths": {**paths, **v2_paths},
         "components": {
-            "schemas": dict(sorted(schemas.made.items())),
+            "schemas": dict(sorted({**schemas.made, **v2_schemas}.items())),
             "parameters": {"Timeout": _TIMEOUT},
             "responses": {"Error": error},
         },
@@ -100,7 +105,20 @@ def _body(rule: Rule, schemas: Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {_JSON: {"schema": schemas.message(rule.method.input_type)}}
     if rule.takes_picture:
         content |= {"image/*": {}, "application/octet-stream": {}}
+    if pictures := picture_fields(rule.method.input_type):
+        content[FORM] = {"schema": _form(rule, schemas, pictures)}
     return {"required": True, "content": content}
+
+
+def _form(rule: Rule, schemas: Schemas, pictures: Sequence[str]) -> Schema:
+    files = {name: {"type": "string", "contentMediaType": "image/*"} for name in pictures}
+    texts = {
+        found["name"]: found["schema"]
+        for field in rule.method.input_type.fields
+        if field.name not in pictures
+        for found in _in_query(field, schemas)
+    }
+    return {"type": "object", "properties": {**files, **texts}, "required": list(pictures)}
 
 
 def _parameters(rule: Rule, schemas: Schemas) -> Iterator[Schema]:

@@ -1,7 +1,7 @@
 """Protobuf's messages as JSON schemas, as protobuf writes them as JSON; used when openapi.json is made."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -19,6 +19,7 @@ _KINDS: Mapping[int, Schema] = {
     FieldDescriptor.CPPTYPE_FLOAT: {"type": "number", "format": "float"},
     FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
 }
+_WIDE: Final = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 _WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
     "google.protobuf.Duration": {"type": "string", "pattern": r"^-?\d+(\.\d+)?s$", "examples": ["1.5s"]},
@@ -35,10 +36,13 @@ _WELL_KNOWN: Mapping[str, Schema] = {
 class Schemas:
     """The schemas of messages and enums, by their names, with all that can lie in them."""
 
-    def __init__(self, comments: Mapping[str, str]) -> None:
-        """`comments` has those of the protos, by full names."""
+    def __init__(self, comments: Mapping[str, str], prefix: str = "", *, whole: bool = False) -> None:
+        """`comments` has those of the protos, by full names. prefix: of the names that schemas get.
+
+        whole: 64-bit numbers are numbers, as /v2 has them.
+        """
         self.made: dict[str, Schema] = {}
-        self._comments = comments
+        self._comments, self._prefix, self._whole = comments, prefix, whole
         self._from: dict[str, str] = {}
 
     def message(self, descriptor: Descriptor) -> Schema:
@@ -73,10 +77,12 @@ class Schemas:
         if field.type == FieldDescriptor.TYPE_STRING:
             longest = limits_of(field).max_length
             return {"type": "string", "maxLength": longest} if longest else {"type": "string"}
+        if self._whole and field.cpp_type in _WIDE:
+            return {"type": "integer", "format": "int64"}
         return dict(_KINDS[field.cpp_type])
 
     def _named(self, descriptor: Any, make: Callable[[Any], Schema]) -> Schema:
-        name = descriptor.full_name.removeprefix(f"{descriptor.file.package}.")
+        name = self._prefix + descriptor.full_name.removeprefix(f"{descriptor.file.package}.")
         if self._from.setdefault(name, descriptor.full_name) != descriptor.full_name:
             raise ValueError(f"{descriptor.full_name} and {self._from[name]} would have one schema")
         if name not in self.made:

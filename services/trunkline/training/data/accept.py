@@ -19,20 +19,17 @@ _CHECKED = "data-is-checked"
 _LONGEST = 1000  # characters of a problem
 
 
-def accept_data(request: TrainRequest, work: Path, progress: Callable[[int, int], None]) -> Dataset:
+def accept_data(
+    request: TrainRequest, work: Path, progress: Callable[[int, int], None], read: Dataset | None = None
+) -> Dataset:
     """The data set of a request without what is broken in it. A note in `work` saves the second look where a run goes
-    on; then `remarks` of the data are counts alone.
+    on; then `remarks` of the data are counts alone. read: what read_sound gave, where it was asked before.
 
     Raises DataInvalidError with the file and the reason, also for remarks where the request is strict;
     DataForbiddenError for data that may not be read.
     """
-    dataset = read_data(request)
-    require_none(dataset.faults, request.data, request.task)
+    dataset = read or read_sound(request)
     likeness = request.task in LEARN_LIKENESS
-    if is_disjoint(dataset) and not likeness:
-        raise DataInvalidError.at(
-            request.data, f"no class has pictures for both training and testing: {request.task} cannot be learned so"
-        )
     note = seen_before(work)
     if note is None:
         report, unsound, remarks = look_through(
@@ -51,8 +48,19 @@ def seen_before(work: Path) -> tuple[Unsound, Remarks] | None:
     return read_note(work / _CHECKED)
 
 
-def read_data(request: TrainRequest) -> Dataset:
+def read_sound(request: TrainRequest) -> Dataset:
     """The same without a look at its pictures."""
+    dataset = read_data(request)
+    require_none(dataset.faults, request.data, request.task)
+    if is_disjoint(dataset) and request.task not in LEARN_LIKENESS:
+        raise DataInvalidError.at(
+            request.data, f"no class has pictures for both training and testing: {request.task} cannot be learned so"
+        )
+    return dataset
+
+
+def read_data(request: TrainRequest) -> Dataset:
+    """The same with its faults."""
     dataset = read_dataset(Path(request.data), targets=request.target, task=request.task)
     return classes_held_out(dataset) if request.task in LEARN_LIKENESS else held_out(dataset)
 

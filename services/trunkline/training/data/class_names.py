@@ -23,7 +23,9 @@ def plainly_named(dataset: Dataset) -> Dataset:
         return dataset
     for place, (name, new) in enumerate(zip(dataset.classes, plain, strict=True), 1):
         if name != new:
-            text = f"the name of class {place} of {len(plain)} has a line break, which is read as a blank"
+            around = name.strip(" ") == new
+            what = "blanks around it, which are left out" if around else "a line break, which is read as a blank"
+            text = f"the name of class {place} of {len(plain)} has {what}"
             dataset.remarks.read(Kind.LINE_BREAK, dataset.root.name, text)
     if not all(plain):
         raise DataInvalidError.at(dataset.root, "the name of a class is nothing but line breaks: give it one")

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.suffixes import PICTURE_SUFFIXES
 from trunkline.training.data.boxes import Size
 from trunkline.training.data.coco_categories import Id, read_categories
 from trunkline.training.data.coco_files import CocoFile, find_coco
 from trunkline.training.data.coco_objects import CocoObjects, Picture
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.files import upright_size
-from trunkline.training.data.names import Found, Names, named, say
+from trunkline.training.data.names import Found, Names, is_hidden, listed, named, say
 from trunkline.training.data.numbers import id_of, whole
 from trunkline.training.data.reading import read_picture, require_small
 from trunkline.training.data.remarks import Kind, Remarks
+from trunkline.training.data.splits import split_named
 
 _Entry = dict[str, Any]
 
@@ -60,7 +62,8 @@ class _Reader:
         self._objects = CocoObjects(root, self._name, labels, names, remarks)
         words = {file.split, file.path.parent.name, file.path.stem.rpartition("_")[2]}  # COCO: train2017/
         inside = [folder / word for folder in (root, root / "images") for word in sorted(words) if word]
-        folders = dict.fromkeys([root, file.path.parent, root / "images", *inside])
+        beside = [base / name for base in (root, file.path.parent) for name in ("images", "data")]  # FiftyOne: data/
+        folders = dict.fromkeys([root, file.path.parent, *beside, *inside, *_only_one(root, file)])
         self._folders = [folder for folder in folders if folder.is_dir()]
 
     def samples(self) -> Iterator[Sample]:
@@ -183,3 +186,11 @@ class _Reader:
             text = "its width and height are not two whole numbers above 0: the size of the picture is taken"
             self._remarks.read(Kind.SIZE, where, text)
         return None
+
+
+def _only_one(root: Path, file: CocoFile) -> list[Path]:
+    """The folder with pictures where there is one alone, whatever it is called, as SAHI makes it."""
+    inside = {each for base in (root, file.path.parent) for each in base.iterdir()}
+    folders = [each for each in sorted(inside) if each.is_dir() and not is_hidden(each)]
+    found = [folder for folder in folders if listed(folder, *PICTURE_SUFFIXES)]
+    return found if len(found) == 1 and split_named(found[0].name) in (None, file.split) else []

@@ -55,7 +55,8 @@ def _files(root: Path) -> Iterator[tuple[Path, str]]:
         return
     for base, split in places_of(root):
         for folder in (base, *(base / name for name in _FOLDERS)):
-            yield from ((path, split) for path in files_of(folder, ".xml") if _is_cvat(path))
+            found = (path for path in files_of(folder, ".xml") if _is_cvat(path))
+            yield from ((path, split or split_named(path.stem) or NONE) for path in found)
 
 
 def _is_cvat(path: Path) -> bool:

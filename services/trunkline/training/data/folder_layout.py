@@ -1,6 +1,6 @@
 """Data sets with a folder per class, as they are or below train/, val/ and test/."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,10 +36,12 @@ def read_folders(root: Path, remarks: Remarks) -> Dataset | None:
     if not found:
         return None
     classes = in_order(picture.class_name for picture in found)
+    if all(split_named(name) for name in classes):
+        raise DataInvalidError.at(root, f"{', '.join(classes)} hold pictures and no folders of classes")
     require_two(classes, root)
     index = {name: label for label, name in enumerate(classes)}
     samples = tuple(_sample(root, picture, index[picture.class_name], remarks) for picture in found)
-    skipped = tuple(_skipped(root, splits))
+    skipped = tuple(_skipped(root, splits, classes))
     for name in skipped:
         remarks.read(Kind.NO_PICTURE, name, "it is left out: no picture of a class by its name and place")
     return Dataset(root, "folders", classes, (), samples, skipped, remarks)
@@ -75,14 +77,17 @@ def _sample(root: Path, picture: _Found, label: int, remarks: Remarks) -> Sample
     return Sample(name, picture.split, label, (), partial(read_picture, picture.path))
 
 
-def _skipped(root: Path, splits: dict[Path, str]) -> Iterator[str]:
-    """Folders that are no class, files in class folders that are no pictures, and pictures beside class folders."""
+def _skipped(root: Path, splits: dict[Path, str], classes: Sequence[str]) -> Iterator[str]:
+    """Folders that are no class, files in class folders that are no pictures, and pictures beside class folders.
+
+    An empty folder of a class that has pictures in another split is nothing to speak of.
+    """
     beside = [] if root in splits else [entry for entry in _folders(root) if entry not in splits]
     for folder in splits:
         beside += [entry for entry in _entries(folder) if _is_picture(entry)]
         for inside in _folders(folder):
             entries = _entries(inside)
-            is_class = any(map(_is_picture, entries))
+            is_class = any(map(_is_picture, entries)) or (not entries and printable(inside.name) in classes)
             beside += [entry for entry in entries if not _is_picture(entry)] if is_class else [inside]
     for entry in beside:
         yield printable(entry.relative_to(root).as_posix()) + ("/" if entry.is_dir() else "")

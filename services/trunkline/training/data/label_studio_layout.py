@@ -1,9 +1,10 @@
-"""Data sets in the JSON that Label Studio exports: boxes, polygons, ellipses, choices as classes of pictures.
+"""Data sets in the JSON and the JSON-MIN that Label Studio exports: regions, choices as classes of pictures.
 
 Source: the description of the export formats in the documentation of Label Studio.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,21 +13,22 @@ from typing import Any, Final
 from trunkline.core.suffixes import PICTURE_SUFFIXES
 from trunkline.core.text import printable
 from trunkline.training.data.json_text import read_json
+from trunkline.training.data.label_studio_min import is_min, task_of
+from trunkline.training.data.label_studio_shapes import read_results
 from trunkline.training.data.labelled import Entry, ToolData, files_of, places_of, tool_data
 from trunkline.training.data.names import Found, Names
-from trunkline.training.data.numbers import number, truth
+from trunkline.training.data.numbers import truth
 from trunkline.training.data.reading import read_start
 from trunkline.training.data.remarks import Kind, Remarks
-from trunkline.training.data.shapes import Shapes
 
 _START: Final = 65_536
 _LIST: Final = re.compile(rb"^\W*\[\s*\{")
 _OWN: Final = re.compile(rb'"(annotations|completions)"\s*:\s*\[')
 _DATA: Final = re.compile(rb'"(data|predictions|file_upload|id)"\s*:')
+_MIN: Final = re.compile(rb'"(annotation_id|original_width|rle)"\s*:')
 _PREFIX: Final = re.compile(r"^[0-9a-f]{8}-(?=.)")  # of the names of uploads
 _LOCAL: Final = "?d="
 _KEYS: Final = ("image", "img", "picture", "photo")
-_WHOLE: Final = "choices"
 
 _Task = dict[str, Any]
 
@@ -42,7 +44,7 @@ def read_label_studio(root: Path, remarks: Remarks) -> ToolData | None:
     base, found, entries = (root.parent if root.is_file() else root), False, list[Entry]()
     names = Names(base)
     for path, split in _files(root):
-        document = read_json(path, remarks)
+        document = _whole(read_json(path, remarks))
         if isinstance(document, list) and any(_is_task(task) for task in document):
             found = True
             entries += _File(base, path, split, names, remarks).entries(document)
@@ -60,7 +62,20 @@ def _files(root: Path) -> Iterator[tuple[Path, str]]:
 
 def _may_be(path: Path) -> bool:
     start = read_start(path, _START).replace(b"\0", b"")
-    return all(pattern.search(start) for pattern in (_LIST, _OWN, _DATA))
+    return bool(_LIST.search(start) and _DATA.search(start) and (_OWN.search(start) or _MIN.search(start)))
+
+
+def _whole(document: object) -> object:
+    """JSON-MIN as JSON; the rest as it is."""
+    if not isinstance(document, list) or not any(map(is_min, document)):
+        return document
+    tasks: dict[object, list[_Task]] = defaultdict(list)
+    for place, entry in enumerate(document):
+        if is_min(entry):
+            given = entry.get("id")
+            tasks[given if isinstance(given, int | str) else (place,)].append(entry)
+    odd = [entry for entry in document if not is_min(entry)]
+    return [*map(task_of, tasks.values()), *odd]
 
 
 def _is_task(task: object) -> bool:
@@ -94,7 +109,7 @@ class _File:
             sizes = ((each.get("original_width"), each.get("original_height")) for each in result)
             size = next((size for size in sizes if size != (None, None)), (None, None))
             sure = picture is not None and not picture.read_as
-            yield Entry(where, picture, sure, self._split, size, partial(_read, result))
+            yield Entry(where, picture, sure, self._split, size, partial(read_results, result))
 
     def _result(self, task: _Task, where: str) -> list[_Task] | None:
         """Of the one annotation that counts; None where the picture is left out."""
@@ -145,73 +160,3 @@ def _plain(name: str) -> str:
 
 def _is_picture(name: str) -> bool:
     return f".{name.rpartition('.')[2].lower()}" in PICTURE_SUFFIXES
-
-
-def _read(result: Sequence[_Task], shapes: Shapes) -> tuple[str, ...]:
-    tags = []
-    labelled = {each.get("id") for each in result if _labels(each) and isinstance(each.get("id"), str)}
-    for place, each in enumerate(result, 1):
-        name, value = f"result {place}", each.get("value")
-        if each.get("type") == _WHOLE:
-            tags += _choices(value)
-        elif not isinstance(value, dict):
-            shapes.leave_out(Kind.ENTRY, name, "it has no value")
-        elif _labels(each) or not (isinstance(each.get("id"), str) and each["id"] in labelled):
-            _add(shapes, name, each, value)
-    return tuple(tags)
-
-
-def _choices(value: object) -> list[str]:
-    given = value.get("choices") if isinstance(value, dict) else None
-    return [choice for choice in given if isinstance(choice, str)] if isinstance(given, list) else []
-
-
-def _labels(each: _Task) -> list[Any]:
-    """Of a region: the value that is called after the type."""
-    value = each.get("value")
-    given = value.get(each.get("type")) if isinstance(value, dict) and isinstance(each.get("type"), str) else None
-    return given if isinstance(given, list) else []
-
-
-def _add(shapes: Shapes, name: str, each: _Task, value: _Task) -> None:
-    labels, kind = _labels(each), str(each.get("type"))
-    if number(each.get("image_rotation") or 0) != 0:
-        shapes.leave_out(Kind.ROTATED, name, "it is of a picture that was turned in the tool")
-        return
-    if len(labels) > 1:
-        shapes.leave_out(Kind.CLASS, name, f"it has {len(labels)} classes")
-        return
-    label = labels[0] if labels else None
-    if "points" in value and kind.startswith(("polygon", "labels")):
-        points = value["points"]
-        pairs = isinstance(points, list) and all(isinstance(each, list) and len(each) == 2 for each in points)
-        line = _pixels(shapes, name, [side for point in points for side in point]) if pairs else None
-        if line is None:
-            shapes.leave_out(Kind.OUTLINE, name, "its points are no list of [x, y]")
-        else:
-            shapes.outline(label, name, [line])
-    elif "radiusX" in value and kind.startswith(("ellipse", "labels")):
-        sides = _pixels(shapes, name, [value.get(key) for key in ("x", "y", "radiusX", "radiusY")])
-        shapes.ellipse(label, name, sides or (0, 0, 0, 0), value.get("rotation") or 0)
-    elif "width" in value and kind.startswith(("rectangle", "labels")):
-        _add_box(shapes, label, name, value)
-    else:
-        shapes.leave_out(Kind.SHAPE, name, "it is neither rectangle, polygon, ellipse nor choice")
-
-
-def _add_box(shapes: Shapes, label: Any, name: str, value: _Task) -> None:
-    """A box is turned about its top-left corner there."""
-    sides = _pixels(shapes, name, [value.get(key) for key in ("x", "y", "width", "height")])
-    if sides is None:
-        shapes.leave_out(Kind.BOX, name, "its box is not four numbers")
-        return
-    x, y, width, height = sides
-    shapes.box(label, name, (x, y, x + width, y + height), value.get("rotation") or 0, about=(x, y))
-
-
-def _pixels(shapes: Shapes, name: str, values: Sequence[Any]) -> list[float] | None:
-    """Percentages, x and y in turn, as pixels; None where one is no number."""
-    found, (width, height) = shapes.numbers(values, name), shapes.size
-    if found is None:
-        return None
-    return [value / 100 * (height if place % 2 else width) for place, value in enumerate(found)]

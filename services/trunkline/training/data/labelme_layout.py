@@ -15,6 +15,7 @@ from trunkline.training.data.embedded import Embedded
 from trunkline.training.data.json_text import read_json, unnamed
 from trunkline.training.data.labelled import Entry, ToolData, places_of, tool_data
 from trunkline.training.data.labelme_files import is_labelme
+from trunkline.training.data.labelme_masks import add_mask
 from trunkline.training.data.names import Names, listed
 from trunkline.training.data.pictures_beside import picture_of
 from trunkline.training.data.reading import is_file, largest_annotations
@@ -32,7 +33,7 @@ def read_labelme(root: Path, remarks: Remarks) -> ToolData | None:
 
     The files lie beside their pictures, or in annotations/, labels/ or json/, also below the splits. The picture of a
     file is the one that is called as the file is, or else that of `imagePath`, or else the one in `imageData`.
-    Polygons are outlines, circles too, as 64 points; rectangles are boxes. Other shapes are left out.
+    Polygons are outlines, circles too, as 64 points, and masks; rectangles are boxes. Other shapes are left out.
     """
     if root.is_file():
         return None
@@ -116,6 +117,9 @@ def _add(name: str, shape: _Shape, shapes: Shapes) -> None:
         if box is not None:
             shapes.box(shape.get("label"), name, (box.x_min, box.y_min, box.x_max, box.y_max))
         return
+    if shape.get("shape_type") == "mask":
+        add_mask(name, shape, _points(name, shape, shapes), shapes)
+        return
     line = _line(name, shape, shapes)
     if line is not None:
         shapes.outline(shape.get("label"), name, [line])
@@ -128,7 +132,7 @@ def _line(name: str, shape: _Shape, shapes: Shapes) -> tuple[float, ...] | None:
         box = _rectangle(name, shape, shapes)
         return None if box is None else corners(box)
     if kind not in ("polygon", "circle"):
-        shapes.leave_out(Kind.SHAPE, name, "it is neither polygon, rectangle nor circle")
+        shapes.leave_out(Kind.SHAPE, name, "it is neither polygon, rectangle, circle nor a mask of its own")
         return None
     points = _points(name, shape, shapes)
     if points is None or kind == "polygon":

@@ -9,10 +9,11 @@ from trunkline.training.data.label_studio_layout import read_label_studio
 from trunkline.training.data.labelled import ToolData
 from trunkline.training.data.labelme_layout import read_labelme
 from trunkline.training.data.metadata_layout import read_metadata
+from trunkline.training.data.one_hot_layout import read_one_hot
 from trunkline.training.data.remarks import Remarks
 from trunkline.training.data.via_layout import read_via
 
-_READERS = (read_labelme, read_cvat, read_label_studio, read_metadata, read_via)
+_READERS = (read_labelme, read_cvat, read_label_studio, read_metadata, read_via, read_one_hot)
 
 
 def read_tool_objects(root: Path, remarks: Remarks) -> Dataset | None:

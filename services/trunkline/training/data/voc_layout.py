@@ -6,6 +6,7 @@ Source: Everingham et al., The Pascal Visual Object Classes (VOC) Challenge, IJC
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 from trunkline.training.data.texts import lines_of_text, read_text
 from trunkline.training.data.voc_objects import declared_size, objects_of
+from trunkline.training.data.voc_origin import by_cvat, counts_from
 from trunkline.training.data.xml_text import parse
 
 _ANNOTATIONS: Final = ("Annotations", "annotations", "annotations_voc", "xmls", "xml")
@@ -58,8 +60,9 @@ def read_voc(root: Path, remarks: Remarks) -> Dataset | None:
     or XML files beside their pictures. The picture of a file is the one that is called as the file is, or else the
     one of its <filename>. ImageSets/Main/train.txt and so on, or imagesets/, name the pictures of a split. Classes
     are the names that occur, in order. Boxes count pixels from 1 and include both ends; with xmin = xmax or
-    ymin = ymax they are taken for slips, though that would be one pixel. They are taken to be of the upright picture,
-    whose size the file declares: the check compares. `difficult` objects are crowds.
+    ymin = ymax they are taken for slips, though that would be one pixel. Where one begins at 0, or CVAT wrote them,
+    they count from 0. They are taken to be of the upright picture, whose size the file declares: the check compares.
+    `difficult` objects are crowds.
     Raises DataInvalidError with the file and the reason; OSError.
     """
     places = list(_places(root))
@@ -124,7 +127,7 @@ def _compare(root: Path, lists: Mapping[str, _Listed], places: Sequence[_Place],
     """Listed pictures without an XML file, and files that are in no list, are left out."""
     files = {path.stem for place in places for path in place.files}
     for stem, given in lists.items():
-        if stem not in files:
+        if stem not in files and not by_cvat(root):
             remarks.leave_out("picture", Kind.TEXT, given.where, "there is no XML file of this picture")
     if lists:
         for path in (path for place in places if place.split == NONE for path in place.files):
@@ -145,15 +148,30 @@ class _Reader:
         ]
         parsed = [(path, split, document, *self._picture(path, document, place))
                   for path, place, split in taken if (document := self._document(path)) is not None]  # fmt: skip
+        first = counts_from(self._root, ((path, document) for path, _, document, _, _ in parsed), self._remarks)
         meant: dict[Path, list[bool]] = defaultdict(list)
         for _, _, _, picture, own in parsed:
             if picture is not None:
                 meant[picture.path].append(own)
         found = (
-            self._sample(path, split, document, picture, picture is None or _is_sure(own, meant[picture.path]))
+            self._sample(path, split, document, picture, picture is None or _is_sure(own, meant[picture.path]), first)
             for path, split, document, picture, own in parsed
         )
-        return [each for each in found if each is not None]
+        bare = self._bare(places, {path.stem for path, *_ in taken}) if by_cvat(self._root) else ()
+        return [*(each for each in found if each is not None), *bare]
+
+    def _bare(self, places: Sequence[_Place], known: AbstractSet[str]) -> Iterator[_Found]:
+        """Pictures that are listed and have no file: nothing is in them."""
+        folders = [folder for place in places for folder in place.pictures]
+        for stem, given in self._lists.items():
+            picture, _ = (
+                picture_of(self._names, Path(f"{stem}.xml"), "", folders) if stem not in known else (None, False)
+            )
+            if picture is not None:
+                name, read = named(picture.path, self._root, self._remarks), partial(read_picture, picture.path)
+                yield Sample(name, given.split, None, (), read), []
+            elif stem not in known:
+                self._remarks.leave_out("picture", Kind.PICTURE_MISSING, given.where, "its picture is missing")
 
     def _split(self, path: Path, place: _Place) -> tuple[str, ...]:
         """() for a file that is left out."""
@@ -176,7 +194,7 @@ class _Reader:
         return picture_of(self._names, path, _file_name(document), place.pictures)
 
     def _sample(
-        self, path: Path, split: str, document: ElementTree.Element, picture: Found | None, sure: bool
+        self, path: Path, split: str, document: ElementTree.Element, picture: Found | None, sure: bool, first: int
     ) -> _Found | None:
         where = self._where(path)
         if picture is None:
@@ -194,7 +212,7 @@ class _Reader:
         self._say(path, document, picture, where)
         name, read = named(picture.path, self._root, self._remarks), partial(read_picture, picture.path)
         sample = Sample(name, split, None, (), read, size=size)
-        return sample, list(objects_of(document, size, where, self._remarks))
+        return sample, list(objects_of(document, size, where, self._remarks, first))
 
     def _say(self, path: Path, document: ElementTree.Element, picture: Found, where: str) -> None:
         """How its picture was found, where the file says another name."""

@@ -32,15 +32,20 @@ def declared_size(document: ElementTree.Element, where: str, remarks: Remarks) -
     return None
 
 
-def objects_of(document: ElementTree.Element, size: Size, source: str, remarks: Remarks) -> Iterator[NamedObject]:
-    """The objects that are sound; the others are named by `source`, the file. size: of the picture."""
+def objects_of(
+    document: ElementTree.Element, size: Size, source: str, remarks: Remarks, first: int = 1
+) -> Iterator[NamedObject]:
+    """The objects that are sound; the others are named by `source`, the file.
+
+    size: of the picture. first: what its first pixel is called, 1 or 0.
+    """
     for place, element in enumerate(document.iter("object"), 1):
         class_name, name = (element.findtext("name") or "").strip(), f"object {place}"
         where = f"{source}: {name}"
         if not class_name:
             remarks.leave_out("object", Kind.CLASS, where, "it has no name of a class")
             continue
-        box = _box(element, size, where, remarks)
+        box = _box(element, size, where, remarks, first)
         if box is not None:
             yield NamedObject(class_name, box, _is_difficult(element, where, remarks), name)
 
@@ -53,7 +58,7 @@ def _is_difficult(element: ElementTree.Element, where: str, remarks: Remarks) ->
     return bool(found)
 
 
-def _box(element: ElementTree.Element, size: Size, where: str, remarks: Remarks) -> Box | None:
+def _box(element: ElementTree.Element, size: Size, where: str, remarks: Remarks, first: int) -> Box | None:
     sides = [number(element.findtext(f"bndbox/{side}") or "") for side in _SIDES]
     x_min, y_min, x_max, y_max = (math.nan if side is None else side for side in sides)
     if None in sides:
@@ -62,4 +67,4 @@ def _box(element: ElementTree.Element, size: Size, where: str, remarks: Remarks)
     if x_max <= x_min or y_max <= y_min:
         remarks.leave_out("object", Kind.BOX, where, "the box has no area")
         return None
-    return fitted_box(Box(x_min - 1, y_min - 1, x_max, y_max), size, where, remarks)
+    return fitted_box(Box(x_min - first, y_min - first, x_max, y_max), size, where, remarks)

@@ -1,6 +1,7 @@
 """Where the pictures of a data set in YOLO's layout lie, and what its classes are called."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from trunkline.training.data.texts import lines_of_text, read_text
 
 _PICTURES, _LABELS = "images", "labels"
 _NAMES: Final = "classes.txt"
+_SPLIT_KEYS: Final = frozenset(SPLITS)
 _NOTHING: Final = (None, "", "null", "Null", "NULL", "~")
 _CLASSES: Final = (_NAMES, f"labels/{_NAMES}", "obj.names")
 
@@ -39,19 +41,28 @@ def find_yolo(root: Path, remarks: Remarks) -> YoloFiles | None:
     None without any. Raises DataInvalidError with the file and the reason; OSError.
     """
     places = _Places(root, remarks)
-    described = _described(root, remarks) or _darknet(root, places, remarks)
+    described = _described(root, remarks, _SPLIT_KEYS) or _darknet(root, places, remarks)
     if described is not None:
         path, fields = described
         pictures = [pair for split in SPLITS for pair in places.of_split(path, fields, split)]
-        names, key_points = _names(path, fields.get("names")), _key_points(path, fields.get("kpt_shape"))
-        return YoloFiles(names, tuple(dict.fromkeys(pictures)), path, key_points)
+        return _yolo(path, fields, pictures, remarks)
     pictures = list(_in_folders(root))
     if not any(label_of(root, picture).is_file() for picture, _ in pictures):
         return None
+    described = _described(root, remarks)  # names alone, as supervision writes it
+    if described is not None:
+        return _yolo(*described, pictures, remarks)
     named = next((root / name for name in _CLASSES if (root / name).is_file()), None)
     if named is None:
         raise DataInvalidError.at(root, "the names of the classes are missing: data.yaml with names, or classes.txt")
     return YoloFiles(_names(named, _lines(root, named, remarks)), tuple(pictures), named)
+
+
+def _yolo(path: Path, fields: Mapping[str, Any], pictures: Iterable[tuple[Path, str]], remarks: Remarks) -> YoloFiles:
+    names, key_points = _names(path, fields.get("names")), _key_points(path, fields.get("kpt_shape"))
+    if fields.get("nc") not in _NOTHING and whole(fields["nc"]) != len(names):
+        remarks.read(Kind.COUNT, path.name, f"nc is not the number of names: the {len(names)} names count")
+    return YoloFiles(names, tuple(dict.fromkeys(pictures)), path, key_points)
 
 
 def label_of(root: Path, picture: Path) -> Path:
@@ -75,11 +86,14 @@ def _lines(root: Path, path: Path, remarks: Remarks) -> list[str]:
     return list(lines_of_text(read_text(path, path.relative_to(root).as_posix(), remarks)))
 
 
-def _described(root: Path, remarks: Remarks) -> tuple[Path, Mapping[str, Any]] | None:
+def _described(
+    root: Path, remarks: Remarks, keys: AbstractSet[str] = frozenset()
+) -> tuple[Path, Mapping[str, Any]] | None:
+    """The file of YAML with names and, where keys are asked for, one of them."""
     for path in sorted(listed(root, ".yaml", ".yml"), key=lambda path: path.stem != "data"):
         own = Remarks()
         fields = _fields(path, own)
-        if isinstance(fields, dict) and "names" in fields and {"train", "val", "test"} & fields.keys():
+        if isinstance(fields, dict) and "names" in fields and (not keys or keys & fields.keys()):
             remarks.extend(own)
             return path, fields
     return None

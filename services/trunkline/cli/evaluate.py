@@ -1,0 +1,73 @@
+"""`trunkline evaluate`: what a head is worth on data. Needs the train extra, and torch for nothing."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trunkline.cli.extras import train_extra
+from trunkline.cli.options import Data, Json, Models, Timeout, check_target
+from trunkline.cli.output import print_json, print_metrics
+
+if TYPE_CHECKING:
+    from trunkline.serving.settings import Settings
+
+
+def evaluate(
+    head: Annotated[str, typer.Option("--head", help="Name of the head.", show_default=False)],
+    data: Data,
+    *,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split to evaluate on.", show_default="test, or all there is")
+    ] = None,
+    json: Json = False,
+    models: Models = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="HOST:PORT",
+            callback=check_target,
+            help="The head of this running service, instead of the model folder; pictures are sent there.",
+        ),
+    ] = None,
+    timeout: Timeout = 30.0,
+) -> None:
+    """Measure a head on data, through the serving path: ONNX Runtime and the head's own decode, or a service."""
+    if target is not None and models is not None:
+        raise typer.BadParameter("--models and --target are two ways to the head: give one of them")
+    from trunkline.cli.stages import watcher
+    from trunkline.serving.settings import read_settings
+
+    settings = read_settings(models=models)
+    with watcher() as watched, train_extra("evaluation"):
+        from trunkline.training.data.reading import limit_annotations
+
+        limit_annotations(settings.training_annotations_mib)
+        progress = partial(watched.stage, "evaluation")
+        if target is None:
+            found = _evaluate(settings, head, data, split, progress)
+        else:
+            from trunkline.cli.evaluate_served import evaluate_served
+
+            found = evaluate_served(target, head, data, split, progress, timeout)
+    if json:
+        print_json(found)
+        return
+    print(f"{found['head']} {found['version']} on {found['data']}, {found['count']} pictures")
+    if "remarks" in found:
+        from trunkline.cli.job_bar import remarks_text
+
+        print(f"  {remarks_text(found['remarks'], 0)}")
+    print_metrics(found["metrics"])
+
+
+def _evaluate(
+    settings: "Settings", head: str, data: Path, split: str | None, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    from trunkline.serving.store.opening import open_store
+    from trunkline.training.evaluation import evaluate_head
+
+    return evaluate_head(open_store(settings).root, head, data, split, progress)
