@@ -111,6 +111,30 @@ def loadtest(seconds: float = 10.0, repeats: int = 3, output: Folder = RESULTS) 
 
 
 @app.command()
+def backbones(calls: int = 300, repeats: int = 3, output: Folder = RESULTS) -> None:
+    """What a second backbone costs a process: memory, and calls to the first."""
+    from benchmarks.backbones import run
+
+    run(_output(output), calls=calls, repeats=repeats)
+
+
+@app.command()
+def parts(seconds: float = 4.0, repeats: int = 5, output: Folder = RESULTS) -> None:
+    """What parts of serving are worth: each load with one of them and without."""
+    from benchmarks.parts import run
+
+    run(_output(output), seconds=seconds, repeats=repeats)
+
+
+@app.command()
+def path(output: Folder = RESULTS) -> None:
+    """Which modules one call enters, and how many coroutines it awaits, in both forms."""
+    from benchmarks.path import run
+
+    run(_output(output))
+
+
+@app.command()
 def hostile(
     seconds: Annotated[float, typer.Option(help="Of each case, at least.")] = 8.0,
     services: Annotated[

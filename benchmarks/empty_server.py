@@ -17,16 +17,17 @@ import numpy as np
 from trunkline.api.vision.v1 import results_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
+from trunkline.backbone.quick import with_answers
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.cpu import available_cores
 from trunkline.core.exchange import (
+    AnswerNow,
     BackboneInfo,
     FeatureRequest,
     Features,
     HeadAnswer,
     HeadInfo,
     HeadQuestion,
-    Shortcut,
 )
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Classification, ScoredLabel
@@ -53,8 +54,8 @@ class FreeBackbone:
         self._workers = workers
         self._features = Features({"pooled": np.zeros((1, 1280), np.float32)}, _FRAME, "d", 0.0, 0.0, 0.0)
 
-    async def describe(self) -> BackboneInfo:
-        return BackboneInfo("net", "1", "d", (FeatureSpec(name="pooled", channels=1280, stride=0),))
+    async def describe(self) -> Sequence[BackboneInfo]:
+        return [BackboneInfo("net", "1", "d", (FeatureSpec(name="pooled", channels=1280, stride=0),))]
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         done, queue_ms = await self._workers.run(
@@ -63,9 +64,7 @@ class FreeBackbone:
         return replace(done, queue_ms=queue_ms)
 
     def _pass(self, request: FeatureRequest) -> Features:
-        if request.then is not None:
-            request.then(self._features)
-        return self._features
+        return with_answers(self._features, request.quick)
 
 
 class FreeHeads:
@@ -76,13 +75,14 @@ class FreeHeads:
     async def describe(self) -> Sequence[HeadInfo]:
         return [_HEAD]
 
-    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut:
+    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow:
         return lambda features: HeadAnswer(_classification(), "1", 0.0)
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
-        if question.early is None:
-            raise RuntimeError("the pass did not take the shortcut")
-        return question.early.result()
+        raise RuntimeError("the pass did not answer for its quick head")
+
+    def is_cheaper_together(self, question: HeadQuestion) -> bool:
+        return False
 
 
 def _classification() -> Classification:
@@ -112,11 +112,11 @@ async def trunkline() -> str:
     """The host, the servicer and the analyzer of `trunkline serve`, with its settings; returns the address."""
     settings = read_settings(address="127.0.0.1:0")
     workers = WorkerPool(available_cores(), settings.max_queue)
-    directory = Directory(FreeBackbone(workers), [FreeHeads()], ("imagenet",))
+    directory = Directory([FreeBackbone(workers)], [FreeHeads()], ("imagenet",))
     await directory.refresh()
     host = Host(settings)
     analyzer = Analyzer(directory, settings.max_image_bytes)
-    streams = Streams(settings.pictures_in_flight)
+    streams = Streams(settings.pictures_in_flight, host.budget)
     servicer = VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
     host.add(SERVICE_NAME, lambda server: pb_grpc.add_VisionServiceServicer_to_server(servicer, server))
     await host.start()

@@ -44,14 +44,24 @@ def linked(folder: Path) -> Path:
     return folder
 
 
-def add_linear_head(repository: Path, name: str, classes: int, seed: int, version: int = 1) -> None:
-    """A classifier on `pooled` of the shipped backbone, with random weights."""
-    spec = Repository(repository).backbone(BACKBONE).manifest.preprocess
-    _write(repository, name, version, "pooled", spec, _linear_model(classes, seed))
+def add_linear_head(
+    repository: Path, name: str, classes: int, seed: int, version: int = 1, *, backbone: str = BACKBONE
+) -> None:
+    """A classifier on `pooled` of a backbone with 1280 of it, with random weights."""
+    spec = Repository(repository).backbone(backbone).manifest.preprocess
+    _write(repository, name, version, "pooled", spec, _linear_model(classes, seed), backbone)
 
 
-def _write(repository: Path, name: str, version: int, feature: str, spec: PreprocessSpec, model: bytes) -> None:
-    backbone = Repository(repository).backbone(BACKBONE).manifest
+def _write(
+    repository: Path,
+    name: str,
+    version: int,
+    feature: str,
+    spec: PreprocessSpec,
+    model: bytes,
+    on: str = BACKBONE,
+) -> None:
+    backbone = Repository(repository).backbone(on).manifest
     path = repository / "heads" / name / str(version)
     path.mkdir(parents=True)
     session = OnnxSession(model, name)

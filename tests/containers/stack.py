@@ -32,7 +32,7 @@ _SETTINGS = {
     "TRUNKLINE_DRAIN_S": "20",
 }
 _GATEWAY = {
-    "TRUNKLINE_BACKBONE_ADDRESS": "dns:///backbone:8501",
+    "TRUNKLINE_BACKBONE_ADDRESSES": "dns:///backbone:8501",
     "TRUNKLINE_HEAD_ADDRESSES": "dns:///head-classification:8502,dns:///head-regression:8502",
     "TRUNKLINE_CATALOG_ADDRESS": "dns:///catalog:8503",
     "TRUNKLINE_TRAINING_ADDRESS": "dns:///training:8504",

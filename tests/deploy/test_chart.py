@@ -1,5 +1,7 @@
 """Every values file gives manifests that a cluster takes, and what cannot work is refused with what to do."""
 
+import json
+
 import kubernetes_validate
 import pytest
 
@@ -63,6 +65,30 @@ def test_a_head_service_is_one_entry_of_the_list():
     assert found == "dns:///trunkline-head-a:8502,dns:///trunkline-head-b:8502"
 
 
+def test_several_backbone_services_have_the_backbones_that_they_name():
+    services = [{"name": "a", "backbones": ["one"]}, {"name": "b", "backbones": ["two/3", "four"], "replicas": 5}]
+    after = render("values.yaml", f"backboneServices={json.dumps(services)}")
+    assert {each.name for each in pods(after) if "backbone" in each.name} == {
+        "trunkline-backbone-a",
+        "trunkline-backbone-b",
+    }
+    assert named(after, "Deployment", "trunkline-backbone-b")["spec"]["replicas"] == 5
+    assert named(after, "ConfigMap", "trunkline-backbone-b")["data"]["TRUNKLINE_BACKBONES"] == "two/3,four"
+    found = named(after, "ConfigMap", "trunkline-gateway")["data"]["TRUNKLINE_BACKBONE_ADDRESSES"]
+    assert found == "dns:///trunkline-backbone-a:8501,dns:///trunkline-backbone-b:8501"
+
+
+@pytest.mark.parametrize("values", ["values.yaml", "values-colocated.yaml", "values-minimal.yaml"])
+@pytest.mark.parametrize(
+    ("sets", "names"),
+    [((), ""), (('models.backbones=["one", "two"]',), "one,two"), (('models.backbone="one/2"',), "one/2")],
+)
+def test_one_service_has_the_backbones_that_are_named_or_all(values, sets, names):
+    maps = [each for each in render(values, *sets) if each["kind"] == "ConfigMap"]
+    found = {each["data"]["TRUNKLINE_BACKBONES"] for each in maps if "TRUNKLINE_BACKBONES" in each["data"]}
+    assert found == {names}
+
+
 def test_every_task_has_a_head_service_and_so_every_head_that_ships(models):
     served = {
         each.spec["containers"][0]["args"][-1] for each in pods(render()) if each.name.startswith("trunkline-head-")
@@ -96,6 +122,12 @@ def test_a_change_of_settings_rolls_the_pods_that_it_is_for_and_no_others():
             ['headServices=[{"name": "a", "task": "detection"}, {"name": "a", "task": "regression"}]'],
             "two head services are named a",
         ),
+        (
+            "values-colocated.yaml",
+            ['backboneServices=[{"name": "a", "backbones": ["one"]}]'],
+            "backboneServices are for form split",
+        ),
+        ("values.yaml", ['backboneServices=[{"name": "a"}]'], "backboneServices/0"),
         ("values.yaml", ["training.enabled=true"], "set models.source to claim or url"),
         ("values.yaml", ['models.source="claim"'], "set models.claim"),
         ("values.yaml", ['models.source="url"'], "set models.url"),

@@ -97,7 +97,7 @@ def test_the_gateway_asks_every_other_service_and_looks_all_replicas_up(manifest
         if container["args"] != ["serve", "gateway"]:
             continue
         settings = settings_of(manifests, container, monkeypatch)
-        asked = [settings.backbone_address, settings.catalog_address, *settings.head_addresses]
+        asked = [*settings.backbone_targets, settings.catalog_address, *settings.head_addresses]
         asked += [settings.training_address] if settings.training_jobs else []
         beside = {each for each in asked if each.startswith("127.0.0.1:")}
         own = {port["containerPort"] for each in pod.spec["containers"] for port in each["ports"]}

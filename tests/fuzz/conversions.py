@@ -56,7 +56,7 @@ READERS: dict[type[Message], Callable[[Any], object]] = {
     tensor_pb2.Tensor: lambda message: checked_features({"x": wire.tensor_from_pb(message)}),
     preprocess_pb2.PreprocessSpec: wire.spec_from_pb,
     backbone_pb.Frame: lambda message: checked_frame(wire.frame_from_pb(message), _PIXELS).shows_all,
-    backbone_pb.DescribeBackboneResponse: wire.backbone_from_pb,
+    backbone_pb.DescribeBackboneResponse: wire.backbones_from_pb,
     head_pb.ServedHead: wire.served_head_from_pb,
     struct_pb2.Struct: wire.params_from_pb,
     vision_service_pb2.HeadOutcome: wire_results.get_result,

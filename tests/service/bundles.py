@@ -14,6 +14,8 @@ from trunkline.core.bundle import model_digest, write_golden
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.repository import Repository
 
+BACKBONE = "efficientnet-lite0"
+
 
 def repository_with_head(
     models: Path, folder: Path, name: str, *, backbone_digest: str | None = None, spoil_golden: bool = False
@@ -52,18 +54,21 @@ def add_regression_head(
     bias: Sequence[float],
     *,
     logarithm: bool = False,
+    backbone: str = BACKBONE,
+    version: int = 1,
 ) -> None:
-    """A head `name` on `pooled`: values = pooled @ weights + bias, or their logarithm. weights: (1280, columns)."""
+    """A head `name` on `pooled`: pooled @ weights + bias, or the logarithm of it. weights: (channels, columns)."""
     model = _linear_model(weights.astype(np.float32), np.array(bias, np.float32), logarithm)
     golden = np.array([bias], np.float32)
     inputs = {"pooled": np.zeros((1, len(weights)), np.float32)}
     outputs = {"values": np.log(golden) if logarithm else golden}
-    _write_regression(repository, name, model, inputs, outputs, targets)
+    settings = {"targets": list(targets)}
+    write_head(repository, name, "regression", model, (inputs, outputs), settings, backbone=backbone, version=version)
 
 
 def add_map_head(repository: Path, name: str, features: Sequence[str], side: int) -> None:
     """A head `name` on feature maps of a picture of `side` x `side`: its one value is the mean of their means."""
-    manifest = Repository(repository).backbone("efficientnet-lite0").manifest
+    manifest = Repository(repository).backbone(BACKBONE).manifest
     channels = {feature.name: feature.channels for feature in manifest.features}
     model = _mean_model({feature: channels[feature] for feature in features})
     inputs = {feature: np.ones((1, channels[feature], 2, 2), np.float32) for feature in features}
@@ -100,22 +105,26 @@ def write_head(
     golden: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]],
     settings: Mapping[str, Any],
     spec: PreprocessSpec | None = None,
+    *,
+    backbone: str = BACKBONE,
+    version: int = 1,
 ) -> Path:
     """The bundle of a head whose features are the golden inputs, with the backbone's spec where none is given."""
     inputs, outputs = golden
-    path = repository / "heads" / name / "1"
+    target = repository / "heads" / name / str(version)
+    path = repository / f".{name}-{version}"
     path.mkdir(parents=True)
     (path / "model.onnx").write_bytes(model)
     write_golden(path, dict(inputs), dict(outputs))
-    backbone = Repository(repository).backbone("efficientnet-lite0").manifest
-    spec = spec or backbone.preprocess
+    base = Repository(repository).backbone(backbone).manifest
+    spec = spec or base.preprocess
     manifest = {
         "kind": "head",
         "task": task,
         "name": name,
-        "version": 1,
+        "version": version,
         "digest": model_digest(model),
-        "backbone": {"name": backbone.name, "version": backbone.version, "digest": backbone.digest},
+        "backbone": {"name": base.name, "version": base.version, "digest": base.digest},
         "features": list(inputs),
         "preprocess": spec.model_dump(),
         "preprocess_fingerprint": spec.fingerprint,
@@ -124,7 +133,8 @@ def write_head(
         "origin": {"source": "made by this test", "licence": "CC0", "data": "none"},
     }
     (path / "manifest.json").write_text(json.dumps(manifest))
-    return path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.move(path, target))  # whole at once
 
 
 def _linear_model(weights: np.ndarray, bias: np.ndarray, logarithm: bool) -> bytes:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Server, free_port, start_server
 from tests.service.otlp import Receiver, receiver
+from tests.service.two_backbones import export_tiny, store_of_both
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,18 @@ class Watched:
     roles: set[str]
     metrics: dict[str, str]
     otlp: Receiver
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a second backbone."""
+    return export_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def store(models: Path, tiny: Path, tmp_path: Path) -> Path:
+    """A repository with two backbones, and heads on both."""
+    return store_of_both(models, tiny, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,10 @@ from trunkline.core.exchange import FeatureRequest, FeatureSource, HeadQuestion,
 from trunkline.core.images import ImageLimits
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
-from trunkline.gateway.remote import RemoteBackbone, RemoteHeads
+from trunkline.gateway.remote import RemoteBackbones, RemoteHeads
 from trunkline.gateway.throttle import RUN
 from trunkline.heads.engine import HeadEngine
-from trunkline.heads.stock import Choice
+from trunkline.heads.versions import Choice
 from trunkline.serving import wire
 from trunkline.serving.channel import open_channel
 from trunkline.serving.workers import Priority, WorkerPool
@@ -128,7 +128,7 @@ async def backbone_source(over_grpc: bool, models, pools) -> AsyncIterator[Featu
             roles.backbone(local_settings(models=models)) as host,
             open_channel(host.address, 16 * MIB) as channel,
         ):
-            yield RemoteBackbone(channel, host.address)
+            yield RemoteBackbones(channel, host.address)
     else:
         with roles._workers(local_settings()) as workers:
             yield BackboneEngine.load(

@@ -13,6 +13,7 @@ from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
 from trunkline.assembly import roles
+from trunkline.assembly.backbones import Backbones, open_backbones
 from trunkline.backbone.engine import BackboneEngine
 from trunkline.client import AsyncClient, ServiceError
 from trunkline.core.exchange import FeatureRequest
@@ -32,17 +33,16 @@ def form(request):
 
 
 @pytest.fixture
-def engines(monkeypatch) -> list[BackboneEngine]:
-    """The backbone engines that servers of this test load."""
-    loaded: list[BackboneEngine] = []
-    load = roles._load_backbone
+def opened(monkeypatch) -> list[Backbones]:
+    """The backbones of the servers of this test."""
+    opened: list[Backbones] = []
 
     def kept(*arguments):
-        loaded.append(load(*arguments))
-        return loaded[-1]
+        opened.append(open_backbones(*arguments))
+        return opened[-1]
 
-    monkeypatch.setattr(roles, "_load_backbone", kept)
-    return loaded
+    monkeypatch.setattr(roles, "open_backbones", kept)
+    return opened
 
 
 async def passes_of(address: str, photo, *heads: str) -> int:
@@ -93,25 +93,25 @@ async def test_kept_features_give_the_same_answers_bit_for_bit(form, photos):
             assert second.timings.backbone_ms == 0 < third.timings.backbone_ms
 
 
-async def test_the_same_picture_asked_at_once_is_one_pass(form, photos, engines):
+async def test_the_same_picture_asked_at_once_is_one_pass(form, photos, opened):
     async with form(feature_cache_bytes=MIB, heads=("imagenet",)) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)
         answers = await asyncio.gather(*(client.classify(photos[0]) for _ in range(12)))
-        stats = engines[0].cache.stats
+        stats = opened[0].cache
     assert len({answer.result for answer in answers}) == 1
     assert stats.misses == 1
     assert stats.hits + stats.joined == 11
 
 
-async def test_a_bad_picture_asked_at_once_is_refused_to_each(form, engines):
+async def test_a_bad_picture_asked_at_once_is_refused_to_each(form, opened):
     async with form(feature_cache_bytes=MIB, heads=("imagenet",)) as host, AsyncClient(host.address) as client:
         await client.wait_ready(timeout_s=30)
         found = await asyncio.gather(*(client.classify(b"\xff\xd8\xff no") for _ in range(4)), return_exceptions=True)
     assert all(isinstance(error, ServiceError) and error.reason == "INVALID_IMAGE" for error in found)
-    assert engines[0].cache.stats.entries == 0
+    assert opened[0].cache.entries == 0
 
 
-async def test_batched_answers_are_those_of_single_passes_and_a_bad_picture_costs_none(form, photos, engines):
+async def test_batched_answers_are_those_of_single_passes_and_a_bad_picture_costs_none(form, photos, opened):
     batched = {"batching": "on", "max_batch": 4, "batch_wait_ms": 50, "heads": ("imagenet",)}
     async with (
         form(**batched) as host,
@@ -129,10 +129,10 @@ async def test_batched_answers_are_those_of_single_passes_and_a_bad_picture_cost
     for got, want in zip([*found[:3], *found[4:]], expected, strict=True):
         assert [label.label for label in got.result.labels] == [label.label for label in want.result.labels]
         assert got.result.labels[0].score == pytest.approx(want.result.labels[0].score, abs=1e-4)
-    sizes = engines[0].batcher.stats.sizes
+    sizes = opened[0].batches.sizes
     assert sum(size * count for size, count in sizes.items()) == len(photos[:6])
     assert max(sizes) > 1
-    assert engines[1].batcher is None  # auto, on a CPU
+    assert not opened[1].batches.sizes  # auto, on a CPU
 
 
 async def test_a_batch_equals_passes_one_by_one(models):

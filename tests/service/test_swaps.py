@@ -24,7 +24,7 @@ from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
 from trunkline.heads.engine import HeadEngine
 from trunkline.heads.loading import LoadedHead
-from trunkline.heads.stock import Choice, Stock
+from trunkline.heads.versions import Choice, LoadedVersions
 from trunkline.serving.workers import WorkerPool
 from trunkline.testing import serve, serve_split
 
@@ -255,60 +255,60 @@ async def test_a_version_that_another_replica_has_already_seen_is_loaded_when_it
 
 
 def test_a_version_stays_for_the_grace_and_then_goes(store):
-    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0.5)
-    stock.refresh()
+    versions = LoadedVersions(Repository(store), Choice(("dots",)), grace_s=0.5)
+    versions.refresh()
     for version in (2, 3):  # after two promotions, 1 is not even the previous default
         write_version(store, "dots", version)
         change_catalog(store, "dots", lambda state, number=version: state.promoted(number))
-    assert stock.heads["dots"].version == "1"
-    stock.refresh()
-    assert stock.heads["dots"].version == "3"
-    assert isinstance(stock.find("dots", 1), LoadedHead)
+    assert versions.heads["dots"].version == "1"
+    versions.refresh()
+    assert versions.heads["dots"].version == "3"
+    assert isinstance(versions.find("dots", 1), LoadedHead)
     ends_at = time.monotonic() + 10
-    while stock.find("dots", 1) is not None:
+    while versions.find("dots", 1) is not None:
         assert time.monotonic() < ends_at
         time.sleep(0.05)
-        stock.refresh()
-    assert isinstance(stock.find("dots", 3), LoadedHead)
+        versions.refresh()
+    assert isinstance(versions.find("dots", 3), LoadedHead)
 
 
 def test_a_model_folder_that_is_away_for_a_moment_costs_nothing(store):
-    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0)
-    stock.refresh()
+    versions = LoadedVersions(Repository(store), Choice(("dots",)), grace_s=0)
+    versions.refresh()
     (store / "heads").rename(store / "away")
     with pytest.raises(OSError, match="is gone"):
-        stock.refresh()
-    assert isinstance(stock.find("dots", 1), LoadedHead)
+        versions.refresh()
+    assert isinstance(versions.find("dots", 1), LoadedHead)
 
 
 def test_files_replaced_under_a_version_are_loaded_if_they_are_good(store):
-    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0)
-    stock.refresh()
-    before = stock.find("dots", 1)
+    versions = LoadedVersions(Repository(store), Choice(("dots",)), grace_s=0)
+    versions.refresh()
+    before = versions.find("dots", 1)
     (store / "heads/dots/1/labels.txt").unlink()
-    stock.refresh()
-    assert stock.find("dots", 1) is before
+    versions.refresh()
+    assert versions.find("dots", 1) is before
     (store / "heads/dots/1/labels.txt").write_text("x\ny\nz\n")
-    stock.refresh()
-    assert stock.heads["dots"].labels == ("x", "y", "z")
+    versions.refresh()
+    assert versions.heads["dots"].labels == ("x", "y", "z")
 
 
 def test_a_default_that_is_gone_goes_on_from_memory_with_a_warning(store):
     pin_default(store, "dots")
     write_version(store, "dots", 2)
-    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0)
-    stock.refresh()
+    versions = LoadedVersions(Repository(store), Choice(("dots",)), grace_s=0)
+    versions.refresh()
     shutil.rmtree(store / "heads/dots/1")
-    stock.refresh()
-    assert stock.heads["dots"].version == "1"
-    assert "not in the model folder" in stock.heads["dots"].routes.warning
-    assert isinstance(stock.find("dots", 1), LoadedHead)
+    versions.refresh()
+    assert versions.heads["dots"].version == "1"
+    assert "not in the model folder" in versions.heads["dots"].routes.warning
+    assert isinstance(versions.find("dots", 1), LoadedHead)
 
 
 def test_a_version_of_another_task_is_not_served_by_a_service_of_one_task(store):
-    stock = Stock(Repository(store), Choice(("dots",), task="segmentation"), grace_s=0)
-    stock.refresh()
-    assert stock.heads == {}
+    versions = LoadedVersions(Repository(store), Choice(("dots",), task="segmentation"), grace_s=0)
+    versions.refresh()
+    assert versions.heads == {}
 
 
 def test_a_task_with_a_bug_costs_its_version_alone(store, monkeypatch):
@@ -316,6 +316,6 @@ def test_a_task_with_a_bug_costs_its_version_alone(store, monkeypatch):
         raise RuntimeError("secret")
 
     monkeypatch.setattr("trunkline.heads.classification.head.Head.__init__", bug)
-    stock = Stock(Repository(store), Choice(("dots",)), grace_s=0)
-    stock.refresh()
-    assert stock.heads["dots"].fault == "dots/1 cannot be loaded: see the log of the head service"
+    versions = LoadedVersions(Repository(store), Choice(("dots",)), grace_s=0)
+    versions.refresh()
+    assert versions.heads["dots"].fault == "dots/1 cannot be loaded: see the log of the head service"

@@ -71,6 +71,10 @@ async def test_quick_heads_are_asked_in_one_call_and_answer_the_same(repository,
         calls.clear()
         assert (await client.classify(photos[0])).result == first["imagenet"].result
         assert calls == [("imagenet",)]
+        # What the call can do without is dropped first, so it has a call of its own.
+        calls.clear()
+        await client.analyze(photos[0], [HeadAsk("imagenet", required=True), *HEADS[1:]])
+        assert sorted(calls) == [("imagenet",), HEADS[1:]]
         # Parameters of which nothing is known yet may make a head slow.
         calls.clear()
         other = await client.analyze(photos[0], [HeadAsk("imagenet", {"top_k": 2}), *HEADS[1:]])

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from trunkline.backbone.cache import FeatureCache
+from trunkline.backbone.cache import CacheStats, FeatureCache
 from trunkline.core.errors import DeadlineError, InvalidImageError, QueueFullError
-from trunkline.core.exchange import FeatureRequest, Features
+from trunkline.core.exchange import BackboneInfo, FeatureRequest, Features
 from trunkline.core.preprocess import Frame, PreprocessSpec
 
 FRAME = Frame(64, 64, 1.0, 0.0, 1.0, 0.0, 64, 64)
@@ -26,7 +27,10 @@ class Backbone:
         self.cancelled = 0
         self.fail: Callable[[FeatureRequest, float | None], Exception | None] = lambda request, timeout_s: None
 
-    async def compute(self, request: FeatureRequest, timeout_s: float | None) -> Features:
+    async def describe(self) -> list[BackboneInfo]:
+        return [BackboneInfo("b", "1", "digest", ())]
+
+    async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         self.passes.append((request.image, request.features, timeout_s))
         try:
             await self.open.wait()
@@ -45,11 +49,11 @@ def backbone() -> Backbone:
 
 
 def cache_of(backbone: Backbone, max_bytes: int = 100 * KIB) -> FeatureCache:
-    return FeatureCache("digest", max_bytes, backbone.compute)
+    return FeatureCache(backbone, max_bytes, CacheStats())
 
 
 def ask(*features: str, image: bytes = b"picture", spec: PreprocessSpec = SPEC) -> FeatureRequest:
-    return FeatureRequest(image, spec, features)
+    return FeatureRequest(image, spec, features, backbone_digest="digest")
 
 
 async def begun(*requests) -> list[asyncio.Task]:
@@ -84,12 +88,11 @@ async def test_a_subset_is_served_from_parts_and_one_more_feature_costs_one_pass
 
 async def test_another_picture_spec_or_backbone_is_another_key(backbone):
     cache = cache_of(backbone)
-    for request in (ask("pooled"), ask("pooled", image=b"other"), ask("pooled", spec=PreprocessSpec(width=256))):
+    one = ask("pooled")
+    others = ask("pooled", image=b"other"), ask("pooled", spec=PreprocessSpec(width=256))
+    for request in (one, *others, replace(one, backbone_digest="other")):
         assert not (await cache.extract(request, 1)).cached
-    from trunkline.backbone.cache import _keys
-
-    keys = {_keys(ask("pooled"), digest)["pooled"] for digest in ("a" * 64, "b" * 64)}
-    assert len(keys) == 2
+        assert (await cache.extract(request, 1)).backbone_digest == request.backbone_digest
 
 
 async def test_arrays_that_are_shared_cannot_be_written(backbone):

@@ -16,11 +16,11 @@ from trunkline.core.results import Embedding
 from trunkline.database.threads import Threads
 from trunkline.galleries.changes import ChangeReader
 from trunkline.galleries.database import Database
+from trunkline.galleries.gallery_cache import GalleryCache
 from trunkline.galleries.items import ItemStore, NewItem
 from trunkline.galleries.limits import Limits, memory_of
 from trunkline.galleries.reembedding import ReembeddingStore
 from trunkline.galleries.schema import GalleryRow
-from trunkline.galleries.shelf import Shelf
 from trunkline.galleries.snapshot import Snapshots
 from trunkline.galleries.store import GalleryStore
 
@@ -36,9 +36,9 @@ class Place:
         self.items = ItemStore(self.database, limits)
         self.snapshots = Snapshots(folder / "index")
 
-    def shelf(self, limit_bytes: int) -> Shelf:
+    def cache(self, limit_bytes: int) -> GalleryCache:
         threads = Threads("gallery database", 2, within_s=None)
-        return Shelf(self.store, threads, threads, ChangeReader(self.database), self.snapshots, limit_bytes)
+        return GalleryCache(self.store, threads, threads, ChangeReader(self.database), self.snapshots, limit_bytes)
 
     def fill(self, name: str, count: int, picture: bytes | None = None, label: str = "thing") -> list[object]:
         record = self.store.create(name, "head", LIKE, None, keep_images=picture is not None)
@@ -64,15 +64,15 @@ def test_others_make_room_before_a_gallery_is_loaded(place):
         place.fill(name, 200)
 
     async def main() -> None:
-        shelf = place.shelf(2 * ONE + 100)
-        await shelf.follow()
+        cache = place.cache(2 * ONE + 100)
+        await cache.follow()
         for name in (*names, *reversed(names)):
-            found = await shelf.collection(shelf.known(name))
+            found = await cache.collection(cache.known(name))
             assert found.state.images == 200
-            assert sum(shelf.index_state(shelf.known(each)).loaded for each in names) <= 2
-        await asyncio.gather(*(shelf.collection(shelf.known(name)) for name in names))  # at once
-        assert sum(shelf.index_state(shelf.known(each)).loaded for each in names) <= 2
-        await shelf.close()
+            assert sum(cache.index_state(cache.known(each)).loaded for each in names) <= 2
+        await asyncio.gather(*(cache.collection(cache.known(name)) for name in names))  # at once
+        assert sum(cache.index_state(cache.known(each)).loaded for each in names) <= 2
+        await cache.close()
 
     asyncio.run(main())
 
@@ -82,12 +82,12 @@ def test_one_that_is_too_large_is_refused_and_the_others_answer(place):
     place.fill("large", 600)
 
     async def main() -> None:
-        shelf = place.shelf(2 * ONE)
-        await shelf.follow()
+        cache = place.cache(2 * ONE)
+        await cache.follow()
         with pytest.raises(QuotaError, match="TRUNKLINE_GALLERY_MEMORY_MIB"):
-            await shelf.collection(shelf.known("large"))
-        assert (await shelf.collection(shelf.known("small"))).state.images == 100
-        await shelf.close()
+            await cache.collection(cache.known("large"))
+        assert (await cache.collection(cache.known("small"))).state.images == 100
+        await cache.close()
 
     asyncio.run(main())
 

@@ -11,10 +11,10 @@ from trunkline.core.preprocess import preprocess
 from trunkline.core.repository import Repository
 from trunkline.heads import runs as module
 from trunkline.heads.loading import LoadedHead, load_head
+from trunkline.serving.cores import Cores
 from trunkline.serving.execution import Execution
 from trunkline.serving.session import OnnxSession, load_session
-from trunkline.serving.turnstile import Turnstile
-from trunkline.serving.width import Width
+from trunkline.serving.wide_choice import WideChoice
 
 ROOT = Path(__file__).parents[2]
 MODELS = Repository(ROOT / "models")
@@ -32,7 +32,7 @@ def widths(monkeypatch) -> list[bool]:
         return run(self, inputs, outputs, wide=wide)
 
     monkeypatch.setattr(OnnxSession, "run", noted)
-    monkeypatch.setattr(Width, "choose", lambda self: True)
+    monkeypatch.setattr(WideChoice, "choose", lambda self: True)
     return seen
 
 
@@ -58,14 +58,14 @@ def widened() -> None:
 
 
 def test_a_slow_head_alone_takes_all_cores_from_the_second_time_on_with_the_same_bits(widths):
-    head, (features, frame), turnstile = loaded("camvid", TWO), features_for("camvid"), Turnstile(2)
+    head, (features, frame), cores = loaded("camvid", TWO), features_for("camvid"), Cores(2)
     widths.clear()
-    with turnstile.entered():
-        first = head.runs.run(features, turnstile)
+    with cores.entered():
+        first = head.runs.run(features, cores)
     widened()
-    with turnstile.entered():
-        second = head.runs.run(features, turnstile)
-        answer = head.answer(features, frame, {}, turnstile)
+    with cores.entered():
+        second = head.runs.run(features, cores)
+        answer = head.answer(features, frame, {}, cores)
     assert [wide for wide in widths if wide] == [True, True]
     assert widths[0] is False
     assert first.keys() == second.keys()
@@ -74,13 +74,13 @@ def test_a_slow_head_alone_takes_all_cores_from_the_second_time_on_with_the_same
 
 
 def test_a_slow_head_beside_other_work_takes_one_core(widths):
-    head, (features, _), turnstile = loaded("camvid", TWO), features_for("camvid"), Turnstile(2)
-    with turnstile.entered():
-        head.runs.run(features, turnstile)
+    head, (features, _), cores = loaded("camvid", TWO), features_for("camvid"), Cores(2)
+    with cores.entered():
+        head.runs.run(features, cores)
     widened()
     widths.clear()
-    with turnstile.entered(), turnstile.entered():
-        head.runs.run(features, turnstile)
+    with cores.entered(), cores.entered():
+        head.runs.run(features, cores)
     assert widths == [False]
 
 
@@ -90,12 +90,12 @@ def test_a_slow_head_beside_other_work_takes_one_core(widths):
 def test_others_have_one_session(name, execution, widths, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "widen_session", lambda *args: asked.append(args))
-    head, (features, _), turnstile = loaded(name, execution), features_for(name), Turnstile(2)
+    head, (features, _), cores = loaded(name, execution), features_for(name), Cores(2)
     if name == "imagenet":
         monkeypatch.setattr(module, "SLOW_S", 1.0)  # a busy machine must not make it slow
     for _ in range(3):
-        with turnstile.entered():
-            head.runs.run(features, turnstile)
+        with cores.entered():
+            head.runs.run(features, cores)
     assert not asked
     assert not any(widths)
 
@@ -104,21 +104,21 @@ def test_a_second_session_is_begun_once(monkeypatch):
     begun = []
     monkeypatch.setattr(module, "widen_session", lambda *args: begun.append(args))
     monkeypatch.setattr(module, "SLOW_S", 0.0)
-    head, (features, _), turnstile = loaded("imagenet", TWO), features_for("imagenet"), Turnstile(2)
+    head, (features, _), cores = loaded("imagenet", TWO), features_for("imagenet"), Cores(2)
     for _ in range(3):
-        with turnstile.entered():
-            head.runs.run(features, turnstile)
+        with cores.entered():
+            head.runs.run(features, cores)
     widened()
     assert len(begun) == 1
 
 
 def test_what_heads_meet_says_nothing_of_passes():
-    turnstile, company = Turnstile(2), module.Company()
+    cores, meetings = Cores(2), module.Meetings()
     for _ in range(100):
-        with turnstile.entered(), turnstile.entered(), turnstile.all_cores(company=company) as has_all:
+        with cores.entered(), cores.entered(), cores.all_cores(meetings=meetings) as has_all:
             assert not has_all
-    with turnstile.entered():
-        with turnstile.all_cores(company=company) as has_all:
+    with cores.entered():
+        with cores.all_cores(meetings=meetings) as has_all:
             assert not has_all
-        with turnstile.all_cores() as has_all:
+        with cores.all_cores() as has_all:
             assert has_all

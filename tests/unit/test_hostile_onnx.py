@@ -19,7 +19,7 @@ from trunkline.core.bundle import model_digest, write_golden
 from trunkline.core.errors import ModelInvalidError, TrunklineError
 from trunkline.core.repository import Repository
 from trunkline.heads.loading import FaultyHead, LoadedHead
-from trunkline.heads.stock import Choice, Stock
+from trunkline.heads.versions import Choice, LoadedVersions
 from trunkline.serving import session as sessions
 from trunkline.serving.session import OnnxSession
 from trunkline.training.imported import ImportRequest, bounded, import_yolo
@@ -204,10 +204,10 @@ def test_heads_are_served_beside_one_whose_example_has_no_end(repository, monkey
     (folder / "manifest.json").write_text(json.dumps({**manifest, **changes, "evaluation": None}))
     (folder / "labels.txt").write_text("a\nb\n")
     write_golden(folder, pixels(), {"logits": np.zeros((1, 2), np.float32)})
-    stock = Stock(Repository(repository), Choice(), grace_s=0)
-    stock.refresh()
-    assert isinstance(stock.find("imagenet", 1), LoadedHead)
-    found = stock.find("endless", 1)
+    versions = LoadedVersions(Repository(repository), Choice(), grace_s=0)
+    versions.refresh()
+    assert isinstance(versions.find("imagenet", 1), LoadedHead)
+    found = versions.find("endless", 1)
     assert isinstance(found, FaultyHead)
     assert found.error.message == "endless/1: it takes longer than 0.5 s for its example"
-    assert stock.heads["endless"].fault == found.error.message
+    assert versions.heads["endless"].fault == found.error.message

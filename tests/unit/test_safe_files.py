@@ -19,7 +19,7 @@ from trunkline.core.repository import Repository
 from trunkline.core.roots import DataRoots
 from trunkline.core.text import shown, shown_path
 from trunkline.heads.loading import FaultyHead
-from trunkline.heads.stock import Choice, Stock
+from trunkline.heads.versions import Choice, LoadedVersions
 from trunkline.serving.addresses import is_loopback, over_network
 from trunkline.serving.settings import Settings
 
@@ -168,10 +168,10 @@ def test_heads_are_followed_beside_one_that_cannot_be_read(tmp_path, make, name)
         write_bundle(tmp_path / f"heads/{head}/1", head_manifest(head))
     (tmp_path / "heads/bad" / name).unlink(missing_ok=True)
     make(tmp_path / "heads/bad" / name)
-    stock = Stock(Repository(tmp_path), Choice(), grace_s=0)
-    stock.refresh()
-    assert isinstance(stock.find("other", 1), FaultyHead)  # its model is no ONNX: it was looked at
-    bad = stock.find("bad", 1)
+    versions = LoadedVersions(Repository(tmp_path), Choice(), grace_s=0)
+    versions.refresh()
+    assert isinstance(versions.find("other", 1), FaultyHead)  # its model is no ONNX: it was looked at
+    bad = versions.find("bad", 1)
     assert isinstance(bad, FaultyHead)
     assert name.rpartition("/")[2] in bad.error.message
 

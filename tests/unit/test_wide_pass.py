@@ -15,7 +15,7 @@ from trunkline.core.repository import Repository
 from trunkline.serving import session as module
 from trunkline.serving.execution import Execution
 from trunkline.serving.session import load_session
-from trunkline.serving.width import Width
+from trunkline.serving.wide_choice import WideChoice
 from trunkline.serving.workers import Priority, WorkerPool
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def engine(pool, wide_threads, monkeypatch) -> tuple[BackboneEngine, list[bool]]
             thread.join(60)
     widths: list[bool] = []
     run = made._session.run_in_place
-    monkeypatch.setattr(Width, "choose", lambda self: True)  # how fast this machine is does not matter here
+    monkeypatch.setattr(WideChoice, "choose", lambda self: True)  # how fast this machine is does not matter here
 
     def noted(*args, wide=False):
         widths.append(wide)
@@ -50,7 +50,7 @@ def engine(pool, wide_threads, monkeypatch) -> tuple[BackboneEngine, list[bool]]
 
 def wait_until_none_runs(pool):
     """A thread that has answered may be held up before it leaves the turnstile."""
-    while pool.turnstile._running:
+    while pool.cores._running:
         time.sleep(0.001)
 
 

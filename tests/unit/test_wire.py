@@ -1,6 +1,7 @@
 """What goes onto the wire comes off it unchanged."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from trunkline.api.inference.v1 import backbone_service_pb2, preprocess_pb2, ten
 from trunkline.api.vision.v1 import gallery_service_pb2, vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.exchange import BackboneInfo, HeadInfo
+from trunkline.core.exchange import BackboneInfo, HeadAnswer, HeadInfo, RemoteResult
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import (
     Box,
@@ -112,10 +113,43 @@ def test_a_spec_whose_pass_would_take_too_much_is_refused(size):
 def test_frames_and_descriptions_survive():
     frame = Frame(640, 480, 2.5, 0.25, 2.25, -1.5, 224, 192)
     backbone = BackboneInfo("lite", "3", "ab" * 32, (FeatureSpec(name="c2", channels=24, stride=4),))
+    assert wire.frame_from_pb(wire.frame_to_pb(frame)) == frame
+    assert wire.backbones_from_pb(wire.backbones_to_pb([backbone])) == [backbone]
+    two = [backbone, replace(backbone, version="4", digest="cd" * 32)]
+    assert wire.backbones_from_pb(wire.backbones_to_pb(two)) == two
+    assert wire.backbones_from_pb(wire.backbones_to_pb([])) == []
+
+
+def test_a_service_that_knows_of_one_backbone_and_a_gateway_that_does_understand_the_newer_other_side():
+    backbone = BackboneInfo("lite", "3", "ab" * 32, (FeatureSpec(name="c2", channels=24, stride=4),))
+    sent = wire.backbones_to_pb([backbone, replace(backbone, version="4", digest="cd" * 32)])
+    assert (sent.name, sent.version, sent.digest) == ("lite", "3", "ab" * 32)
+    del sent.backbones[:]
+    assert wire.backbones_from_pb(sent) == [backbone]
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
+def test_an_answer_of_another_process_is_handed_on_unread_and_can_be_read(result):
+    sent = wire_results.outcome_to_pb("h", HeadAnswer(result, "3", 2.0, 0.5))
+    came = vision_service_pb2.HeadOutcome.FromString(sent.SerializeToString())
+    answer = wire_results.remote_answer(came)
+    assert isinstance(answer.result, RemoteResult)
+    assert (answer.version, answer.head_ms, answer.queue_ms) == ("3", 2.0, 0.5)
+    assert answer.read() == result
+    passed_on = wire_results.outcome_to_pb("h@alias", answer)
+    assert passed_on.head == "h@alias"
+    passed_on.head = "h"
+    assert passed_on == sent
+
+
+def test_an_outcome_without_a_result_is_no_answer():
+    assert wire_results.remote_answer(vision_service_pb2.HeadOutcome(head="h")) is None
+    assert wire_results.remote_answer(vision_service_pb2.HeadOutcome(error={"code": 3})) is None
+
+
+def test_descriptions_of_heads_survive():
     spec = PreprocessSpec()
     head = HeadInfo("h", "2", "regression", "d", "lite/3", "e", ("c4", "c5"), spec, "transfer", ("a",), "broken")
-    assert wire.frame_from_pb(wire.frame_to_pb(frame)) == frame
-    assert wire.backbone_from_pb(wire.backbone_to_pb(backbone)) == backbone
     assert wire.head_from_pb(wire.head_to_pb(head), spec) == head
 
 
@@ -142,7 +176,10 @@ def _gallery(**fields) -> gallery_service_pb2.Gallery:
         (wire_galleries.status_from_pb, 77),
         (catalog_wire.model_from_pb, catalog_service_pb2.Model(name="a", default_version=1, history=[-3])),
         (catalog_wire.version_from_pb, catalog_service_pb2.ModelVersion(evaluation={"digest": "x"})),
-        (wire.backbone_from_pb, backbone_service_pb2.DescribeBackboneResponse(features=[{"name": "../c2"}])),
+        (
+            wire.backbones_from_pb,
+            backbone_service_pb2.DescribeBackboneResponse(digest="d", features=[{"name": "../c2"}]),
+        ),
         (
             wire_results.get_result,
             vision_service_pb2.HeadOutcome(custom={"fields": {"a": {"number_value": math.inf}}}),

@@ -8,6 +8,12 @@
 {{- if has .name $names }}{{ fail (printf "two head services are named %s: names must differ" .name) }}{{ end -}}
 {{- $names = append $names .name -}}
 {{- end -}}
+{{- $names = list -}}
+{{- range $v.backboneServices -}}
+{{- if has .name $names }}{{ fail (printf "two backbone services are named %s: names must differ" .name) }}{{ end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- if and $v.backboneServices (ne $v.form "split") }}{{ fail "backboneServices are for form split: one process has all backbones in the other forms" }}{{ end -}}
 {{- if and (eq $v.form "colocated") $v.galleries.claim }}{{ fail "galleries.claim is for one gateway: with form colocated set galleries.databaseSecret" }}{{ end -}}
 {{- $gateway := ternary $v.allInOne $v.gateway (eq $v.form "allInOne") -}}
 {{- $gateway = mergeOverwrite (deepCopy $v.defaults) (deepCopy $gateway) -}}

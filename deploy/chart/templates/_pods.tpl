@@ -21,7 +21,14 @@ of which is one process: its role, arguments, ports, and values. The first conta
 {{- if $inside -}}{{- $inner = append $inner $head -}}{{- else -}}{{- $outer = append $outer $head -}}{{- end -}}
 {{- end -}}
 {{- $gateway := dict "name" "gateway" "role" "gateway" "args" (list "serve" "gateway") "port" 8500 "values" $own.gateway -}}
-{{- $backbone := dict "name" "backbone" "role" "backbone" "args" (list "serve" "backbone") "port" 8501 "values" $own.backbone -}}
+{{- $backbones := list -}}
+{{- range $values.backboneServices -}}
+{{- $merged := mergeOverwrite (deepCopy $own.backbone) (deepCopy .) -}}
+{{- $backbones = append $backbones (dict "name" (printf "backbone-%s" .name) "role" "backbone" "args" (list "serve" "backbone") "port" 8501 "values" $merged) -}}
+{{- else -}}
+{{- $all := mergeOverwrite (dict "backbones" $values.models.backbones) $own.backbone -}}
+{{- $backbones = append $backbones (dict "name" "backbone" "role" "backbone" "args" (list "serve" "backbone") "port" 8501 "values" $all) -}}
+{{- end -}}
 {{- $catalog := dict "name" "catalog" "role" "catalog" "args" (list "serve" "catalog") "port" 8503 "values" $own.catalog -}}
 {{- $training := dict "name" "training" "role" "training" "args" (list "serve" "training") "port" 8504 "values" $own.training -}}
 {{- $pods := list -}}
@@ -30,10 +37,12 @@ of which is one process: its role, arguments, ports, and values. The first conta
 {{- $pods = append $pods (dict "name" "gateway" "values" $own.allInOne "containers" (list $whole)) -}}
 {{- else if eq $values.form "colocated" -}}
 {{- $pod := mergeOverwrite (deepCopy $own.gateway) (deepCopy $values.colocated) -}}
-{{- $pods = append $pods (dict "name" "gateway" "values" $pod "containers" (concat (list $gateway $backbone) $inner)) -}}
+{{- $pods = append $pods (dict "name" "gateway" "values" $pod "containers" (concat (list $gateway) $backbones $inner)) -}}
 {{- else -}}
 {{- $pods = append $pods (dict "name" "gateway" "values" $own.gateway "containers" (list $gateway)) -}}
-{{- $pods = append $pods (dict "name" "backbone" "values" $own.backbone "containers" (list $backbone)) -}}
+{{- range $backbones -}}
+{{- $pods = append $pods (dict "name" .name "values" .values "containers" (list .)) -}}
+{{- end -}}
 {{- end -}}
 {{- if ne $values.form "allInOne" -}}
 {{- range $outer -}}

@@ -18,7 +18,9 @@
 {{- $_ := set $set "TRUNKLINE_MODELS_CACHE" "/var/lib/trunkline/models" -}}
 {{- end -}}
 {{- if has $role (list "backbone" "allInOne") -}}
-{{- $_ := set $set "TRUNKLINE_BACKBONE" $values.models.backbone -}}
+{{- $named := ternary $values.models.backbones $container.values.backbones (eq $role "allInOne") -}}
+{{- if and (not $named) $values.models.backbone }}{{ $named = list $values.models.backbone }}{{ end -}}
+{{- $_ := set $set "TRUNKLINE_BACKBONES" (join "," $named) -}}
 {{- end -}}
 {{- if and (eq $role "head") $container.values.heads -}}
 {{- $_ := set $set "TRUNKLINE_HEADS" (join "," $container.values.heads) -}}
@@ -63,15 +65,18 @@ TRUNKLINE_GALLERY_DATABASE: ""
 {{- if eq .container.role "gateway" }}
 TRUNKLINE_STARTUP_GRACE_S: {{ $values.gateway.startupGrace | quote }}
 {{- $heads := list -}}
+{{- $backbones := list -}}
 {{- range $index, $pod := .pods -}}
 {{- range $pod.containers -}}
 {{- $target := include "trunkline.target" (dict "root" $root "beside" (eq $index 0) "name" $pod.name "port" .port) -}}
 {{- if eq .role "head" }}{{ $heads = append $heads $target }}
+{{- else if eq .role "backbone" }}{{ $backbones = append $backbones $target }}
 {{- else if ne .role "gateway" }}
 TRUNKLINE_{{ upper .role }}_ADDRESS: {{ $target | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
+TRUNKLINE_BACKBONE_ADDRESSES: {{ join "," $backbones | quote }}
 TRUNKLINE_HEAD_ADDRESSES: {{ join "," $heads | quote }}
 {{- end }}
 {{- end }}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from trunkline.assembly.databases import shown_health
 from trunkline.core.results import Result
-from trunkline.gateway.analyzer import Analyzer, check_usable
-from trunkline.gateway.directory import Directory, HeadEntry
+from trunkline.gateway.analyzer import Analyzer
+from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
 from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
@@ -82,11 +82,11 @@ class _Embedder:
         from trunkline.galleries.embedder import ServedHead
 
         entry = self._directory.find(name)
-        check_usable(entry.info, self._directory.backbone.digest)
+        self._directory.check(entry)
         return ServedHead(entry.info, entry.runner)
 
     async def ask(self, head: "ServedHead", image: bytes, timeout_s: float) -> Result:
-        done = await self._analyzer.ask_version(image, HeadEntry(head.info, head.runner), {}, timeout_s)
+        done = await self._analyzer.ask_version(image, self._directory.entry(head.info, head.runner), {}, timeout_s)
         answer = done.outcomes[0].answer
         assert answer is not None  # the question was a required one
-        return answer.result
+        return answer.read()

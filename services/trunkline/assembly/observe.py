@@ -5,8 +5,6 @@ from typing import Any
 
 from trunkline.backbone.batching import BatchStats
 from trunkline.backbone.cache import CacheStats
-from trunkline.backbone.engine import BackboneEngine
-from trunkline.core.errors import ServiceUnavailableError
 from trunkline.gateway.directory import Directory
 from trunkline.serving.host import Host
 from trunkline.serving.telemetry import catalogue
@@ -24,10 +22,8 @@ def observe_workers(host: Host, workers: WorkerPool) -> None:
     host.telemetry.read(catalogue.WORK_REFUSED, lambda: _by_label(workers.stats.refused, _REFUSED))
 
 
-def observe_backbone(host: Host, backbone: BackboneEngine) -> None:
-    """What spared passes, or shared them."""
-    cache = CacheStats() if backbone.cache is None else backbone.cache.stats  # all 0 where it is off
-    batches = BatchStats() if backbone.batcher is None else backbone.batcher.stats
+def observe_backbones(host: Host, cache: CacheStats, batches: BatchStats) -> None:
+    """What spared passes, or shared them; all 0 where that is off."""
     host.telemetry.read(
         catalogue.CACHE_REQUESTS,
         lambda: {("hit",): float(cache.hits), ("joined",): float(cache.joined), ("miss",): float(cache.misses)},
@@ -39,12 +35,12 @@ def observe_backbone(host: Host, backbone: BackboneEngine) -> None:
 
 
 def observe_directory(host: Host, directory: Directory) -> None:
-    """Backbone and heads as a gateway knows them."""
+    """Backbones and heads as a gateway knows them."""
     host.telemetry.read(catalogue.HEAD_INFO, lambda: _heads(directory))
     host.telemetry.read(
         catalogue.HEAD_READY, lambda: {(name,): float(ready) for name, ready in directory.answering().items()}
     )
-    host.telemetry.read(catalogue.BACKBONE_INFO, lambda: _backbone(directory))
+    host.telemetry.read(catalogue.BACKBONE_INFO, lambda: _backbones(directory))
 
 
 def _by_label(counts: Mapping[Any, int], known: Iterable[Any]) -> dict[tuple[str, ...], float]:
@@ -56,9 +52,5 @@ def _heads(directory: Directory) -> dict[tuple[str, ...], float]:
     return {(info.name, info.version, info.task, info.backbone): 1.0 for info in directory.heads()}
 
 
-def _backbone(directory: Directory) -> dict[tuple[str, ...], float]:
-    try:
-        info = directory.backbone
-    except ServiceUnavailableError:
-        return {}
-    return {(info.name, info.version): 1.0}
+def _backbones(directory: Directory) -> dict[tuple[str, ...], float]:
+    return {(entry.info.name, entry.info.version): 1.0 for entry in directory.backbones()}

@@ -194,7 +194,7 @@ def split_plans(settings: Settings, shared: str, tasks: Sequence[str], addresses
             "gateway",
             ("gateway", "--address", gateway),
             {
-                "TRUNKLINE_BACKBONE_ADDRESS": backbone,
+                "TRUNKLINE_BACKBONE_ADDRESSES": backbone,
                 "TRUNKLINE_HEAD_ADDRESSES": ",".join(heads),
                 "TRUNKLINE_CATALOG_ADDRESS": catalog,
                 "TRUNKLINE_TRAINING_ADDRESS": training,

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from trunkline.core.errors import DeadlineError, QueueFullError
-from trunkline.core.exchange import FeatureRequest, Features, local_arrays
+from trunkline.core.exchange import BackboneInfo, FeatureRequest, Features, FeatureSource, local_arrays
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.serving.aside import aside
 
-Compute = Callable[[FeatureRequest, float | None], Coroutine[Any, Any, Features]]
 _HASHED_AT_ONCE = 256 * 1024  # bytes; more takes longer than the way to another thread and back
 _ENTRY_BYTES = 512  # of key, frame and objects
 
@@ -47,20 +46,24 @@ class _Kept:
 
 
 class FeatureCache:
-    """At most `max_bytes` of features, of which those go first that were not asked for the longest.
+    """A FeatureSource before another one, with at most `max_bytes` of features: those that were not asked for the
+    longest go first.
 
     The key is SHA-256 over the picture's bytes, the fingerprint of its preprocessing, the backbone's digest and the
     feature's name, so a request is served from parts, and a pass is run only for what is missing. Errors are not
     kept. Belongs to one event loop.
     """
 
-    def __init__(self, backbone_digest: str, max_bytes: int, compute: Compute) -> None:
-        self.stats = CacheStats()
-        self._digest = backbone_digest
+    def __init__(self, source: FeatureSource, max_bytes: int, stats: CacheStats) -> None:
+        """Each request says which backbone it means. `stats` are counted on."""
+        self.stats = stats
+        self._source = source
         self._max_bytes = max_bytes
-        self._compute = compute
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
-        self._flights: dict[bytes, _Flight] = {}
+        self._pending: dict[bytes, _PendingPass] = {}
+
+    async def describe(self) -> Sequence[BackboneInfo]:
+        return await self._source.describe()
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         """What the request asks for, kept or computed. Arrays are read-only.
@@ -70,7 +73,7 @@ class FeatureCache:
         """
         started_at = time.perf_counter()
         large = len(request.image) > _HASHED_AT_ONCE
-        keys = await aside(_keys, request, self._digest) if large else _keys(request, self._digest)
+        keys = await aside(_keys, request) if large else _keys(request)
         while True:
             left_s = None if timeout_s is None else timeout_s - (time.perf_counter() - started_at)
             try:
@@ -81,23 +84,24 @@ class FeatureCache:
     async def _gather(self, request: FeatureRequest, keys: Mapping[str, bytes], timeout_s: float | None) -> Features:
         kept = {name: found for name, key in keys.items() if (found := self._look_up(key)) is not None}
         missing = [name for name in keys if name not in kept]
-        joined = {self._flights[keys[name]] for name in missing if keys[name] in self._flights}
-        mine = self._begin(request, [name for name in missing if keys[name] not in self._flights], keys, timeout_s)
+        joined = {self._pending[keys[name]] for name in missing if keys[name] in self._pending}
+        mine = self._begin(request, [name for name in missing if keys[name] not in self._pending], keys, timeout_s)
         self._count(begun=mine is not None, joined=bool(joined))
         started_at = time.perf_counter()
-        landed = await _landed([*joined, mine] if mine else [*joined], mine, timeout_s)
-        waited_ms = (time.perf_counter() - started_at) * 1000 if landed else 0.0
+        made = await _results([*joined, mine] if mine else [*joined], mine, timeout_s)
+        waited_ms = (time.perf_counter() - started_at) * 1000 if made else 0.0
         if mine is not None and not kept and not joined:
-            return landed[-1]  # as it came: what is on a device stays there
-        for part in landed:
+            return made[-1]  # as it came: what is on a device stays there
+        for part in made:
             kept |= {
                 name: _Kept(array, part.frame) for name, array in local_arrays(part.arrays).items() if name in missing
             }
         if mine is not None:
-            own = landed[-1]
+            own = made[-1]
         else:
             frame = next(iter(kept.values())).frame
-            own = Features({}, frame, self._digest, queue_ms=waited_ms, decode_ms=0.0, backbone_ms=0.0, cached=True)
+            digest = request.backbone_digest
+            own = Features({}, frame, digest, queue_ms=waited_ms, decode_ms=0.0, backbone_ms=0.0, cached=True)
         return replace(own, arrays={name: kept[name].array for name in request.features})
 
     def _look_up(self, key: bytes) -> _Kept | None:
@@ -108,29 +112,29 @@ class FeatureCache:
 
     def _begin(
         self, request: FeatureRequest, names: Collection[str], keys: Mapping[str, bytes], timeout_s: float | None
-    ) -> "_Flight | None":
+    ) -> "_PendingPass | None":
         """A pass for these features that goes on as long as anybody waits for it; None where there are no names."""
         if not names:
             return None
         mine = {name: keys[name] for name in names}
-        flight = _Flight(
-            self._fly(replace(request, features=tuple(names)), mine, timeout_s),
-            ended=lambda flight: self._forget(flight, mine.values()),
+        pending = _PendingPass(
+            self._make(replace(request, features=tuple(names)), mine, timeout_s),
+            ended=lambda pending: self._forget(pending, mine.values()),
         )
-        self._flights.update(dict.fromkeys(mine.values(), flight))
-        return flight
+        self._pending.update(dict.fromkeys(mine.values(), pending))
+        return pending
 
-    async def _fly(self, request: FeatureRequest, keys: Mapping[str, bytes], timeout_s: float | None) -> Features:
-        found = await self._compute(request, timeout_s)
+    async def _make(self, request: FeatureRequest, keys: Mapping[str, bytes], timeout_s: float | None) -> Features:
+        found = await self._source.extract(request, timeout_s)
         for name, array in local_arrays(found.arrays).items():
             array.setflags(write=False)
             self._keep(keys[name], _Kept(array, found.frame))
         return found
 
-    def _forget(self, flight: "_Flight", keys: Iterable[bytes]) -> None:
+    def _forget(self, pending: "_PendingPass", keys: Iterable[bytes]) -> None:
         for key in keys:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
+            if self._pending.get(key) is pending:
+                del self._pending[key]
 
     def _keep(self, key: bytes, kept: _Kept) -> None:
         if kept.bytes > self._max_bytes:
@@ -157,14 +161,14 @@ class _OthersError(Exception):
     """A pass that another request began was refused, or too late for that request."""
 
 
-class _Flight:
+class _PendingPass:
     """A pass with those who wait for it. It is given up when the last of them goes."""
 
-    def __init__(self, work: Coroutine[Any, Any, Features], ended: Callable[["_Flight"], None]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, Features], ended: Callable[["_PendingPass"], None]) -> None:
         self._waiters = 0
         self._ended = ended
         self.task = asyncio.create_task(work)
-        self.task.add_done_callback(self._landed)
+        self.task.add_done_callback(self._ended_now)
 
     def join(self) -> None:
         self._waiters += 1
@@ -175,33 +179,35 @@ class _Flight:
             self._ended(self)  # at once: whoever comes now begins anew
             self.task.cancel()
 
-    def _landed(self, task: "asyncio.Task[Features]") -> None:
+    def _ended_now(self, task: "asyncio.Task[Features]") -> None:
         self._ended(self)
         if not task.cancelled():
             task.exception()  # seen, also where the last waiter has just gone
 
 
-async def _landed(flights: Sequence[_Flight], mine: _Flight | None, timeout_s: float | None) -> list[Features]:
+async def _results(
+    passes: Sequence[_PendingPass], mine: _PendingPass | None, timeout_s: float | None
+) -> list[Features]:
     """What all of them gave. Raises what one of them raised; _OthersError where a new try may go better."""
-    if not flights:
+    if not passes:
         return []
-    for flight in flights:
-        flight.join()
+    for each in passes:
+        each.join()
     try:
-        tasks = [flight.task for flight in flights]
-        done, pending = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_EXCEPTION)
+        tasks = [each.task for each in passes]
+        done, late = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             error = task.exception()
             if isinstance(error, QueueFullError | DeadlineError) and (mine is None or task is not mine.task):
                 raise _OthersError from error
             if error is not None:
                 raise error
-        if pending:
+        if late:
             raise DeadlineError("the features were not ready in time")
         return [task.result() for task in tasks]
     finally:
-        for flight in flights:
-            flight.leave()
+        for each in passes:
+            each.leave()
 
 
 @lru_cache(maxsize=256)
@@ -209,13 +215,19 @@ def _fingerprint(spec: PreprocessSpec) -> bytes:
     return spec.fingerprint.encode()
 
 
-def _keys(request: FeatureRequest, backbone_digest: str) -> dict[str, bytes]:
+def _keys(request: FeatureRequest) -> dict[str, bytes]:
     """The key of each feature; the picture is read once. Every part but the last has a fixed length."""
-    hashed = hashlib.sha256(_fingerprint(request.spec) + backbone_digest.encode())
-    hashed.update(hashlib.sha256(request.image).digest())
+    hashed = hashlib.sha256(_fingerprint(request.spec) + request.backbone_digest.encode())
+    hashed.update(
+        _hash(request.image) if request.shared is None else request.shared.hash(lambda: _hash(request.image))
+    )
     keys = {}
     for name in request.features:
         of_feature = hashed.copy()
         of_feature.update(name.encode())
         keys[name] = of_feature.digest()
     return keys
+
+
+def _hash(image: bytes) -> bytes:
+    return hashlib.sha256(image).digest()

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
-from trunkline.backbone.batching import Batcher, batches_help
-from trunkline.backbone.cache import FeatureCache
+from trunkline.backbone.batching import Batcher, BatchStats, batches_help
+from trunkline.backbone.quick import with_answers
 from trunkline.core.bundle import BackboneManifest, Bundle
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE, BackboneInfo, FeatureRequest, Features
@@ -20,7 +20,7 @@ from trunkline.serving.device import DeviceArrays
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import OnnxSession, load_session, widen_session
 from trunkline.serving.settings import Batching
-from trunkline.serving.width import Width
+from trunkline.serving.wide_choice import WideChoice
 from trunkline.serving.workers import Priority, WorkerPool
 
 _SHOWN = 200  # characters of a name that is not known
@@ -34,7 +34,7 @@ class _Decoded:
 
 
 class BackboneEngine:
-    """The FeatureSource of the process that has the model: cache, then a pass on the workers, alone or in a batch."""
+    """The FeatureSource of one backbone: a pass on the workers, alone or in a batch."""
 
     def __init__(
         self,
@@ -42,18 +42,15 @@ class BackboneEngine:
         session: OnnxSession,
         workers: WorkerPool,
         limits: ImageLimits,
-        *,
-        cache_bytes: int = 0,
         batcher: Batcher | None = None,
     ) -> None:
         self._info = info
         self._session = session
         self._workers = workers
         self._limits = limits
-        self._width = Width()
+        self._wide_choice = WideChoice()
         self._known = {IMAGE, *(feature.name for feature in info.features)}
         self.batcher = batcher
-        self.cache = FeatureCache(info.digest, cache_bytes, self._compute) if cache_bytes else None
 
     @classmethod
     def load(
@@ -63,10 +60,10 @@ class BackboneEngine:
         limits: ImageLimits,
         execution: Execution = CPU,
         *,
-        cache_bytes: int = 0,
         batching: Batching | None = None,
+        batches: BatchStats | None = None,
     ) -> Self:
-        """With `cache_bytes`, so much is kept; with `batching`, pictures share passes where that says so.
+        """With `batching`, pictures share passes where that says so, counted in `batches`.
 
         Raises ModelInvalidError where the bundle is damaged or its golden outputs do not hold, ConfigurationError
         where a provider cannot be had.
@@ -78,14 +75,16 @@ class BackboneEngine:
             # Beside the rest of the start. No daemon: one in native code at an interpreter's end aborts it.
             threading.Thread(target=widen_session, args=(session, bundle), name="widen", daemon=False).start()
         batcher = _batcher(session, manifest.preprocess, workers, batching) if batching else None
-        return cls(info, session, workers, limits, cache_bytes=cache_bytes, batcher=batcher)
+        if batcher is not None and batches is not None:
+            batcher.stats = batches
+        return cls(info, session, workers, limits, batcher)
 
     @property
     def info(self) -> BackboneInfo:
         return self._info
 
-    async def describe(self) -> BackboneInfo:
-        return self._info
+    async def describe(self) -> list[BackboneInfo]:
+        return [self._info]
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         """At most one decode and one pass.
@@ -94,11 +93,6 @@ class BackboneEngine:
         picture, QueueFullError and DeadlineError.
         """
         self._check(request)
-        if self.cache is not None:
-            return await self.cache.extract(request, timeout_s)
-        return await self._compute(request, timeout_s)
-
-    async def _compute(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         wanted = [name for name in request.features if name != IMAGE]
         weight = decode_weight(request.image, request.spec)
         if self.batcher is not None and wanted:
@@ -131,18 +125,15 @@ class BackboneEngine:
         started_at = time.perf_counter()
         arrays = self._pass(decoded.pixels, wanted) if wanted else {}
         backbone_ms = (time.perf_counter() - started_at) * 1000 if wanted else 0.0
-        found = self._features(request, decoded, arrays, backbone_ms)
-        if request.then is not None:
-            request.then(found)
-        return found
+        return with_answers(self._features(request, decoded, arrays, backbone_ms), request.quick)
 
     def _pass(self, pixels: Pixels, wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
         if not self._session.can_be_wide:
             return self._session.run_in_place({IMAGE: pixels}, wanted)
-        with self._workers.turnstile.all_cores(wanted=self._width.choose()) as wide:
+        with self._workers.cores.all_cores(wanted=self._wide_choice.choose()) as wide:
             started_at = time.perf_counter()
             arrays = self._session.run_in_place({IMAGE: pixels}, wanted, wide=wide)
-            self._width.ran(wide=wide, took_s=time.perf_counter() - started_at, pixels=pixels.size)
+            self._wide_choice.ran(wide=wide, took_s=time.perf_counter() - started_at, pixels=pixels.size)
         return arrays
 
     async def _in_batch(
@@ -164,8 +155,12 @@ class BackboneEngine:
 
     def _decode(self, request: FeatureRequest, weight: int) -> _Decoded:
         started_at = time.perf_counter()
-        image = EncodedImage(request.image, self._limits, weight)
-        pixels, frame = preprocess(image, request.spec)  # (1, H, W, C)
+
+        def decode() -> tuple[Pixels, Frame]:
+            return preprocess(EncodedImage(request.image, self._limits, weight), request.spec)
+
+        shared = request.shared
+        pixels, frame = decode() if shared is None else shared.decoded(request.spec, decode)  # (1, H, W, C)
         return _Decoded(pixels, frame, (time.perf_counter() - started_at) * 1000)
 
     def _features(

@@ -20,9 +20,9 @@ _MARGIN_S, _NO_DEADLINE_S = 5.0, 60.0
 
 
 class BackboneServicer(pb_grpc.BackboneServiceServicer):
-    def __init__(self, backbone: FeatureSource, arena: Arena | None = None) -> None:
+    def __init__(self, backbones: FeatureSource, arena: Arena | None = None) -> None:
         """arena: where features are shared, with those who can read it."""
-        self._backbone = backbone
+        self._backbones = backbones
         self._arena = arena
 
     async def ExtractFeatures(
@@ -34,8 +34,9 @@ class BackboneServicer(pb_grpc.BackboneServiceServicer):
             wire.spec_from_pb(request.preprocess),
             tuple(dict.fromkeys(request.features)),
             not request.optional,
+            backbone_digest=request.backbone_digest or await self._first(),
         )
-        found = await self._backbone.extract(question, context.time_remaining())
+        found = await self._backbones.extract(question, context.time_remaining())
         return pb.ExtractFeaturesResponse(
             features=self._tensors(found, request.arenas, context),
             frame=wire.frame_to_pb(found.frame),
@@ -60,4 +61,9 @@ class BackboneServicer(pb_grpc.BackboneServiceServicer):
     async def DescribeBackbone(
         self, request: pb.DescribeBackboneRequest, context: Context
     ) -> pb.DescribeBackboneResponse:
-        return wire.backbone_to_pb(await self._backbone.describe())
+        return wire.backbones_to_pb(await self._backbones.describe())
+
+    async def _first(self) -> str:
+        """The digest of the backbone that callers mean who know of one alone."""
+        served = await self._backbones.describe()
+        return served[0].digest if served else ""

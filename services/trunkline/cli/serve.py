@@ -48,9 +48,11 @@ def serve(
     ] = None,
     models: Models = None,
     backbone_address: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="HOST:PORT", help="With `gateway`: where the backbone service is.", show_default="127.0.0.1:8501"
+            metavar="HOST:PORT",
+            help="With `gateway`: where a backbone service is; may be repeated.",
+            show_default="127.0.0.1:8501",
         ),
     ] = None,
     head_address: Annotated[
@@ -101,7 +103,7 @@ def serve(
         address=address,
         http_address=http,
         models=models,
-        backbone_address=backbone_address,
+        backbone_addresses=tuple(backbone_address) if backbone_address else None,
         head_addresses=tuple(head_address) if head_address else None,
         catalog_address=catalog_address,
         training_address=training_address,

@@ -88,6 +88,11 @@ class BackboneRef(_Value):
     version: Annotated[int, Field(ge=1)]
     digest: Digest
 
+    @property
+    def label(self) -> str:
+        """As NAME/VERSION."""
+        return f"{self.name}/{self.version}"
+
 
 class HeadManifest(_Value):
     """A head: takes the features it names, float32 with a batch axis, or `image` uint8 (N, H, W, C).

@@ -8,7 +8,7 @@ TrunklineError
 ├── DataForbiddenError        data that may not be read
 ├── NotFoundError             no such head, version or job
 ├── WrongTaskError            the head does something else
-├── BackboneMismatchError     the head was trained on another backbone
+├── BackboneMismatchError     the head was trained on another backbone than those that are served
 ├── SpaceMismatchError        vectors of different embedding spaces
 ├── ModelInvalidError         a bundle on disk is broken or fails its golden check
 ├── AlreadyExistsError        something else has this name
@@ -32,6 +32,8 @@ from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from trunkline.core.text import shown_path
+
+_MOST_DIGESTS = 3  # in one error
 
 
 class TrunklineError(Exception):
@@ -95,6 +97,22 @@ class BackboneMismatchError(TrunklineError):
             f"served has {served_digest}: serve that backbone, or train the head again on this one",
             head_backbone_digest=head_digest,
             served_backbone_digest=served_digest,
+        )
+
+    @classmethod
+    def unserved(cls, head: str, backbone: str, digest: str, served: Mapping[str, str]) -> Self:
+        """The error for a head whose backbone (name/version) nobody serves. served: digests by name/version."""
+        known = ", ".join(f"{name} (digest {other})" for name, other in list(served.items())[:_MOST_DIGESTS])
+        who = f"head {head!r}" if head else "a head"
+        which = f"backbone {backbone}" if backbone else "a backbone"
+        return cls(
+            f"{who} needs {which} with digest {digest}, which is not served: copy it into the model "
+            "repository, name it in TRUNKLINE_BACKBONES where that is set, or train the head again on one that is "
+            f"served: {known or 'none is'}",
+            head=head,
+            backbone=backbone,
+            head_backbone_digest=digest,
+            served_backbone_digest=",".join(list(served.values())[:_MOST_DIGESTS]),
         )
 
 

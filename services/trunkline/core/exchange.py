@@ -13,6 +13,7 @@ import numpy as np
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
+from trunkline.core.shared_picture import SharedPicture
 
 IMAGE = "image"  # the feature that is the preprocessed pixels themselves, uint8 (1, H, W, C)
 
@@ -42,22 +43,29 @@ Feature: TypeAlias = np.ndarray | RemoteFeature
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """Which backbone a process serves."""
+    """A backbone that is served."""
 
     name: str
     version: str
     digest: str
     features: tuple[FeatureSpec, ...]
 
+    @property
+    def label(self) -> str:
+        """As NAME/VERSION."""
+        return f"{self.name}/{self.version}"
+
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """An encoded picture, how to preprocess it, and the names of the features wanted.
+    """An encoded picture, how to preprocess it, and the names of the features wanted of a backbone.
 
+    `backbone_digest` says which; where it is empty, the first one that its source describes.
     Where it is not `required`, only heads wait for it that their call can do without: under pressure it goes first.
     `arenas` are those that every head of this pass can read; features may then be left in one of them.
-    `then` is cheap work on the features, for the thread that has just made them: it is called once, before they are
-    given out, or not at all (they were made before, or in another process), and raises nothing.
+    `shared` is there where other requests of the call have the same picture.
+    `quick` heads may be answered by whoever makes the features, on its thread: what came of them is in
+    `Features.answers`. Others (the features were made before, or in another process) are asked as any head.
     """
 
     image: bytes
@@ -65,7 +73,9 @@ class FeatureRequest:
     features: tuple[str, ...]
     required: bool = True
     arenas: frozenset[str] = frozenset()
-    then: "Callable[[Features], None] | None" = None
+    backbone_digest: str = ""
+    shared: SharedPicture | None = None
+    quick: "tuple[QuickHead, ...]" = ()
 
 
 class Selectable(Protocol):
@@ -91,6 +101,7 @@ class Features:
     had begun. Their arrays are shared, so read-only.
     The arrays are numpy's where the backbone is in this process, or on a device until they are read (see `select`);
     RemoteFeatures where it is not.
+    `answers` are those of quick heads of the request, by the names that they were asked by.
     """
 
     arrays: Mapping[str, Feature]
@@ -101,6 +112,7 @@ class Features:
     backbone_ms: float
     cached: bool = False
     held: Held | None = None
+    answers: "Mapping[str, QuickAnswer]" = field(default_factory=dict)
 
     def after(self, queue_ms: float) -> "Features":
         """The same, for whoever waited that long for them."""
@@ -113,6 +125,7 @@ class Features:
             self.backbone_ms,
             self.cached,
             self.held,
+            self.answers,
         )
 
     def release(self) -> None:
@@ -163,7 +176,6 @@ class HeadQuestion:
     """The features of one picture for one version of a head (the default where it is empty), with parameters.
 
     Where it is not `required`, its call can do without the answer: under pressure it goes first.
-    `early` is what a shortcut has made of it already: then that is the answer, and nothing else is looked at.
     """
 
     head: str
@@ -173,7 +185,18 @@ class HeadQuestion:
     params: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     required: bool = True
-    early: "EarlyAnswer | None" = None
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteResult:
+    """A result of another process: handed on as it came, until somebody looks inside.
+
+    `message` is what `serving.wire_results` puts into answers, and nobody else reads it. `read` raises
+    InvalidRequestError for one that cannot be.
+    """
+
+    message: Any
+    read: Callable[[], Result]
 
 
 @dataclass(frozen=True)
@@ -183,28 +206,36 @@ class HeadAnswer:
     `queue_ms` is the part of it that was spent waiting.
     """
 
-    result: Result
+    result: Result | RemoteResult
     version: str
     head_ms: float
     queue_ms: float = 0.0
 
+    def read(self) -> Result:
+        """The result itself, wherever it came from."""
+        return self.result.read() if isinstance(self.result, RemoteResult) else self.result
+
+
+AnswerNow: TypeAlias = Callable[[Features], HeadAnswer]
+
 
 @dataclass(frozen=True)
-class EarlyAnswer:
-    """What a shortcut came to, an answer or an error, and its time (seconds)."""
+class QuickHead:
+    """A head that takes less than the way to another thread. `answer` raises what `HeadRunner.predict` does."""
 
+    asked: str
+    info: HeadInfo
+    answer: AnswerNow
+
+
+@dataclass(frozen=True)
+class QuickAnswer:
+    """What became of a quick head, an answer or an error, and its time (seconds)."""
+
+    info: HeadInfo
     answer: HeadAnswer | None
     error: Exception | None
     took_s: float
-
-    def result(self) -> HeadAnswer:
-        """The answer. Raises the error."""
-        if self.answer is None:
-            raise self.error or RuntimeError("a shortcut without an answer")
-        return self.answer
-
-
-Shortcut: TypeAlias = Callable[[Features], HeadAnswer]
 
 
 def local_arrays(features: Mapping[str, Feature]) -> Mapping[str, np.ndarray]:
@@ -216,14 +247,18 @@ def local_arrays(features: Mapping[str, Feature]) -> Mapping[str, np.ndarray]:
 
 
 class FeatureSource(Protocol):
-    """A backbone, here or elsewhere."""
+    """Backbones of one process, this one or another."""
 
-    async def describe(self) -> BackboneInfo:
-        """Raises ServiceUnavailableError where it does not answer."""
+    async def describe(self) -> Sequence[BackboneInfo]:
+        """Those that it serves now. Raises ServiceUnavailableError where it does not answer."""
         ...
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
-        """One decode and one pass. Raises InvalidRequestError, QueueFullError, DeadlineError and others."""
+        """One decode and one pass.
+
+        Raises BackboneMismatchError for a backbone that is not served, InvalidRequestError, QueueFullError,
+        DeadlineError and others.
+        """
         ...
 
 
@@ -239,14 +274,26 @@ class HeadRunner(Protocol):
         """The default version of each head. Raises ServiceUnavailableError where it does not answer."""
         ...
 
-    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
+    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
         """How to answer on the thread that made the features, for a head that takes less than the way to another.
 
-        None where it takes longer, or is elsewhere. What came of it goes to `predict` all the same, as `early`.
-        A shortcut raises what `predict` does.
+        None where it takes longer, or is elsewhere.
         """
         ...
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         """Raises NotFoundError, BackboneMismatchError, InvalidRequestError, QueueFullError and others."""
+        ...
+
+    def is_cheaper_together(self, question: HeadQuestion) -> bool:
+        """Whether it is better asked with others about the same pass, as the way to the head takes longer than it."""
+        ...
+
+    async def predict_all(
+        self, questions: Sequence[HeadQuestion], timeout_s: float | None
+    ) -> "Sequence[HeadAnswer | Exception]":
+        """An answer, or what it failed with, for each of several questions about one pass, when all are there.
+
+        Raises what costs all of them.
+        """
         ...

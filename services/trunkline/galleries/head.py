@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import Field
 
 from trunkline.core.errors import ServiceUnavailableError
-from trunkline.core.exchange import HeadAnswer, HeadInfo, HeadQuestion, Routes, Shortcut
+from trunkline.core.exchange import AnswerNow, HeadAnswer, HeadInfo, HeadQuestion, Routes
 from trunkline.core.galleries import GalleryMatch
 from trunkline.core.head import Params, parse_params
 from trunkline.core.results import Classification, ScoredLabel
 from trunkline.galleries.embedder import Embedder, ServedHead, check_space, embedding_of
+from trunkline.galleries.gallery_cache import GalleryCache
 from trunkline.galleries.search import nearest_classes
-from trunkline.galleries.shelf import Shelf
 from trunkline.galleries.store import Record
 from trunkline.galleries.vectors import unit
 
@@ -31,7 +31,7 @@ class _Parameters(Params):
 class GalleryHead:
     """A HeadRunner: the embedding head of a gallery, whose vector becomes classes here."""
 
-    shelf: Shelf
+    cache: GalleryCache
     record: Record
     behind: ServedHead
 
@@ -42,7 +42,7 @@ class GalleryHead:
     async def describe(self) -> Sequence[HeadInfo]:
         return [info_of(self.record, self.behind)]
 
-    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
+    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
         """None: a search is not for the thread of a pass."""
         return None
 
@@ -56,9 +56,9 @@ class GalleryHead:
         params = parse_params(_Parameters, question.params)
         asked = replace(question, head=self.behind.info.name, params={})
         answer = await self.behind.runner.predict(asked, timeout_s)
-        embedding = embedding_of(self.behind.info, answer.result)
+        embedding = embedding_of(self.behind.info, answer.read())
         started_at = time.perf_counter()
-        collection = await self.shelf.collection(self.record)
+        collection = await self.cache.collection(self.record)
         if collection.record.generation != self.record.generation and embedding.space == self.record.gallery.space:
             raise ServiceUnavailableError(f"gallery {self.record.name!r} changes its vectors just now: try again")
         check_space(collection.record, embedding)
@@ -70,6 +70,14 @@ class GalleryHead:
         spent_ms = (time.perf_counter() - started_at) * 1000
         return replace(answer, result=Classification(labels), head_ms=answer.head_ms + spent_ms)
 
+    def is_cheaper_together(self, question: HeadQuestion) -> bool:
+        return False
+
+    async def predict_all(
+        self, questions: Sequence[HeadQuestion], timeout_s: float | None
+    ) -> Sequence[HeadAnswer | Exception]:
+        return [await self.predict(question, timeout_s) for question in questions]
+
 
 def info_of(record: Record, behind: ServedHead) -> HeadInfo:
     """The gallery as it is served: its embedding head, but for the name and what it answers."""
@@ -77,11 +85,11 @@ def info_of(record: Record, behind: ServedHead) -> HeadInfo:
     return replace(behind.info, name=name, task="classification", labels=(), routes=Routes())
 
 
-def find_head(shelf: Shelf, embedder: Embedder, name: str) -> tuple[HeadInfo, GalleryHead]:
+def find_head(cache: GalleryCache, embedder: Embedder, name: str) -> tuple[HeadInfo, GalleryHead]:
     """Who answers for gallery:NAME. Raises NotFoundError for the gallery or its head, ServiceUnavailableError."""
-    record = shelf.known(name)
+    record = cache.known(name)
     behind = embedder.head(record.gallery.head)
-    return info_of(record, behind), GalleryHead(shelf, record, behind)
+    return info_of(record, behind), GalleryHead(cache, record, behind)
 
 
 def score(found: GalleryMatch) -> float:

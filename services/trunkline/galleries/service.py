@@ -26,6 +26,7 @@ from trunkline.galleries.changes import ChangeReader
 from trunkline.galleries.collection import GenerationGoneError
 from trunkline.galleries.database import Database
 from trunkline.galleries.embedder import Embedder, Spaces, check_space
+from trunkline.galleries.gallery_cache import GalleryCache
 from trunkline.galleries.head import find_head
 from trunkline.galleries.items import LONGEST_KEY, ItemStore, NewItem, is_key
 from trunkline.galleries.limits import EXACT_UP_TO, Limits
@@ -33,7 +34,6 @@ from trunkline.galleries.pictures import kept_picture
 from trunkline.galleries.reembedder import Reembedder
 from trunkline.galleries.reembedding import ReembeddingStore
 from trunkline.galleries.search import search
-from trunkline.galleries.shelf import Shelf
 from trunkline.galleries.snapshot import Snapshots
 from trunkline.galleries.store import GalleryStore, Record, check_threshold, is_name, no_such_gallery
 from trunkline.galleries.vectors import to_bytes, unit
@@ -75,7 +75,7 @@ class Galleries:
         self._threads = Threads(database.what)
         self._long = Threads(database.what, _LONG_THREADS, within_s=None)
         self._pictures = Threads("keeping of pictures", 1, within_s=None)
-        self._shelf = Shelf(
+        self._cache = GalleryCache(
             self._store,
             self._threads,
             self._long,
@@ -84,17 +84,17 @@ class Galleries:
             limits.memory_bytes,
             exact_up_to,
         )
-        self._writer = Writer(self._items, self._threads, self._shelf.changed)
+        self._writer = Writer(self._items, self._threads, self._cache.changed)
         self._places = asyncio.Semaphore(_EMBEDDED_AT_ONCE)
         self._reembedder = Reembedder(
-            self._reembeddings, self._long, self._spaces, self._shelf.follow, database.shrink
+            self._reembeddings, self._long, self._spaces, self._cache.follow, database.shrink
         )
 
     async def follow(self, every_s: float) -> None:
         """Until it is cancelled: see what other processes changed, and do what is to be done in the background."""
         while True:
             try:
-                await self._shelf.follow()
+                await self._cache.follow()
                 await self._reembedder.look()
             except ServiceUnavailableError as error:  # it is in the log, and will answer again
                 _log.debug("galleries are not followed: %s", error)
@@ -105,14 +105,14 @@ class Galleries:
     async def look(self) -> None:
         """See whether the database can be used. Raises ServiceUnavailableError."""
         await self._threads.run(self._database.look)
-        if not self._shelf.looked:
-            await self._shelf.follow()
+        if not self._cache.looked:
+            await self._cache.follow()
 
     async def close(self) -> None:
         """Save indexes, leave what runs to other processes, and end the connections."""
         await self._reembedder.stop()
         with suppress(TimeoutError, TrunklineError):  # indexes can be made again
-            await asyncio.wait_for(self._shelf.close(), _CLOSE_S)
+            await asyncio.wait_for(self._cache.close(), _CLOSE_S)
         await self._threads.close(self._database.close)
         await self._long.close()
         await self._pictures.close()
@@ -120,9 +120,9 @@ class Galleries:
     def head(self, name: str) -> tuple[HeadInfo, HeadRunner]:
         """Who answers for gallery:NAME. Raises NotFoundError, ServiceUnavailableError."""
         try:
-            return find_head(self._shelf, self._embedder, name)
+            return find_head(self._cache, self._embedder, name)
         except NotFoundError:
-            if self._shelf.looked:
+            if self._cache.looked:
                 raise
             text = self._database.trouble or "the galleries are being read: try again"
             raise ServiceUnavailableError(text) from None
@@ -135,7 +135,7 @@ class Galleries:
             raise InvalidRequestError("name the head that embeds; ListHeads says which there are")
         like = await self._spaces.of(head, timeout_s)
         record = await self._threads.run(self._store.create, name, head, like, threshold, keep_images=keep_images)
-        self._shelf.noted(record)
+        self._cache.noted(record)
         return self._described(record)
 
     async def get(self, name: str, timeout_s: float) -> Gallery:
@@ -151,7 +151,7 @@ class Galleries:
     async def delete(self, name: str) -> None:
         record = await self._record(name, fresh=True)
         await self._threads.run(self._store.delete, name)
-        await self._shelf.follow()
+        await self._cache.follow()
         await self._long.run(self._snapshots.remove, record.uid)
 
     async def add_picture(
@@ -188,7 +188,7 @@ class Galleries:
         """How many images were removed, and the keys of which there was none."""
         record = await self._record(name, fresh=True)
         found = await self._threads.run(self._items.remove, record.number, keys)
-        await self._shelf.changed(record.number)
+        await self._cache.changed(record.number)
         return found
 
     async def search_picture(
@@ -218,7 +218,7 @@ class Galleries:
         for fresh in (False, True):  # what is known of it may be a second old
             record = await self._record(name, fresh=fresh)
             try:
-                collection = await self._shelf.collection(record)
+                collection = await self._cache.collection(record)
                 check_space(collection.record, embedding)
                 query = unit(embedding.values, collection.record.gallery.dimension)  # (D,)
                 if by is SearchBy.CLASSES:  # these are in memory
@@ -273,15 +273,15 @@ class Galleries:
     async def _record(self, name: str, *, fresh: bool = False) -> Record:
         if not fresh:
             with suppress(NotFoundError):
-                return self._shelf.known(name)
+                return self._cache.known(name)
         if not is_name(name):  # a text that no database takes may be one
             raise no_such_gallery(name)
         record = await self._threads.run(self._store.get, name)
-        self._shelf.noted(record)
+        self._cache.noted(record)
         return record
 
     def _described(self, record: Record) -> Gallery:
-        return replace(record.gallery, index=self._shelf.index_state(record))
+        return replace(record.gallery, index=self._cache.index_state(record))
 
 
 def _checked(key: str, label: str) -> str:

@@ -1,27 +1,25 @@
-"""One picture, many heads: one backbone pass for each preprocessing spec, heads side by side."""
+"""One picture, many heads: one pass for each backbone and preprocessing spec, heads side by side."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from trunkline.core.errors import (
-    BackboneMismatchError,
     ImageTooLargeError,
     InvalidRequestError,
-    ModelInvalidError,
     TrunklineError,
     WrongTaskError,
 )
 from trunkline.core.exchange import IMAGE, Features, HeadInfo
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.text import listed
-from trunkline.gateway.answers import Analysis, Ask, Outcome
+from trunkline.gateway.answers import Analysis, HeadRequest, Outcome
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import Directory, HeadEntry
 from trunkline.gateway.passes import pass_of
 from trunkline.gateway.picture import PictureRun
 
-__all__ = ["Analysis", "Analyzer", "Ask", "Outcome", "check_usable"]
+__all__ = ["Analysis", "Analyzer", "HeadRequest", "Outcome"]
 
 _CALL_OF_TASK = {
     "classification": "Classify",
@@ -41,16 +39,16 @@ class Analyzer:
         self._directory = directory
         self._max_image_bytes = max_image_bytes
 
-    async def ask_one(
+    def ask_one(
         self, image: bytes, task: str, head: str, params: Mapping[str, Any], timeout_s: float
-    ) -> Analysis:
+    ) -> Coroutine[Any, Any, Analysis]:
         """One required question to a head of a task; the default one of the task where `head` is empty.
 
         Raises NotFoundError, WrongTaskError, and what the backbone and the head raise.
         """
         entry = self.entry_of(task, head)
-        ask = Ask(head or entry.info.name, params, required=True)
-        return await self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
+        ask = HeadRequest(head or entry.info.name, params, required=True)
+        return self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
 
     def entry_of(self, task: str, head: str) -> HeadEntry:
         """The version that answers for a head of a task; of the default head where `head` is empty.
@@ -62,31 +60,31 @@ class Analyzer:
             raise _wrong_task(entry.info, task)
         return entry
 
-    async def ask_version(
+    def ask_version(
         self, image: bytes, entry: HeadEntry, params: Mapping[str, Any], timeout_s: float
-    ) -> Analysis:
+    ) -> Coroutine[Any, Any, Analysis]:
         """One required question to a version that was resolved before, so that a batch gets one version.
 
         Raises what the backbone and the head raise.
         """
-        ask = Ask(entry.info.name, params, required=True)
-        return await self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
+        ask = HeadRequest(entry.info.name, params, required=True)
+        return self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
 
-    async def analyze(
-        self, image: bytes, asks: Sequence[Ask], timeout_s: float, tell: Tell | None = None
-    ) -> Analysis:
+    def analyze(
+        self, image: bytes, asks: Sequence[HeadRequest], timeout_s: float, tell: Tell | None = None
+    ) -> Coroutine[Any, Any, Analysis]:
         """Every head's outcome; `tell` gets each as soon as it is there.
 
         Raises what a required head raises, and errors of the picture itself. Where it is cancelled, or raises,
         nothing that it started goes on.
         """
-        return await self._analyze(image, asks, self._resolve, timeout_s, tell or _tell_nobody)
+        return self._analyze(image, asks, self._resolve, timeout_s, tell or _tell_nobody)
 
     async def _analyze(
         self,
         image: bytes,
-        asks: Sequence[Ask],
-        resolve: Callable[[Ask], HeadEntry],
+        asks: Sequence[HeadRequest],
+        resolve: Callable[[HeadRequest], HeadEntry],
         timeout_s: float,
         tell: Tell,
     ) -> Analysis:
@@ -94,10 +92,10 @@ class Analyzer:
         deadline = Deadline(timeout_s)
         self._check(image, asks)
         questions = [(ask, _entry(ask, resolve)) for ask in asks]
-        run = PictureRun(self._directory.source, image, questions, deadline, tell)
+        run = PictureRun(image, questions, deadline, tell)
         return _analysis(await run.outcomes(), run.features(), started_at)
 
-    def _check(self, image: bytes, asks: Sequence[Ask]) -> None:
+    def _check(self, image: bytes, asks: Sequence[HeadRequest]) -> None:
         if len(image) > self._max_image_bytes:
             raise ImageTooLargeError(
                 f"the picture has {len(image)} bytes; the limit is {self._max_image_bytes}",
@@ -117,29 +115,21 @@ class Analyzer:
         if len(set(names)) < len(names):
             raise InvalidRequestError(f"a head was named twice: {listed(names)}")
 
-    def _resolve(self, ask: Ask) -> HeadEntry:
+    def _resolve(self, ask: HeadRequest) -> HeadEntry:
         return self._checked(self._directory.resolve(ask.head))
 
     def _checked(self, entry: HeadEntry) -> HeadEntry:
-        check_usable(entry.info, self._directory.backbone.digest)
+        self._directory.check(entry)
         return entry
 
 
-def _entry(ask: Ask, resolve: Callable[[Ask], HeadEntry]) -> HeadEntry | TrunklineError:
+def _entry(ask: HeadRequest, resolve: Callable[[HeadRequest], HeadEntry]) -> HeadEntry | TrunklineError:
     try:
         return resolve(ask)
     except TrunklineError as error:
         if ask.required:
             raise
         return error
-
-
-def check_usable(head: HeadInfo, backbone_digest: str) -> None:
-    """Refuse a head before a pass is spent on it. Raises BackboneMismatchError or ModelInvalidError."""
-    if head.backbone_digest != backbone_digest:
-        raise BackboneMismatchError.between(head.name, head.backbone, head.backbone_digest, backbone_digest)
-    if head.fault:
-        raise ModelInvalidError(f"head {head.name!r} cannot answer: {head.fault}", head=head.name)
 
 
 def _wrong_task(head: HeadInfo, asked: str) -> WrongTaskError:

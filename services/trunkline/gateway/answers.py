@@ -8,7 +8,7 @@ from trunkline.core.exchange import HeadAnswer
 
 
 @dataclass(frozen=True)
-class Ask:
+class HeadRequest:
     """One head to ask. A required one fails the whole call with its error.
 
     budget_s: seconds from the begin of the call on; None leaves it the time of the call.

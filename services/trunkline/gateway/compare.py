@@ -51,10 +51,11 @@ def _embed(analyzer: Analyzer, entry: HeadEntry, image: bytes, timeout_s: float)
 
 def _vector(done: Analysis) -> Embedding:
     answer = done.outcomes[0].answer
-    if answer is None or not isinstance(answer.result, Embedding):
+    vector = answer.read() if answer is not None else None
+    if not isinstance(vector, Embedding):
         name = done.outcomes[0].head
         raise ModelInvalidError(f"head {name!r} answered with no embedding", head=name)
-    return answer.result
+    return vector
 
 
 async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:

@@ -1,14 +1,20 @@
-"""Which backbone and which heads there are, and who answers for them."""
+"""Which backbones and which heads there are, and who answers for them."""
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
-from trunkline.core.errors import NotFoundError, ServiceUnavailableError, TrunklineError
+from trunkline.core.errors import (
+    BackboneMismatchError,
+    ModelInvalidError,
+    NotFoundError,
+    ServiceUnavailableError,
+    TrunklineError,
+)
 from trunkline.core.exchange import BackboneInfo, FeatureSource, HeadInfo, HeadRunner
 from trunkline.core.text import LONGEST_ECHO, listed, shown
 
@@ -16,29 +22,39 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class BackboneEntry:
+    """A backbone and the process that runs it."""
+
+    info: BackboneInfo
+    source: FeatureSource
+
+
+@dataclass(frozen=True)
 class HeadEntry:
-    """A head and the process that runs it."""
+    """A head, the process that runs it, and its backbone, None where nobody serves that."""
 
     info: HeadInfo
     runner: HeadRunner
+    backbone: BackboneEntry | None = None
 
 
 class Directory:
     """What every service said when it was last asked.
 
-    A service that is down keeps its entry, so that its heads are UNAVAILABLE rather than unknown.
+    A service that is down keeps its entries, so that its heads are UNAVAILABLE rather than unknown.
     """
 
     def __init__(
-        self, backbone: FeatureSource, runners: Sequence[HeadRunner], default_heads: Sequence[str] = ()
+        self, sources: Sequence[FeatureSource], runners: Sequence[HeadRunner], default_heads: Sequence[str] = ()
     ) -> None:
         """default_heads: those that answer where none is named and several of the task are served."""
-        self.source = backbone
+        self._sources = tuple(sources)
         self._runners = tuple(runners)
         self._defaults = frozenset(default_heads)
-        self._backbone: BackboneInfo | None = None
+        self._backbones_by_source: dict[int, Sequence[BackboneInfo]] = {}
         self._heads_by_runner: dict[int, Sequence[HeadInfo]] = {}
         self._silent: dict[int, str] = {}
+        self._backbones: dict[str, BackboneEntry] = {}  # by digest
         self._entries: dict[str, HeadEntry] = {}
         self._kinds: dict[str, Callable[[str], tuple[HeadInfo, HeadRunner]]] = {}
 
@@ -47,30 +63,56 @@ class Directory:
         self._kinds[kind] = find
 
     @property
-    def backbone(self) -> BackboneInfo:
-        """Raises ServiceUnavailableError where the backbone has never answered."""
-        if self._backbone is None:
-            raise ServiceUnavailableError("the backbone service has not answered yet: try again", service="backbone")
-        return self._backbone
-
-    @property
     def complete(self) -> bool:
-        """Whether the backbone and every head service have answered at least once."""
-        return self._backbone is not None and len(self._heads_by_runner) == len(self._runners)
+        """Whether every backbone service and every head service have answered at least once."""
+        return len(self._backbones_by_source) == len(self._sources) and len(self._heads_by_runner) == len(
+            self._runners
+        )
 
     @property
     def usable(self) -> bool:
-        """Whether the backbone and at least one head service have answered."""
-        return self._backbone is not None and bool(self._heads_by_runner)
+        """Whether at least one backbone service and one head service have answered."""
+        return bool(self._backbones_by_source) and bool(self._heads_by_runner)
+
+    def backbones(self) -> list[BackboneEntry]:
+        """Each that is served, in order of name and version."""
+        return sorted(self._backbones.values(), key=lambda entry: (entry.info.name, int(entry.info.version)))
+
+    def backbones_answering(self) -> dict[str, bool]:
+        """For each name of a backbone, whether a service of one of its versions answered when it was last asked."""
+        found: dict[str, bool] = {}
+        for entry in self._backbones.values():
+            found[entry.info.name] = found.get(entry.info.name, False) or id(entry.source) not in self._silent
+        return found
+
+    def check(self, entry: HeadEntry) -> BackboneEntry:
+        """The backbone of a head that can answer, before a pass is spent on it.
+
+        Raises BackboneMismatchError where nobody serves its backbone, ServiceUnavailableError where not every service
+        has said what it serves, ModelInvalidError.
+        """
+        info = entry.info
+        if entry.backbone is None:
+            if len(self._backbones_by_source) < len(self._sources):
+                raise ServiceUnavailableError(
+                    f"backbone {info.backbone} of head {info.name!r} is not known yet, as not every backbone service "
+                    "has answered: try again",
+                    service="backbone",
+                )
+            served = {each.info.label: each.info.digest for each in self.backbones()}
+            raise BackboneMismatchError.unserved(info.name, info.backbone, info.backbone_digest, served)
+        if info.fault:
+            raise ModelInvalidError(f"head {info.name!r} cannot answer: {info.fault}", head=info.name)
+        return entry.backbone
 
     def heads(self) -> list[HeadInfo]:
         """All heads, in order of name."""
         return [self._entries[name].info for name in sorted(self._entries)]
 
     def answering(self) -> dict[str, bool]:
-        """For each head, whether its service answered when it was last asked and the head has no fault."""
+        """For each head, whether its service answered when last asked, and it has a backbone and no fault."""
         return {
-            name: id(entry.runner) not in self._silent and not entry.info.fault
+            name: id(entry.runner) not in self._silent and not entry.info.fault and entry.backbone is not None
             for name, entry in self._entries.items()
         }
 
@@ -85,20 +127,15 @@ class Directory:
             return entry
         canary = next((other for other in routes.others if other.version == routes.canary), None)
         # A trial costs no call: one that cannot answer here leaves its share to the default version.
-        if (
-            canary is None
-            or canary.fault
-            or self._backbone is None
-            or canary.backbone_digest != self._backbone.digest
-        ):
+        if canary is None or canary.fault or canary.backbone_digest not in self._backbones:
             return entry
-        return HeadEntry(canary, entry.runner)
+        return self.entry(canary, entry.runner)
 
     def find(self, asked: str) -> HeadEntry:
         """The version that NAME (the default one), NAME/VERSION or NAME@ALIAS means. Raises NotFoundError."""
         kind, colon, named = asked.partition(":")
         if colon and kind in self._kinds:
-            return HeadEntry(*self._kinds[kind](named))
+            return self.entry(*self._kinds[kind](named))
         name, mark, rest = _parts(asked)
         entry = self._named(name)
         info = entry.info
@@ -107,7 +144,7 @@ class Directory:
         version = info.routes.aliases.get(rest) if mark == "@" else rest
         found = next((each for each in (info, *info.routes.others) if each.version == version), None)
         if found is not None:
-            return HeadEntry(found, entry.runner)
+            return self.entry(found, entry.runner)
         if mark == "@":
             known = listed(sorted(info.routes.aliases))
             raise NotFoundError(
@@ -145,27 +182,56 @@ class Directory:
 
     async def refresh(self) -> None:
         """Ask every service once, side by side; those that do not answer keep what they last said."""
-        await asyncio.gather(self._ask_backbone(), *(self._ask(runner) for runner in self._runners))
+        sources = (self._ask(source, self._backbones_by_source) for source in self._sources)
+        runners = (self._ask(runner, self._heads_by_runner) for runner in self._runners)
+        await asyncio.gather(*sources, *runners)
+        served = [
+            BackboneEntry(info, source)
+            for source in self._sources
+            for info in self._backbones_by_source.get(id(source), ())
+        ]
+        # Of several services with the same backbone the first one that answers: what is set last stays.
+        served.sort(key=lambda entry: id(entry.source) not in self._silent)
+        self._backbones = {entry.info.digest: entry for entry in served}
         self._entries = {
-            info.name: HeadEntry(info, runner)
+            info.name: self.entry(self._last_usable(info), runner)
             for runner in self._runners
             for info in self._heads_by_runner.get(id(runner), ())
         }
 
-    async def _ask_backbone(self) -> None:
-        with contextlib.suppress(TrunklineError):
-            self._backbone = await self.source.describe()
+    def entry(self, info: HeadInfo, runner: HeadRunner) -> HeadEntry:
+        """A version of a head with its backbone, as that is served now."""
+        return HeadEntry(info, runner, self._backbones.get(info.backbone_digest))
 
-    async def _ask(self, runner: HeadRunner) -> None:
+    def _last_usable(self, info: HeadInfo) -> HeadInfo:
+        """The default version before, where that can be asked and nobody serves the backbone of the new one yet.
+
+        Head and backbone services see a change of the catalog each in its own time.
+        """
+        before = self._entries.get(info.name)
+        if before is None or info.backbone_digest in self._backbones or info.fault:
+            return info
+        if before.info.backbone_digest not in self._backbones:
+            return info
+        others = {each.version: each for each in (*info.routes.others, info)}
+        others.pop(before.info.version, None)
+        warning = (
+            f"the default is version {info.version}, but {before.info.version} answers: its backbone {info.backbone} "
+            "is not served"
+        )
+        routes = replace(info.routes, others=tuple(others.values()), warning=warning)
+        return replace(before.info, routes=routes)
+
+    async def _ask(self, service: FeatureSource | HeadRunner, known: dict[int, Any]) -> None:
         try:
-            self._heads_by_runner[id(runner)] = await runner.describe()
+            known[id(service)] = await service.describe()
         except TrunklineError as error:
-            if id(runner) not in self._silent:
-                known = id(runner) in self._heads_by_runner
-                _log.log(logging.WARNING if known else logging.INFO, "%s%s", error, "" if known else " so far")
-            self._silent[id(runner)] = str(error)
+            if id(service) not in self._silent:
+                answered = id(service) in known
+                _log.log(logging.WARNING if answered else logging.INFO, "%s%s", error, "" if answered else " so far")
+            self._silent[id(service)] = str(error)
         else:
-            self._silent.pop(id(runner), None)
+            self._silent.pop(id(service), None)
 
     def missing(self) -> list[str]:
         """What is wrong with the services that do not answer."""

@@ -1,19 +1,21 @@
-"""One picture on its way: a pass for each preprocessing spec, heads side by side, each once it has features."""
+"""One picture on its way: a pass for each backbone and preprocessing spec, then the heads of each."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from trunkline.core.errors import TrunklineError
-from trunkline.core.exchange import EarlyAnswer, Features, FeatureSource, HeadQuestion, select
+from trunkline.core.exchange import Features, HeadAnswer, HeadQuestion, select
 from trunkline.core.preprocess import PreprocessSpec
-from trunkline.gateway.answers import Ask, Outcome
+from trunkline.gateway.answers import HeadRequest, Outcome
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import HeadEntry
-from trunkline.gateway.passes import OF_THE_PICTURE, SharedPass, retrieved
+from trunkline.gateway.passes import OF_THE_PICTURE, SharedPass, retrieved, share_picture
 
 _log = logging.getLogger(__name__)
-Question = tuple[Ask, HeadEntry | TrunklineError]  # a head that could not be resolved has its error
+PassKey = tuple[str, PreprocessSpec]  # with the digest of the backbone
+Question = tuple[HeadRequest, HeadEntry | TrunklineError]  # a head that could not be resolved has its error
 
 
 class PictureRun:
@@ -21,7 +23,6 @@ class PictureRun:
 
     def __init__(
         self,
-        source: FeatureSource,
         image: bytes,
         questions: Sequence[Question],
         deadline: Deadline,
@@ -35,14 +36,17 @@ class PictureRun:
         any_required = any(ask.required for ask, _ in questions)
         # No method of this object: the passes would keep it alive, it them, and both the picture.
         self._needs = _needs_required if any_required else _needs_each
-        self._shared: dict[PreprocessSpec, SharedPass] = {}
+        self._outcomes: dict[str, Outcome] = {}  # by the name that a head was asked by
+        self._passes: dict[PassKey, SharedPass] = {}
         for ask, entry in questions:
             if isinstance(entry, HeadEntry):
-                spec = entry.info.spec
-                shared = self._shared.get(spec)
+                key = _pass_of(entry)
+                shared = self._passes.get(key)
                 if shared is None:
-                    shared = self._shared[spec] = SharedPass(spec, source, image, deadline, self._needs)
+                    shared = self._passes[key] = SharedPass(entry, image, deadline, self._needs)
                 shared.needed_by.append((ask, entry))
+        if len(self._passes) > 1:
+            share_picture(self._passes.values())
 
     async def outcomes(self) -> list[Outcome]:
         """One for each question, in their order.
@@ -51,93 +55,138 @@ class PictureRun:
         of it goes on.
         """
         try:
-            if len(self._questions) == 1:
-                ask, entry = self._questions[0]
-                return [self._told(ask, await self._ask(ask, entry, alone=True))]
-            if len(self._shared) == 1:
-                await next(iter(self._shared.values())).extract_for_all()
-            return await self._side_by_side()
+            if len(self._passes) == 1:
+                (only,) = self._passes.values()
+                if only.is_left_by_none:
+                    await only.make()
+            # Required ones are first, so that they have the first places in every queue.
+            order = sorted(self._questions, key=lambda question: not question[0].required)
+            waiting = self._unsettled(order)
+            if len(waiting) == 1:
+                await self._ask(*waiting[0], alone=True)
+            elif waiting:
+                await self._ask_all(waiting)
+            return [self._outcomes[ask.head] for ask, _ in self._questions]
         finally:
-            for _, found in self.features():
-                found.release()
-
-    async def _side_by_side(self) -> list[Outcome]:
-        # Required ones are begun first, so that they have the first places in every queue.
-        order = sorted(range(len(self._questions)), key=lambda index: not self._questions[index][0].required)
-        outcomes: dict[int, Outcome] = {}
-        for index in filter(self._is_settled, order):
-            outcomes[index] = await self._outcome(*self._questions[index])
-        if len(outcomes) < len(order):
-            outcomes |= await self._waited_for([index for index in order if index not in outcomes])
-        return [outcomes[index] for index in range(len(order))]
-
-    async def _waited_for(self, order: Sequence[int]) -> dict[int, Outcome]:
-        """The outcomes of these questions, each in a task of its own."""
-        heads = {index: asyncio.create_task(self._outcome(*self._questions[index])) for index in order}
-        try:
-            # One timer for all: a head with a budget has its own.
-            done, late = await asyncio.wait(
-                heads.values(), timeout=self._deadline.left_s(), return_when=asyncio.FIRST_EXCEPTION
-            )
-            for task in done:
-                task.result()  # raises what costs the call
-            return {
-                index: self._late(*self._questions[index]) if task in late else task.result()
-                for index, task in heads.items()
-            }
-        finally:
-            self._cancel(heads.values())
-
-    def _is_settled(self, index: int) -> bool:
-        """Whether a question has its outcome without anything being waited for."""
-        ask, entry = self._questions[index]
-        return isinstance(entry, TrunklineError) or self._shared[entry.info.spec].is_settled(ask)
+            for shared in self._passes.values():
+                shared.end()
 
     def features(self) -> list[tuple[PreprocessSpec, Features]]:
         """What the passes that succeeded have made, in the order of the questions."""
-        return [(spec, shared.found) for spec, shared in self._shared.items() if shared.found is not None]
+        return [(spec, shared.found) for (_, spec), shared in self._passes.items() if shared.found is not None]
 
-    def _cancel(self, heads: "Iterable[asyncio.Task[Outcome]]") -> None:
-        for task in heads:
-            task.cancel()
-            retrieved(task)
-        for shared in self._shared.values():
-            shared.cancel()
+    # Asking ------------------------------------------------------------------------------------------------
 
-    async def _outcome(self, ask: Ask, entry: HeadEntry | TrunklineError) -> Outcome:
-        return self._told(ask, await self._ask(ask, entry))
+    async def _ask_all(self, waiting: Sequence[tuple[HeadRequest, HeadEntry]]) -> None:
+        """Pass by pass, side by side; a head with less time than the call goes its own way."""
+        work: list[Coroutine[Any, Any, None]] = []
+        by_pass: dict[PassKey, list[tuple[HeadRequest, HeadEntry]]] = {}
+        for ask, entry in waiting:
+            if self._deadline.within(ask.budget_s) is not self._deadline:
+                work.append(self._ask(ask, entry))
+            else:
+                by_pass.setdefault(_pass_of(entry), []).append((ask, entry))
+        work += [self._ask_of_pass(self._passes[key], asked) for key, asked in by_pass.items()]
+        await self._side_by_side(work)
+        for ask, entry in waiting:
+            if ask.head not in self._outcomes:
+                late = self._deadline.missed_by(_answer_of(ask))
+                self._told(ask, Outcome(ask.head, entry.info.version, error=late))
 
-    def _told(self, ask: Ask, outcome: Outcome) -> Outcome:
-        if ask.required and outcome.error is not None:
-            raise outcome.error
-        self._tell(outcome)
-        return outcome
-
-    def _late(self, ask: Ask, entry: HeadEntry | TrunklineError) -> Outcome:
-        version = entry.info.version if isinstance(entry, HeadEntry) else ""
-        return self._told(ask, Outcome(ask.head, version, error=self._deadline.missed_by(_answer_of(ask))))
-
-    async def _ask(self, ask: Ask, entry: HeadEntry | TrunklineError, *, alone: bool = False) -> Outcome:
-        if isinstance(entry, TrunklineError):
-            return Outcome(ask.head, "", error=entry)
-        deadline = self._deadline.within(ask.budget_s)
+    async def _ask_of_pass(self, shared: SharedPass, asked: Sequence[tuple[HeadRequest, HeadEntry]]) -> None:
+        """The heads of a pass once it is made: those that are cheaper so in one call, others each in its own."""
         try:
-            shared = self._shared[entry.info.spec]
-            found = await (shared.extract() if alone else shared.features(deadline))
-            question = self._question(ask, entry, found, shared.early(ask))
-            work = entry.runner.predict(question, deadline.left_s())
-            if question.early is None and (alone or deadline is not self._deadline):
+            found = shared.found or await shared.features(self._deadline)
+        except OF_THE_PICTURE:
+            raise
+        except Exception:  # each of them fails with it
+            self._unsettled(asked)
+            return
+        work: list[Coroutine[Any, Any, None]] = []
+        together: dict[tuple[int, bool], list[tuple[HeadRequest, HeadEntry]]] = {}
+        for ask, entry in self._unsettled(asked):
+            if entry.runner.is_cheaper_together(self._question(ask, entry, found)):
+                # What the call can do without is dropped first, so it has a call of its own.
+                together.setdefault((id(entry.runner), self._needs(ask)), []).append((ask, entry))
+            else:
+                work.append(self._ask(ask, entry))
+        work += [self._ask_together(found, group) for group in together.values()]
+        await self._side_by_side(work)
+
+    async def _ask_together(self, found: Features, group: Sequence[tuple[HeadRequest, HeadEntry]]) -> None:
+        if len(group) == 1:
+            await self._ask(*group[0])
+            return
+        questions = [self._question(ask, entry, found) for ask, entry in group]
+        answers: Sequence[HeadAnswer | Exception]
+        try:
+            answers = await group[0][1].runner.predict_all(questions, self._deadline.left_s())
+        except Exception as error:
+            answers = [error] * len(group)
+        for (ask, entry), answer in zip(group, answers, strict=True):
+            self._told(ask, _outcome(ask, entry, answer))
+
+    async def _ask(self, ask: HeadRequest, entry: HeadEntry, *, alone: bool = False) -> None:
+        """One head, once its pass is made. `alone`: in the task of the call, which nobody else looks after."""
+        deadline = self._deadline.within(ask.budget_s)
+        answer: HeadAnswer | Exception
+        try:
+            shared = self._passes[_pass_of(entry)]
+            found = shared.found or await shared.features(deadline)
+            if self._settle(ask, entry):
+                return
+            work = entry.runner.predict(self._question(ask, entry, found), deadline.left_s())
+            if alone or deadline is not self._deadline:
                 work = deadline.bound(work, _answer_of(ask))
             answer = await work
         except OF_THE_PICTURE:
             raise
         except Exception as error:  # one failed head costs one outcome
-            if not isinstance(error, TrunklineError):  # it ends as "internal error", so its text is kept here
-                _log.error("bug behind the gateway", exc_info=error)
-            return Outcome(ask.head, entry.info.version, error=error)
-        return Outcome(ask.head, answer.version, answer=answer)
+            answer = error
+        self._told(ask, _outcome(ask, entry, answer))
 
-    def _question(self, ask: Ask, entry: HeadEntry, found: Features, early: EarlyAnswer | None) -> HeadQuestion:
+    async def _side_by_side(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
+        """All of it until the time of the call is over; then, or where one raises, the rest is cancelled."""
+        if not work:
+            return
+        tasks = [asyncio.create_task(each) for each in work]
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=self._deadline.left_s(), return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()  # raises what costs the call
+        finally:
+            for task in tasks:
+                task.cancel()
+                retrieved(task)
+
+    # Outcomes ----------------------------------------------------------------------------------------------
+
+    def _unsettled(self, questions: Sequence[Question]) -> list[tuple[HeadRequest, HeadEntry]]:
+        """Those that have to be waited for; the outcomes of all others are told."""
+        return [
+            (ask, entry) for ask, entry in questions if not self._settle(ask, entry) and isinstance(entry, HeadEntry)
+        ]
+
+    def _settle(self, ask: HeadRequest, entry: HeadEntry | TrunklineError) -> bool:
+        """Tell the outcome of a question for which nothing has to be waited for."""
+        if isinstance(entry, TrunklineError):
+            self._told(ask, Outcome(ask.head, "", error=entry))
+            return True
+        shared = self._passes[_pass_of(entry)]
+        quick = shared.answer(ask)
+        found = shared.error or (None if quick is None else quick.error or quick.answer)
+        if found is None:
+            return False
+        self._told(ask, _outcome(ask, entry, found))
+        return True
+
+    def _told(self, ask: HeadRequest, outcome: Outcome) -> None:
+        if ask.required and outcome.error is not None:
+            raise outcome.error
+        self._outcomes[ask.head] = outcome
+        self._tell(outcome)
+
+    def _question(self, ask: HeadRequest, entry: HeadEntry, found: Features) -> HeadQuestion:
         return HeadQuestion(
             head=entry.info.name,
             version=entry.info.version,
@@ -146,17 +195,28 @@ class PictureRun:
             backbone_digest=found.backbone_digest,
             params=ask.params,
             required=self._needs(ask),
-            early=early,
         )
 
 
-def _needs_required(ask: Ask) -> bool:
+def _outcome(ask: HeadRequest, entry: HeadEntry, answer: HeadAnswer | Exception) -> Outcome:
+    if isinstance(answer, HeadAnswer):
+        return Outcome(ask.head, answer.version, answer=answer)
+    if not isinstance(answer, TrunklineError):  # it ends as "internal error", so its text is kept here
+        _log.error("bug behind the gateway", exc_info=answer)
+    return Outcome(ask.head, entry.info.version, error=answer)
+
+
+def _pass_of(entry: HeadEntry) -> PassKey:
+    return entry.info.backbone_digest, entry.info.spec
+
+
+def _needs_required(ask: HeadRequest) -> bool:
     return ask.required
 
 
-def _needs_each(ask: Ask) -> bool:
+def _needs_each(ask: HeadRequest) -> bool:
     return True
 
 
-def _answer_of(ask: Ask) -> str:
+def _answer_of(ask: HeadRequest) -> str:
     return f"the answer of head {ask.head!r}"

@@ -1,7 +1,7 @@
 """VisionService: convert, call, convert."""
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -11,7 +11,7 @@ from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1 import vision_service_pb2_grpc as pb_grpc
 from trunkline.core.errors import InvalidRequestError, TrunklineError
 from trunkline.core.results import Embedding
-from trunkline.gateway.analyzer import Analysis, Analyzer, Ask, Outcome
+from trunkline.gateway.analyzer import Analysis, Analyzer, HeadRequest, Outcome
 from trunkline.gateway.answers import Pass
 from trunkline.gateway.compare import compare_with
 from trunkline.gateway.directory import Directory
@@ -41,20 +41,20 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         params = {"top_k": request.top_k} if request.HasField("top_k") else {}
-        return pb.ClassifyResponse(**await self._ask_one(request, "classification", params, context))
+        return pb.ClassifyResponse(**_only(await self._ask_one(request, "classification", params, context)))
 
     async def Regress(self, request: pb.RegressRequest, context: Context) -> pb.RegressResponse:
-        return pb.RegressResponse(**await self._ask_one(request, "regression", {}, context))
+        return pb.RegressResponse(**_only(await self._ask_one(request, "regression", {}, context)))
 
     async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:
-        return pb.DetectResponse(**await self._ask_one(request, "detection", _detect_params(request), context))
+        return pb.DetectResponse(**_only(await self._ask_one(request, "detection", _detect_params(request), context)))
 
     async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
         params = {"format": _mask_format(request.format), "confidence_map": request.confidence_map}
-        return pb.SegmentResponse(**await self._ask_one(request, "segmentation", params, context))
+        return pb.SegmentResponse(**_only(await self._ask_one(request, "segmentation", params, context)))
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        return pb.EmbedResponse(**await self._ask_one(request, "similarity", {}, context))
+        return pb.EmbedResponse(**_only(await self._ask_one(request, "similarity", {}, context)))
 
     async def Compare(self, request: pb.CompareRequest, context: Context) -> pb.CompareResponse:
         timeout_s = self._timeout_s(context)
@@ -115,16 +115,10 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
             raise InvalidRequestError("name a head; ListHeads says which there are")
         return pb.GetHeadResponse(head=wire.head_to_pb(self._directory.find(request.head).info))
 
-    async def _ask_one(
+    def _ask_one(
         self, request: _OneHead, task: str, params: Mapping[str, Any], context: Context
-    ) -> dict[str, Any]:
-        """The fields of the response of a call that asks one head."""
-        done = await self._analyzer.ask_one(request.image.data, task, request.head, params, self._timeout_s(context))
-        return {
-            "outcome": _outcome_to_pb(done.outcomes[0]),
-            "image_size": _size_to_pb(done),
-            "timings": _timings_to_pb(done),
-        }
+    ) -> Coroutine[Any, Any, Analysis]:
+        return self._analyzer.ask_one(request.image.data, task, request.head, params, self._timeout_s(context))
 
     def _timeout_s(self, context: Context) -> float:
         left_s = context.time_remaining()
@@ -147,6 +141,15 @@ async def _looked_at(requests: AsyncIterable[pb.AnalyzeStreamRequest]) -> AsyncI
 
 def _size_of(picture: _Picture) -> int:
     return picture[0].ByteSize()
+
+
+def _only(done: Analysis) -> dict[str, Any]:
+    """The fields of the response of a call that asks one head."""
+    return {
+        "outcome": _outcome_to_pb(done.outcomes[0]),
+        "image_size": _size_to_pb(done),
+        "timings": _timings_to_pb(done),
+    }
 
 
 def _detect_params(request: pb.DetectRequest) -> dict[str, Any]:
@@ -182,9 +185,9 @@ def _mask_format(value: "pb.MaskFormat.ValueType") -> str:
     return pb.MaskFormat.Name(value).removeprefix("MASK_FORMAT_").lower()
 
 
-def _asks_from_pb(heads: Iterable[pb.HeadRequest]) -> list[Ask]:
+def _asks_from_pb(heads: Iterable[pb.HeadRequest]) -> list[HeadRequest]:
     return [
-        Ask(
+        HeadRequest(
             head=ask.head,
             params=wire.params_from_pb(ask.params),
             required=ask.required,
@@ -195,12 +198,10 @@ def _asks_from_pb(heads: Iterable[pb.HeadRequest]) -> list[Ask]:
 
 
 def _outcome_to_pb(outcome: Outcome) -> pb.HeadOutcome:
-    message = pb.HeadOutcome(head=outcome.head, model_version=outcome.version)
     if outcome.answer is not None:
-        message.head_ms = outcome.answer.head_ms
-        message.queue_ms = outcome.answer.queue_ms
-        wire_results.put_result(message, outcome.answer.result)
-    elif outcome.error is not None:
+        return wire_results.outcome_to_pb(outcome.head, outcome.answer)
+    message = pb.HeadOutcome(head=outcome.head, model_version=outcome.version)
+    if outcome.error is not None:
         message.error.CopyFrom(to_head_error(outcome.error))
     return message
 

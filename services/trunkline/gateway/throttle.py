@@ -40,6 +40,12 @@ class Throttle:
         self._tickets += 1
         return self._tickets
 
+    def noted(self, error: Exception, ticket: int, timeout_s: float | None) -> Exception:
+        """The same error, which a call ended with."""
+        if isinstance(error, QueueFullError):
+            self.refused(ticket, timeout_s, error)
+        return error
+
     def refused(self, ticket: int, timeout_s: float | None, error: QueueFullError) -> None:
         """A call was refused on the other side."""
         follows = ticket == self._last + 1

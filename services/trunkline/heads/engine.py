@@ -8,14 +8,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
+from trunkline.core.bundle import BackboneRef
 from trunkline.core.errors import NotFoundError
-from trunkline.core.exchange import Features, HeadAnswer, HeadInfo, HeadQuestion, Shortcut, local_arrays
+from trunkline.core.exchange import AnswerNow, Features, HeadAnswer, HeadInfo, HeadQuestion, local_arrays
 from trunkline.core.head import Arrays, answer_weight
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
 from trunkline.core.text import listed
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
-from trunkline.heads.stock import Choice, Key, Stock
+from trunkline.heads.versions import Choice, Key, LoadedVersions
 from trunkline.serving.workers import Priority, WorkerPool
 
 _log = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ _log = logging.getLogger(__name__)
 class HeadEngine:
     """All heads of a process."""
 
-    def __init__(self, stock: Stock, workers: WorkerPool) -> None:
-        self._stock = stock
+    def __init__(self, versions: LoadedVersions, workers: WorkerPool) -> None:
+        self._versions = versions
         self._workers = workers
         self._missing = asyncio.Lock()  # those who miss a version wait for one look, not each for its own
         self._trouble = ""
@@ -38,23 +39,27 @@ class HeadEngine:
     def load(cls, repository: Repository, workers: WorkerPool, choice: Choice, grace_s: float) -> Self:
         """Load the heads of this choice. A version that nobody can be sent to any more stays for `grace_s` seconds.
 
-        With a backbone digest, heads of another backbone are refused here; without, when they are first asked.
+        A head of another backbone than its features is refused when it is asked.
         A head that cannot be loaded is kept with its fault; one whose files do not answer is left out
         until they do. Raises NotFoundError for a name that does not exist.
         """
-        stock = Stock(repository, choice, grace_s)
-        stock.refresh(first=True)
-        for name, late_s in stock.late().items():
+        versions = LoadedVersions(repository, choice, grace_s)
+        versions.refresh(first=True)
+        for name, late_s in versions.late().items():
             _log.error("head %s is left out: its files have not answered for %.0f s", name, late_s)
         for name in choice.names:
-            if name not in stock.heads and name not in stock.late() and not repository.versions("head", name):
+            if name not in versions.heads and name not in versions.late() and not repository.versions("head", name):
                 known = listed(repository.folders("head"))
                 raise NotFoundError(f"there is no head {name!r} in {repository.root}; known: {known}", name=name)
-        return cls(stock, workers)
+        return cls(versions, workers)
 
     def answering(self) -> dict[str, bool]:
         """For each head, whether it can answer."""
-        return {name: not head.fault for name, head in self._stock.heads.items()}
+        return {name: not head.fault for name, head in self._versions.heads.items()}
+
+    def backbones(self) -> set[BackboneRef]:
+        """Those that the versions in memory need."""
+        return self._versions.backbones()
 
     async def refresh(self, also: Collection[Key] = ()) -> None:
         """Follow the catalog and the version folders, beside the event loop.
@@ -63,7 +68,7 @@ class HeadEngine:
         this code has a bug, what is served stays, and the log says so.
         """
         try:
-            await asyncio.to_thread(self._stock.refresh, also)
+            await asyncio.to_thread(self._versions.refresh, also)
         except Exception as error:  # whatever it is, serving goes on
             trouble = f"{type(error).__name__}: {error}"
             if trouble != self._trouble:
@@ -76,30 +81,32 @@ class HeadEngine:
             self._trouble = ""
 
     async def describe(self) -> list[HeadInfo]:
-        return list(self._stock.heads.values())
+        return list(self._versions.heads.values())
 
-    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
+    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
         """For a head of this version whose latest runs were short."""
-        found = self._stock.find(head, int(version)) if version.isdecimal() else None
+        found = self._versions.find(head, int(version)) if version.isdecimal() else None
         if not isinstance(found, LoadedHead) or not found.pace.is_quick(params):
             return None
-        return partial(_at_once, found, params)
+        return partial(_answer_now, found, params)
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         """Raises NotFoundError, ModelInvalidError, BackboneMismatchError, InvalidRequestError, QueueFullError."""
-        if question.early is not None:
-            return question.early.result()
-        head = await self._usable(question)
+        head = self._now_usable(question) or await self._usable(question)
         features = local_arrays(question.features)
         started_at = time.perf_counter()
         result, queue_ms = await self._workers.run(
-            lambda: head.answer(features, question.frame, question.params, self._workers.turnstile),
+            lambda: head.answer(features, question.frame, question.params, self._workers.cores),
             Priority.HEAD,
             timeout_s=timeout_s,
             required=question.required,
             weight=answer_weight(head.decoder, question.frame),
         )
         return HeadAnswer(result, head.info.version, (time.perf_counter() - started_at) * 1000, queue_ms)
+
+    def is_cheaper_together(self, question: HeadQuestion) -> bool:
+        """Never: those that are quick have answered with their pass, and others go to several threads."""
+        return False
 
     async def predict_all(
         self, questions: Sequence[HeadQuestion], timeout_s: float | None
@@ -133,20 +140,28 @@ class HeadEngine:
         if head is None:
             label = f"{question.head}/{question.version}" if question.version else question.head
             raise NotFoundError(f"there is no head {label!r} in this process", head=question.head)
-        if isinstance(head, FaultyHead):
-            raise head.error
-        check_backbone(head.info, question.backbone_digest)
-        return head
+        return _checked(head, question)
+
+    def _now_usable(self, question: HeadQuestion) -> LoadedHead | None:
+        head = self._find(question)
+        return None if head is None else _checked(head, question)
 
     def _find(self, question: HeadQuestion) -> LoadedHead | FaultyHead | None:
         version = question.version
         if not version:
-            served = self._stock.heads.get(question.head)
+            served = self._versions.heads.get(question.head)
             version = served.version if served is not None else ""
-        return self._stock.find(question.head, int(version)) if version.isdecimal() else None
+        return self._versions.find(question.head, int(version)) if version.isdecimal() else None
 
 
-def _at_once(head: LoadedHead, params: Mapping[str, Any], features: Features) -> HeadAnswer:
+def _checked(head: LoadedHead | FaultyHead, question: HeadQuestion) -> LoadedHead:
+    if isinstance(head, FaultyHead):
+        raise head.error
+    check_backbone(head.info, question.backbone_digest)
+    return head
+
+
+def _answer_now(head: LoadedHead, params: Mapping[str, Any], features: Features) -> HeadAnswer:
     check_backbone(head.info, features.backbone_digest)
     return _timed(head, local_arrays(features.arrays), features.frame, params)
 

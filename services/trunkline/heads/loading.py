@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trunkline.core.bundle import Bundle, HeadManifest
+from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest
 from trunkline.core.errors import BackboneMismatchError, ConfigurationError, ModelInvalidError, TrunklineError
 from trunkline.core.exchange import HeadInfo, local_arrays, select
 from trunkline.core.head import Arrays, TaskHead
@@ -15,10 +15,12 @@ from trunkline.core.preprocess import Frame, shared_spec
 from trunkline.core.results import Result
 from trunkline.heads.discovery import head_class
 from trunkline.heads.runs import Runs
+from trunkline.serving.cores import Cores
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.session import load_session
-from trunkline.serving.turnstile import Turnstile
 
+# Has the backbone of a head, by the head's name, or raises why it cannot be had.
+Need = Callable[[str, BackboneRef], None]
 _log = logging.getLogger(__name__)
 
 
@@ -27,20 +29,19 @@ class LoadedHead:
     """A version that can answer."""
 
     info: HeadInfo
+    backbone: BackboneRef
     runs: Runs
     decoder: TaskHead
     pace: Pace = field(default_factory=Pace, compare=False)
 
-    def answer(
-        self, features: Arrays, frame: Frame, params: Mapping[str, Any], turnstile: Turnstile | None = None
-    ) -> Result:
+    def answer(self, features: Arrays, frame: Frame, params: Mapping[str, Any], cores: Cores | None = None) -> Result:
         """Run the model on the features of one picture and decode. Raises InvalidRequestError.
 
-        turnstile: within its `entered`, where a slow head may take all cores.
+        cores: within their `entered`, where a slow head may take all cores.
         """
         started_at = time.perf_counter()
         inputs = local_arrays(select(features, [name for name in self.runs.inputs if name in features]))
-        result = self.decoder.decode(self.runs.run(inputs, turnstile), frame, params)
+        result = self.decoder.decode(self.runs.run(inputs, cores), frame, params)
         self.pace.ran(params, time.perf_counter() - started_at)
         return result
 
@@ -57,19 +58,19 @@ class FaultyHead:
 
 
 def load_head(
-    bundle: Bundle[HeadManifest], backbone_digest: str | None, execution: Execution = CPU
+    bundle: Bundle[HeadManifest], need: Need | None = None, execution: Execution = CPU
 ) -> LoadedHead | FaultyHead:
-    """Load a version and check its golden outputs, which warms it up. With `backbone_digest`, it must be its own.
+    """Load a version and check its golden outputs, which warms it up. With `need`, its backbone must be had first.
 
     Raises ConfigurationError where a provider cannot be had: that is no fault of the head.
     """
     label = f"{bundle.manifest.name}/{bundle.manifest.version}"
     try:
         decoder = head_class(bundle.manifest.task)(bundle)
+        if need is not None:
+            need(bundle.manifest.name, bundle.manifest.backbone)
         session = load_session(bundle, execution)
         info = _info(bundle)
-        if backbone_digest is not None:
-            check_backbone(info, backbone_digest)
     except ConfigurationError:
         raise
     except TrunklineError as error:
@@ -78,7 +79,7 @@ def load_head(
     except Exception:  # the code of a task, on a bundle that nobody has seen before
         _log.exception("head %s cannot be served", label)
         return _faulty(bundle, ModelInvalidError(f"{label} cannot be loaded: see the log of the head service"))
-    return LoadedHead(info, Runs(session, bundle, execution), decoder)
+    return LoadedHead(info, bundle.manifest.backbone, Runs(session, bundle, execution), decoder)
 
 
 def check_backbone(head: HeadInfo, digest: str) -> None:
@@ -101,7 +102,7 @@ def _info(bundle: Bundle[HeadManifest], fault: str = "") -> HeadInfo:
         version=str(manifest.version),
         task=manifest.task,
         digest=manifest.digest,
-        backbone=f"{manifest.backbone.name}/{manifest.backbone.version}",
+        backbone=manifest.backbone.label,
         backbone_digest=manifest.backbone.digest,
         features=manifest.features,
         spec=shared_spec(manifest.preprocess),

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from trunkline.core.bundle import Bundle
+from trunkline.serving.cores import Cores, Meetings
 from trunkline.serving.execution import Execution
 from trunkline.serving.session import OnnxSession, widen_session
-from trunkline.serving.turnstile import Company, Turnstile
-from trunkline.serving.width import Width
+from trunkline.serving.wide_choice import WideChoice
 
 SLOW_S = 0.01  # a run; quicker heads are not worth a second session
 
@@ -22,7 +22,7 @@ class Runs:
     def __init__(self, session: OnnxSession, bundle: Bundle[Any], execution: Execution) -> None:
         self._session, self._bundle = session, bundle
         self._may_be_wide = execution.wide_threads > 1 and not session.device
-        self._width, self._company = Width(), Company()
+        self._wide_choice, self._meetings = WideChoice(), Meetings()
         self._first = threading.Lock()  # held for good by who starts the widening
 
     @property
@@ -30,9 +30,9 @@ class Runs:
         """Shapes by name."""
         return self._session.inputs
 
-    def run(self, inputs: Mapping[str, np.ndarray], turnstile: Turnstile | None = None) -> Mapping[str, np.ndarray]:
+    def run(self, inputs: Mapping[str, np.ndarray], cores: Cores | None = None) -> Mapping[str, np.ndarray]:
         """Outputs by name, the same bits either way. Raises InvalidRequestError for inputs that do not fit."""
-        if turnstile is None or not self._may_be_wide:
+        if cores is None or not self._may_be_wide:
             return self._session.run(inputs)
         if not self._session.can_be_wide:
             started_at = time.perf_counter()
@@ -40,10 +40,10 @@ class Runs:
             if time.perf_counter() - started_at > SLOW_S and self._first.acquire(blocking=False):
                 self._begin_to_widen()
             return found
-        with turnstile.all_cores(wanted=self._width.choose(), company=self._company) as wide:
+        with cores.all_cores(wanted=self._wide_choice.choose(), meetings=self._meetings) as wide:
             started_at = time.perf_counter()
             found = self._session.run(inputs, wide=wide)
-            self._width.ran(wide=wide, took_s=time.perf_counter() - started_at, pixels=1)
+            self._wide_choice.ran(wide=wide, took_s=time.perf_counter() - started_at, pixels=1)
         return found
 
     def _begin_to_widen(self) -> None:

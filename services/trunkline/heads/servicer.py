@@ -91,11 +91,7 @@ def _named(features: Mapping[str, np.ndarray], question: pb.HeadQuestion) -> dic
 
 def _outcome(head: str, answer: HeadAnswer | Exception) -> vision_service_pb2.HeadOutcome:
     if isinstance(answer, HeadAnswer):
-        outcome = vision_service_pb2.HeadOutcome(
-            head=head, model_version=answer.version, head_ms=answer.head_ms, queue_ms=answer.queue_ms
-        )
-        wire_results.put_result(outcome, answer.result)
-        return outcome
+        return wire_results.outcome_to_pb(head, answer)
     if code_of(answer) is grpc.StatusCode.INTERNAL:  # its text is not sent, so it is kept here
         _log.error("bug in head %s", head, exc_info=answer)
     return vision_service_pb2.HeadOutcome(head=head, error=to_head_error(answer))

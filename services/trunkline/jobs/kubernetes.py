@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from urllib3.exceptions import HTTPError
 
 from trunkline.core.errors import ConfigurationError, ServiceUnavailableError, TrunklineError
-from trunkline.jobs.launcher import Launch, Look
+from trunkline.jobs.launcher import Launch, WorkerStatus
 from trunkline.jobs.pod_template import CONTAINER, check_template, manifest, names_of_environment
 from trunkline.jobs.scheduler import Pace
 from trunkline.serving.settings import Settings
@@ -67,17 +67,17 @@ class KubernetesLauncher:
             _log.info("the Kubernetes Job %s is there already", launch.name)
         return f"kubernetes:{self._namespace}/{launch.name}"
 
-    async def look(self, handle: str) -> Look:
+    async def look(self, handle: str) -> WorkerStatus:
         name = self._name(handle)
         if name is None:
-            return Look(alive=None)
+            return WorkerStatus(alive=None)
         try:
             seen = await self._look(name)
         except TrunklineError as error:
             if not self._away:
                 _log.warning("nothing is seen of workers for now: %s", error)
             self._away = True
-            return Look(alive=None)
+            return WorkerStatus(alive=None)
         self._away = False
         return seen
 
@@ -103,24 +103,24 @@ class KubernetesLauncher:
         start = f"kubernetes:{self._namespace}/"
         return handle.removeprefix(start) if handle.startswith(start) else None
 
-    async def _look(self, name: str) -> Look:
+    async def _look(self, name: str) -> WorkerStatus:
         try:
             job = await self._call(self._jobs.read_namespaced_job, name, self._namespace, what="read")
         except _MissingError:
-            return Look(alive=False, fate="is gone: its Kubernetes Job was deleted")
+            return WorkerStatus(alive=False, fate="is gone: its Kubernetes Job was deleted")
         status = job.status or client.V1JobStatus()
         states = {each.type for each in status.conditions or () if each.status == "True"}
         if "Complete" in states or status.succeeded:
-            return Look(alive=False, fate="ended with status 0")
+            return WorkerStatus(alive=False, fate="ended with status 0")
         pods = await self._pods_of(name)
         if "Failed" in states or status.failed:
             failed = (each for each in status.conditions or () if each.type == "Failed")
-            return Look(alive=False, fate=_end(pods) or _reason(next(failed, None)))
+            return WorkerStatus(alive=False, fate=_end(pods) or _reason(next(failed, None)))
         stuck = _stuck(pods)
         if stuck:
             await self._delete(name)  # or it would begin when nobody waits for it any more
-            return Look(alive=False, fate=stuck)
-        return Look(alive=True)
+            return WorkerStatus(alive=False, fate=stuck)
+        return WorkerStatus(alive=True)
 
     async def _pods_of(self, name: str) -> list[Any]:
         """[] where they are not to be seen: then the Job alone has to say what happened."""

@@ -22,7 +22,7 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Look:
+class WorkerStatus:
     """What is seen of a worker. alive: None where it cannot be said. fate: what became of it, where that is known."""
 
     alive: bool | None
@@ -35,7 +35,7 @@ class Launcher(Protocol):
     async def start(self, launch: Launch) -> str:
         """Start a worker and return its handle. Raises OSError or TrunklineError where that cannot be done."""
 
-    async def look(self, handle: str) -> Look:
+    async def look(self, handle: str) -> WorkerStatus:
         """What is seen of a worker. A handle of another launcher or machine: nothing can be said."""
 
     async def stop(self, handle: str, *, force: bool) -> None:

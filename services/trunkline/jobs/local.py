@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.core.cpu import available_cores
-from trunkline.jobs.launcher import Launch, Look
+from trunkline.jobs.launcher import Launch, WorkerStatus
 from trunkline.serving.ends import fate_of
 
 PARENT = "TRUNKLINE_WORKER_PARENT"  # the process with which a local worker dies
@@ -31,19 +31,19 @@ class LocalLauncher:
         self._children[handle] = process
         return handle
 
-    async def look(self, handle: str) -> Look:
+    async def look(self, handle: str) -> WorkerStatus:
         child = self._children.get(handle)
         if child is not None and child.returncode is None:
-            return Look(alive=True)
+            return WorkerStatus(alive=True)
         if child is not None:
             del self._children[handle]
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)  # helpers that it could not end itself
-            return Look(alive=False, fate=fate_of(child.returncode or 0))
+            return WorkerStatus(alive=False, fate=fate_of(child.returncode or 0))
         pid = _pid_here(handle)
         if pid is None:
-            return Look(alive=None)
-        return Look(alive=_is_same(pid, handle), fate="died with the training service")
+            return WorkerStatus(alive=None)
+        return WorkerStatus(alive=_is_same(pid, handle), fate="died with the training service")
 
     async def stop(self, handle: str, *, force: bool) -> None:
         pid = _pid_here(handle)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trunkline.core.errors import ServiceUnavailableError, TrunklineError
 from trunkline.database.threads import Threads
-from trunkline.jobs.launcher import OWNER, WORKER_MODULE, Launch, Launcher, Look
+from trunkline.jobs.launcher import OWNER, WORKER_MODULE, Launch, Launcher, WorkerStatus
 from trunkline.jobs.leases import Claim, LeaseLostError, Leases
 from trunkline.jobs.sweep import sweep
 from trunkline.serving.reads import in_thread
@@ -161,7 +161,7 @@ class Scheduler:
 
     async def _settle_foreign(self, claim: Claim) -> None:
         """A job of a scheduler that may be gone: its worker died with it, or has not renewed its lease."""
-        look = await self.launcher.look(claim.handle) if claim.handle else Look(alive=None)
+        look = await self.launcher.look(claim.handle) if claim.handle else WorkerStatus(alive=None)
         if look.alive is False:
             await self.threads.run(self.leases.lost, claim, look.fate)
         elif claim.expired:

@@ -79,8 +79,8 @@ class _Requests:
         self._receiver = receiver
         self._parse: Parse = handler.request_deserializer
         self._rules = rules
-        self._is_stream = handler.request_streaming
-        self.is_heavy = heavy_check(None if self._is_stream else rules.of)
+        self.is_stream = handler.request_streaming
+        self.is_heavy = heavy_check(None if self.is_stream else rules.of)
 
     def hold(self) -> Hold:
         """For the bytes of a call; to be released when it ends."""
@@ -93,11 +93,13 @@ class _Requests:
             held = self._receiver.answers.hold(size)
             context.add_done_callback(lambda _: held.release())
 
-    async def of(self, context: Any, held: Hold) -> Any:
-        """What a behaviour is called with: the request, or all of them as they come."""
-        if self._is_stream:
-            return self._receiver.each(context, self._parse, self._rules)
-        return await self._receiver.only(context, self._parse, self._rules, held)
+    def each(self, context: Any) -> AsyncIterator[Any]:
+        """All of a stream, as they come."""
+        return self._receiver.each(context, self._parse, self._rules)
+
+    def only(self, context: Any, held: Hold) -> Awaitable[Any]:
+        """The one of a call."""
+        return self._receiver.only(context, self._parse, self._rules, held)
 
 
 _Opened = Callable[[], contextlib.AbstractContextManager[None]]
@@ -114,34 +116,50 @@ class _Call:
 
     async def requests(self) -> Any:
         """What a behaviour is called with; the caller of a heavy one is told that it is worked on from now on."""
-        found = await self._requests.of(self._context, self._held)
+        if self._requests.is_stream:
+            return self._requests.each(self._context)
+        found = await self._requests.only(self._context, self._held)
         if self._requests.is_heavy(found):
             await say_begun(self._context)
         return found
+
+    def ended(self) -> None:
+        self._held.release()
+
+    async def failed(self, error: Exception) -> None:
+        known = _known(error, self._name)
+        forget_frames(error)  # before anything is awaited, as the request is in them
+        self.ended()
+        # An InternalError says that who asked has just gone.
+        if not isinstance(known, grpc.aio.AbortError | grpc.aio.InternalError):
+            await end_with(self._context, known)
 
     async def __aenter__(self) -> _Call:
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        is_error = isinstance(error, Exception)
         if isinstance(error, Exception):
-            known = _known(error, self._name)
             del trace
-            forget_frames(error)  # before anything is awaited, as the request is in them
-            error = known
-        self._held.release()
-        # An InternalError says that who asked has just gone.
-        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError | grpc.aio.InternalError):
-            await end_with(self._context, error)
-        return is_error
+            await self.failed(error)
+            return True
+        self.ended()
+        return False
 
 
 def _one_answer(behaviour: Any, requests: _Requests, name: str) -> Any:
     async def answer(_: Any, context: Any) -> Any:
-        async with _Call(requests, context, name) as call:
+        call = _Call(requests, context, name)
+        try:  # what `async with` does, for most calls without its two coroutines
             found = await behaviour(await call.requests(), context)
             requests.hold_answer(found, context)
-            return found
+        except Exception as error:
+            await call.failed(error)
+            return None
+        except BaseException:
+            call.ended()
+            raise
+        call.ended()
+        return found
 
     return answer
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from trunkline.core.errors import DeadlineError
 from trunkline.core.shrink import LARGE_BYTES
 from trunkline.serving.admission import LANES, Lane, Mean, Priority, full, share_of, too_late
-from trunkline.serving.piece import Piece
+from trunkline.serving.work_item import WorkItem
 
 _MEMORY_BYTES = 300_000_000  # of those that run together, where nothing else is said
 _SHARE_OF_HELD = 4  # a quarter of what a pool may hold
@@ -28,7 +28,7 @@ class LargeWork:
         self._bytes = 0  # of those that run
         self.memory_bytes = _MEMORY_BYTES
         self._limit = max(1, max_held // _SHARE_OF_HELD)
-        self._lanes: dict[Lane, OrderedDict[Piece, None]] = {lane: OrderedDict() for lane in LANES}
+        self._lanes: dict[Lane, OrderedDict[WorkItem, None]] = {lane: OrderedDict() for lane in LANES}
         self._s_per_byte = {priority: Mean() for priority in Priority}
         self._rested_at = 0.0
 
@@ -36,63 +36,63 @@ class LargeWork:
         """Pieces that wait."""
         return sum(map(len, self._lanes.values()))
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[WorkItem]:
         """Those that wait, in their order."""
         for lane in self._lanes.values():
             yield from lane
 
-    def may_run(self, piece: Piece) -> bool:
+    def may_run(self, item: WorkItem) -> bool:
         """One always may, more of them where they leave threads and fit into memory."""
-        return not self.running or (self.running < self.places and self._bytes + piece.weight <= self.memory_bytes)
+        return not self.running or (self.running < self.places and self._bytes + item.weight <= self.memory_bytes)
 
-    def check(self, piece: Piece) -> None:
+    def check(self, item: WorkItem) -> None:
         """Of a piece that has to wait. Raises QueueFullError, DeadlineError where no time is left."""
         wait_s = self._wait_s()
         held = len(self) + self.running
         if held >= self._limit:
             raise full(held, self._limit, wait_s)
-        left_s = piece.timeout_s
+        left_s = item.timeout_s
         if left_s is None:
             return
         if left_s <= 0:
             raise DeadlineError("time was over before the work could begin")
-        if wait_s + self._takes_s(piece) > share_of(left_s, optional=piece.lane.optional):
+        if wait_s + self._takes_s(item) > share_of(left_s, optional=item.lane.optional):
             raise too_late(wait_s, left_s)
 
-    def put(self, piece: Piece) -> None:
-        self._lanes[piece.lane][piece] = None
+    def put(self, item: WorkItem) -> None:
+        self._lanes[item.lane][item] = None
 
-    def remove(self, piece: Piece) -> bool:
+    def remove(self, item: WorkItem) -> bool:
         """Whether it was still waiting."""
-        return self._lanes[piece.lane].pop(piece, _ABSENT) is not _ABSENT
+        return self._lanes[item.lane].pop(item, _ABSENT) is not _ABSENT
 
     def clear(self) -> None:
         for lane in self._lanes.values():
             lane.clear()
 
-    def take(self, *, small_wait: bool) -> Piece | None:
+    def take(self, *, small_wait: bool) -> WorkItem | None:
         """The next one that may run now, taken out of its lane."""
-        piece = next(iter(self), None)
-        if piece is None or not self.may_run(piece):
+        item = next(iter(self), None)
+        if item is None or not self.may_run(item):
             return None
-        if small_wait and (piece.waited_s() < _PATIENCE_S or time.perf_counter() < self._rested_at):
+        if small_wait and (item.waited_s() < _PATIENCE_S or time.perf_counter() < self._rested_at):
             return None
-        self.remove(piece)
-        return piece
+        self.remove(item)
+        return item
 
-    def begin(self, piece: Piece) -> None:
+    def begin(self, item: WorkItem) -> None:
         self.running += 1
-        self._bytes += piece.weight
+        self._bytes += item.weight
 
-    def end(self, piece: Piece, took_s: float, *, done: bool) -> None:
+    def end(self, item: WorkItem, took_s: float, *, done: bool) -> None:
         self.running -= 1
-        self._bytes -= piece.weight
+        self._bytes -= item.weight
         self._rested_at = time.perf_counter() + took_s
         if done:
-            self._s_per_byte[piece.lane.priority].add(took_s / piece.weight)
+            self._s_per_byte[item.lane.priority].add(took_s / item.weight)
 
-    def _takes_s(self, piece: Piece) -> float:
-        return piece.weight * self._s_per_byte[piece.lane.priority].value
+    def _takes_s(self, item: WorkItem) -> float:
+        return item.weight * self._s_per_byte[item.lane.priority].value
 
     def _wait_s(self) -> float:
         per_byte = max(mean.value for mean in self._s_per_byte.values())

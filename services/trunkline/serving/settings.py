@@ -48,14 +48,24 @@ class Settings(BaseSettings):
         description="the model repository: a folder, or the URL of an object store such as s3://BUCKET/PREFIX",
     )
     models_cache: Path = Field(Path("out/models"), description="folder of the mirrors of model repositories at a URL")
-    backbone: str = Field("efficientnet-lite0", description="the backbone to serve, NAME or NAME/VERSION")
+    backbones: CommaList = Field(
+        (),
+        description="backbones to serve, NAME or NAME/VERSION; all that the heads in the repository need where empty",
+    )
+    backbone: str = Field("", description="one backbone to serve, where TRUNKLINE_BACKBONES is empty")
     heads: CommaList = Field((), description="heads to load; all in the repository where empty")
     default_heads: CommaList = Field(
         ("imagenet", "pets", "pennfudan"),
         description="heads that answer where none is named and several of the task are served",
     )
     heads_path: CommaList = Field((), description="further folders in which tasks (head.py) are looked for")
-    backbone_address: str = Field("127.0.0.1:8501", description="where the gateway finds the backbone service")
+    backbone_addresses: CommaList = Field(
+        (), description="where the gateway finds backbone services, one address each"
+    )
+    backbone_address: str = Field(
+        "127.0.0.1:8501",
+        description="where the gateway finds the backbone service, where TRUNKLINE_BACKBONE_ADDRESSES is empty",
+    )
     head_addresses: CommaList = Field(
         ("127.0.0.1:8502",), description="where the gateway finds head services, one address each"
     )
@@ -177,7 +187,9 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(30.0, gt=0, description="deadline of calls that bring none, seconds")
     refresh_s: float = Field(2.0, gt=0, description="how often the gateway asks services what they serve, seconds")
     catalog_poll_s: float = Field(
-        1.0, gt=0, description="how often head services look for changes of the catalog and new versions, seconds"
+        1.0,
+        gt=0,
+        description="how often head and backbone services look for new versions and changes of the catalog, seconds",
     )
     startup_grace_s: float = Field(
         5.0, ge=0, description="how long a starting gateway waits for every head service, seconds"
@@ -202,6 +214,8 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
+        "backbones",
+        "backbone_addresses",
         "heads",
         "default_heads",
         "heads_path",
@@ -230,7 +244,7 @@ class Settings(BaseSettings):
     def _can_be_called(cls, value: str) -> str:
         return check_target(value)
 
-    @field_validator("head_addresses")
+    @field_validator("head_addresses", "backbone_addresses")
     @classmethod
     def _can_all_be_called(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(check_target, value))
@@ -276,6 +290,16 @@ class Settings(BaseSettings):
     def reached_from_here_alone(self) -> bool:
         """Whether this process listens on loopback alone, for gRPC and for HTTP."""
         return all(is_loopback(address) for address in (self.address, self.http_address) if address)
+
+    @property
+    def named_backbones(self) -> tuple[str, ...]:
+        """NAME or NAME/VERSION of the backbones to serve; empty for all that are needed."""
+        return self.backbones or ((self.backbone,) if self.backbone else ())
+
+    @property
+    def backbone_targets(self) -> tuple[str, ...]:
+        """The address of each backbone service."""
+        return self.backbone_addresses or (self.backbone_address,)
 
     @property
     def worker_threads(self) -> int:

@@ -182,15 +182,33 @@ def frame_from_pb(frame: backbone_service_pb2.Frame) -> Frame:
     return Frame(**{name: getattr(frame, name) for name in _FRAME_FIELDS})
 
 
-def backbone_to_pb(info: BackboneInfo) -> backbone_service_pb2.DescribeBackboneResponse:
-    features = [backbone_service_pb2.FeatureSpec(**feature.model_dump()) for feature in info.features]
+def backbones_to_pb(infos: Sequence[BackboneInfo]) -> backbone_service_pb2.DescribeBackboneResponse:
+    served = list(map(_backbone_to_pb, infos))
+    if not served:
+        return backbone_service_pb2.DescribeBackboneResponse()
+    first = served[0]
     return backbone_service_pb2.DescribeBackboneResponse(
+        name=first.name, version=first.version, digest=first.digest, features=first.features, backbones=served
+    )
+
+
+def backbones_from_pb(served: backbone_service_pb2.DescribeBackboneResponse) -> list[BackboneInfo]:
+    """Raises InvalidRequestError for a feature that none can be."""
+    if served.backbones:
+        return list(map(_backbone_from_pb, served.backbones))
+    return [_backbone_from_pb(served)] if served.digest else []
+
+
+def _backbone_to_pb(info: BackboneInfo) -> backbone_service_pb2.ServedBackbone:
+    features = [backbone_service_pb2.FeatureSpec(**feature.model_dump()) for feature in info.features]
+    return backbone_service_pb2.ServedBackbone(
         name=info.name, version=info.version, digest=info.digest, features=features
     )
 
 
-def backbone_from_pb(info: backbone_service_pb2.DescribeBackboneResponse) -> BackboneInfo:
-    """Raises InvalidRequestError for a feature that none can be."""
+def _backbone_from_pb(
+    info: backbone_service_pb2.ServedBackbone | backbone_service_pb2.DescribeBackboneResponse,
+) -> BackboneInfo:
     try:
         features = [FeatureSpec(name=f.name, channels=f.channels, stride=f.stride) for f in info.features]
     except ValidationError as error:

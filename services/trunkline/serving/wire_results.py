@@ -1,5 +1,6 @@
 """What heads answer as messages, and back."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from google.protobuf import struct_pb2
 from google.protobuf.message import Message
 
 from trunkline.api.vision.v1 import results_pb2, vision_service_pb2
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.exchange import HeadAnswer, RemoteResult
 from trunkline.core.results import (
     Box,
     Calibration,
@@ -34,6 +37,35 @@ def put_result(outcome: vision_service_pb2.HeadOutcome, result: Result) -> None:
         return
     name, to_pb, _ = _BY_TYPE[type(result)]
     getattr(outcome, name).CopyFrom(to_pb(result))
+
+
+def outcome_to_pb(head: str, answer: HeadAnswer) -> vision_service_pb2.HeadOutcome:
+    """The answer of a head, under the name that it was asked by; one of another process is handed on as it came."""
+    result = answer.result
+    if isinstance(result, RemoteResult):
+        outcome: vision_service_pb2.HeadOutcome = result.message
+        outcome.head, outcome.head_ms = head, answer.head_ms
+        return outcome
+    outcome = vision_service_pb2.HeadOutcome(
+        head=head, model_version=answer.version, head_ms=answer.head_ms, queue_ms=answer.queue_ms
+    )
+    put_result(outcome, result)
+    return outcome
+
+
+def remote_answer(outcome: vision_service_pb2.HeadOutcome) -> HeadAnswer | None:
+    """The answer that an outcome holds, its result unread; None where it has none that is known here."""
+    if outcome.WhichOneof("result") in (None, "error"):
+        return None
+    result = RemoteResult(outcome, functools.partial(_read, outcome))
+    return HeadAnswer(result, outcome.model_version, outcome.head_ms, outcome.queue_ms)
+
+
+def _read(outcome: vision_service_pb2.HeadOutcome) -> Result:
+    result = get_result(outcome)
+    if result is None:
+        raise InvalidRequestError("an outcome without a result")
+    return result
 
 
 def get_result(outcome: vision_service_pb2.HeadOutcome) -> Result | None:

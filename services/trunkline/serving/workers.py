@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from trunkline.core.errors import DeadlineError, QueueFullError, ServiceUnavailableError
 from trunkline.core.steps import in_steps
 from trunkline.serving.admission import LANES, Estimate, Lane, Load, PoolStats, Priority, check_time, full, too_late
+from trunkline.serving.cores import Cores
 from trunkline.serving.large import LargeWork, is_large
 from trunkline.serving.memory import give_back_freed
-from trunkline.serving.piece import Piece
-from trunkline.serving.turnstile import Turnstile
+from trunkline.serving.work_item import WorkItem
 
 __all__ = ["Priority", "WorkerPool"]
 T = TypeVar("T")
@@ -24,22 +24,22 @@ class WorkerPool:
 
     Within a lane the first goes first. Work whose caller was cancelled or whose deadline passed leaves its queue at
     once. The queues may be read and changed by several threads, under one lock. Work that is alone may ask
-    `turnstile` for all cores; long work calls `give_way` between its steps. Large work waits apart, leaves threads to
+    `cores` for all of them; long work calls `give_way` between its steps. Large work waits apart, leaves threads to
     the rest and takes so much memory together as `bound_large` says (`large.py`).
     """
 
     def __init__(self, threads: int, max_held: int) -> None:
         self.stats = PoolStats()
-        self.turnstile = Turnstile(threads)
+        self.cores = Cores(threads)
         self._max_held = max_held
         self._changed = threading.Condition()
-        self._lanes: dict[Lane, OrderedDict[Piece, None]] = {lane: OrderedDict() for lane in LANES}
+        self._lanes: dict[Lane, OrderedDict[WorkItem, None]] = {lane: OrderedDict() for lane in LANES}
         self._running = dict.fromkeys(Priority, 0)
         self._large = LargeWork(threads, max_held)
         self._lent = 0  # of those that run, how many have lent their thread to another
         self._estimate = Estimate(threads)
         self._closed = False
-        self._here = threading.local()  # .piece: what this thread runs
+        self._here = threading.local()  # .item: what this thread runs
         self._threads = [
             threading.Thread(target=self._serve, name=f"worker-{index}", daemon=True) for index in range(threads)
         ]
@@ -94,32 +94,32 @@ class WorkerPool:
         `required` is refused earlier, and later too, to make room for work that is.
         """
         loop = asyncio.get_running_loop()
-        piece = Piece(work, Lane(priority, not required), loop, timeout_s, weight if is_large(weight) else 0)
-        self._put(piece)
-        timer = loop.call_later(timeout_s, self._expire, piece) if timeout_s is not None else None
+        item = WorkItem(work, Lane(priority, not required), loop, timeout_s, weight if is_large(weight) else 0)
+        self._put(item)
+        timer = loop.call_later(timeout_s, self._expire, item) if timeout_s is not None else None
         try:
-            result, queue_ms = await piece.done
+            result, queue_ms = await item.done
             return result, queue_ms
         finally:
             if timer is not None:
                 timer.cancel()
-            if self._remove(piece):
+            if self._remove(item):
                 self.stats.ended["cancelled"] += 1
-            del piece  # an error that is raised here has this frame, and the piece has the error
+            del item  # an error that is raised here has this frame, and the item has the error
 
     def give_way(self) -> None:
         """From within a piece, between two of its steps: run here what goes before it and waits for a thread.
 
         So a head waits for a step of a pass, not for a whole one. Where a thread is free, that one takes it.
         """
-        mine = self._here.piece
+        mine = self._here.item
         began_at = time.perf_counter()
-        while (piece := self._take_before(lambda lane: lane.priority < mine.lane.priority)) is not None:
-            self._run_lent(piece)
-        self._here.piece = mine
+        while (item := self._take_before(lambda lane: lane.priority < mine.lane.priority)) is not None:
+            self._run_lent(item)
+        self._here.item = mine
         mine.lent_s += time.perf_counter() - began_at
 
-    def _in_steps(self, piece: Piece) -> Any:
+    def _in_steps(self, item: WorkItem) -> Any:
         """A large piece: between its steps one small one after the other has its turn, where no thread is free."""
 
         def lend() -> None:
@@ -128,18 +128,18 @@ class WorkerPool:
                 return
             began_at = time.perf_counter()
             self._run_lent(small)
-            self._here.piece = piece
-            piece.lent_s += time.perf_counter() - began_at
+            self._here.item = item
+            item.lent_s += time.perf_counter() - began_at
 
         try:
             with in_steps(lend):
-                return piece.work()
+                return item.work()
         finally:
             give_back_freed()  # else the next large one, on another thread, may come on top of what this one had
 
-    def _run_lent(self, piece: Piece) -> None:
+    def _run_lent(self, item: WorkItem) -> None:
         with in_steps(None):
-            self._run(piece)
+            self._run(item)
         with self._changed:
             self._lent -= 1
 
@@ -148,43 +148,43 @@ class WorkerPool:
         ends_at = None if within_s is None else time.monotonic() + within_s
         with self._changed:
             self._closed = True
-            waiting = [*(piece for lane in self._lanes.values() for piece in lane), *self._large]
+            waiting = [*(item for lane in self._lanes.values() for item in lane), *self._large]
             self._large.clear()
             for lane in self._lanes.values():
                 lane.clear()
             self._changed.notify_all()
-        for piece in waiting:
-            piece.post(piece.done.cancel)
+        for item in waiting:
+            item.post(item.done.cancel)
         for thread in self._threads:
             thread.join(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
 
     # Into the queue and out of it --------------------------------------------------------------------------
 
-    def _put(self, piece: Piece) -> None:
+    def _put(self, item: WorkItem) -> None:
         with self._changed:
             if self._closed:
                 raise ServiceUnavailableError("this process is stopping")
-            if piece.weight:
-                self._put_large(piece)
+            if item.weight:
+                self._put_large(item)
                 return
-            if piece.is_over() or not self._runs_at_once():
+            if item.is_over() or not self._runs_at_once():
                 load = self.load
-                self._check_time(load, piece)
-                self._make_room(load, piece.lane)
-            self._lanes[piece.lane][piece] = None
+                self._check_time(load, item)
+                self._make_room(load, item.lane)
+            self._lanes[item.lane][item] = None
             self._changed.notify()
 
-    def _put_large(self, piece: Piece) -> None:
-        if piece.is_over() or not (self._runs_at_once() and not self._large and self._large.may_run(piece)):
+    def _put_large(self, item: WorkItem) -> None:
+        if item.is_over() or not (self._runs_at_once() and not self._large and self._large.may_run(item)):
             try:
-                self._large.check(piece)
+                self._large.check(item)
             except DeadlineError:
                 self.stats.refused["over"] += 1
                 raise
             except QueueFullError as error:
                 self.stats.refused["full" if "limit" in error.metadata else "late"] += 1
                 raise
-        self._large.put(piece)
+        self._large.put(item)
         self._changed.notify()
 
     def _runs_at_once(self) -> bool:
@@ -194,14 +194,14 @@ class WorkerPool:
     def _busy(self) -> int:
         return sum(self._running.values()) + self._large.running - self._lent
 
-    def _check_time(self, load: Load, piece: Piece) -> None:
+    def _check_time(self, load: Load, item: WorkItem) -> None:
         try:
-            check_time(load, piece.lane, self._estimate, piece.timeout_s)
+            check_time(load, item.lane, self._estimate, item.timeout_s)
         except DeadlineError:
             self.stats.refused["over"] += 1
             raise
         except QueueFullError:
-            self.stats.refused["pressure" if piece.lane.optional else "late"] += 1
+            self.stats.refused["pressure" if item.lane.optional else "late"] += 1
             raise
 
     def _make_room(self, load: Load, lane: Lane) -> None:
@@ -219,43 +219,43 @@ class WorkerPool:
         self.stats.refused["evicted"] += 1
         newest.fail(full(held, limit, wait_s))
 
-    def _remove(self, piece: Piece) -> bool:
+    def _remove(self, item: WorkItem) -> bool:
         """Whether it was still waiting."""
         with self._changed:
-            if piece.weight:
-                return self._large.remove(piece)
-            return self._lanes[piece.lane].pop(piece, _ABSENT) is not _ABSENT
+            if item.weight:
+                return self._large.remove(item)
+            return self._lanes[item.lane].pop(item, _ABSENT) is not _ABSENT
 
-    def _expire(self, piece: Piece) -> None:
-        if self._remove(piece):
+    def _expire(self, item: WorkItem) -> None:
+        if self._remove(item):
             self.stats.ended["expired"] += 1
-            piece.fail(DeadlineError(f"waited {piece.waited_s():.2f} s for a place to run, then time was over"))
+            item.fail(DeadlineError(f"waited {item.waited_s():.2f} s for a place to run, then time was over"))
 
     # The threads -------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        while (piece := self._take()) is not None:
-            with self.turnstile.entered():
-                self._run(piece)
-            del piece  # its pictures and features are not held until the next one comes
+        while (item := self._take()) is not None:
+            with self.cores.entered():
+                self._run(item)
+            del item  # its pictures and features are not held until the next one comes
 
-    def _run(self, piece: Piece) -> None:
-        self._here.piece = piece
+    def _run(self, item: WorkItem) -> None:
+        self._here.item = item
         started_at = time.perf_counter()
-        queue_ms = piece.waited_s() * 1000
+        queue_ms = item.waited_s() * 1000
         try:
-            result = piece.context.run(self._in_steps, piece) if piece.weight else piece.context.run(piece.work)
+            result = item.context.run(self._in_steps, item) if item.weight else item.context.run(item.work)
         except BaseException as error:
-            self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "failed")
-            piece.fail(error)
+            self._ended(item, time.perf_counter() - started_at - item.lent_s, "failed")
+            item.fail(error)
         else:
-            self._ended(piece, time.perf_counter() - started_at - piece.lent_s, "done")
-            piece.finish((result, queue_ms))
+            self._ended(item, time.perf_counter() - started_at - item.lent_s, "done")
+            item.finish((result, queue_ms))
         finally:
-            self._here.piece = None
-            del piece  # as in `run`
+            self._here.item = None
+            del item  # as in `run`
 
-    def _take(self) -> Piece | None:
+    def _take(self) -> WorkItem | None:
         """The next piece that can still be done in time; None at the end."""
         with self._changed:
             while True:
@@ -265,16 +265,16 @@ class WorkerPool:
                     return large
                 lane = next((lane for lane in self._lanes.values() if lane), None)
                 if lane is not None:
-                    piece, _ = lane.popitem(last=False)
-                    if self._in_time(piece):
-                        self._running[piece.lane.priority] += 1
-                        return piece
+                    item, _ = lane.popitem(last=False)
+                    if self._in_time(item):
+                        self._running[item.lane.priority] += 1
+                        return item
                 elif self._closed:
                     return None
                 else:
                     self._changed.wait()
 
-    def _take_before(self, goes_before: Callable[[Lane], bool]) -> Piece | None:
+    def _take_before(self, goes_before: Callable[[Lane], bool]) -> WorkItem | None:
         """A piece of such a lane, for the piece that runs on this thread and lends it."""
         with self._changed:
             while self._busy >= len(self._threads):
@@ -282,30 +282,30 @@ class WorkerPool:
                 lane = next(filter(None, before), None)
                 if lane is None:
                     break
-                piece, _ = lane.popitem(last=False)
-                if self._in_time(piece):
-                    self._running[piece.lane.priority] += 1
+                item, _ = lane.popitem(last=False)
+                if self._in_time(item):
+                    self._running[item.lane.priority] += 1
                     self._lent += 1
-                    return piece
+                    return item
             return None
 
-    def _in_time(self, piece: Piece) -> bool:
+    def _in_time(self, item: WorkItem) -> bool:
         # A thread that has nothing else to do tries what may be too late; so do the means get right again.
-        if piece.timeout_s is None or not self._small_waiting:
+        if item.timeout_s is None or not self._small_waiting:
             return True
-        left_s = piece.timeout_s - piece.waited_s()
-        if self._estimate.fits(piece.lane.priority, left_s):
+        left_s = item.timeout_s - item.waited_s()
+        if self._estimate.fits(item.lane.priority, left_s):
             return True
         self.stats.refused["late"] += 1
-        piece.fail(too_late(piece.waited_s(), max(0.0, left_s)))
+        item.fail(too_late(item.waited_s(), max(0.0, left_s)))
         return False
 
-    def _ended(self, piece: Piece, took_s: float, how: str) -> None:
-        priority = piece.lane.priority
+    def _ended(self, item: WorkItem, took_s: float, how: str) -> None:
+        priority = item.lane.priority
         with self._changed:
             self.stats.ended[how] += 1
-            if piece.weight:
-                self._large.end(piece, took_s, done=how == "done")
+            if item.weight:
+                self._large.end(item, took_s, done=how == "done")
                 if self._large:
                     self._changed.notify()
                 return

@@ -8,7 +8,7 @@ from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.core.errors import InvalidRequestError
 from trunkline.gateway.directory import Directory
-from trunkline.gateway.oip.model import PICTURE, RESULT, Description, Item, Port, Question, each, no_params
+from trunkline.gateway.oip.model import PICTURE, RESULT, Description, Item, ModelRequest, Port, each, no_params
 from trunkline.gateway.oip.outputs import JSON_PORT, document
 from trunkline.gateway.oip.tensors import BYTES
 from trunkline.serving.aside import aside
@@ -36,7 +36,7 @@ class AnalyzeModel:
     def description(self) -> Description:
         return Description(NAME, VERSION, (VERSION,), (Port(PICTURE, BYTES, (1,)),), (JSON_PORT,))
 
-    async def answer(self, question: Question) -> list[Item]:
+    async def answer(self, question: ModelRequest) -> list[Item]:
         """A head that fails is an outcome in the document. Raises InvalidRequestError and errors of the picture."""
         no_params(question.params, [HEADS])
         heads = _names(question.params.get(HEADS))
@@ -44,7 +44,7 @@ class AnalyzeModel:
         pictures = question.inputs[PICTURE]  # (N,) bytes
         return await each(len(pictures), lambda place: self._one(pictures[place], heads, question))
 
-    async def _one(self, picture: bytes, heads: list[str], question: Question) -> Item:
+    async def _one(self, picture: bytes, heads: list[str], question: ModelRequest) -> Item:
         done = await self.vision.Analyze(_request(picture, heads), question.context)
         return Item(
             outputs={RESULT: await aside(document, done)} if RESULT in question.wanted else {},

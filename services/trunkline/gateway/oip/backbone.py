@@ -1,4 +1,4 @@
-"""The backbone as a model: pictures in, features out."""
+"""A backbone as a model: pictures in, features out."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,8 +6,8 @@ from typing import ClassVar
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import FeatureRequest
 from trunkline.core.preprocess import PreprocessSpec
-from trunkline.gateway.directory import Directory
-from trunkline.gateway.oip.model import PICTURE, Description, Item, Port, Question, each, no_params
+from trunkline.gateway.directory import BackboneEntry, Directory
+from trunkline.gateway.oip.model import PICTURE, Description, Item, ModelRequest, Port, each, no_params
 from trunkline.gateway.oip.tensors import BYTES
 from trunkline.serving import wire
 
@@ -16,20 +16,21 @@ LIKE = "preprocess_of"  # parameter: the head whose preprocessing is to be used
 
 @dataclass(frozen=True)
 class BackboneModel:
+    """One version; `versions` are all of its name that are served."""
+
+    entry: BackboneEntry
+    versions: tuple[str, ...]
     directory: Directory
     fault: ClassVar[str] = ""
 
     @property
     def description(self) -> Description:
-        """Sides of maps are -1, as they follow the preprocessing; vectors are the default.
-
-        Raises ServiceUnavailableError.
-        """
-        info = self.directory.backbone
+        """Sides of maps are -1, as they follow the preprocessing; vectors are the default."""
+        info = self.entry.info
         return Description(
             name=info.name,
             version=info.version,
-            versions=(info.version,),
+            versions=self.versions,
             inputs=(Port(PICTURE, BYTES, (1,)),),
             outputs=tuple(
                 Port(feature.name, "FP32", (feature.channels, *((-1, -1) if feature.stride else ())))
@@ -39,7 +40,7 @@ class BackboneModel:
             facts={"digest": info.digest},
         )
 
-    async def answer(self, question: Question) -> list[Item]:
+    async def answer(self, question: ModelRequest) -> list[Item]:
         """Raises InvalidRequestError, NotFoundError for `preprocess_of`, and what the backbone raises."""
         no_params(question.params, [LIKE])
         spec = self._spec(question.params.get(LIKE))
@@ -53,13 +54,13 @@ class BackboneModel:
             raise InvalidRequestError(f"parameter {LIKE!r} is the name of a head")
         return self.directory.find(head).info.spec
 
-    async def _pass(self, picture: bytes, spec: PreprocessSpec, question: Question) -> Item:
-        found = await self.directory.source.extract(
-            FeatureRequest(picture, spec, question.wanted), question.timeout_s
-        )
+    async def _pass(self, picture: bytes, spec: PreprocessSpec, question: ModelRequest) -> Item:
+        info = self.entry.info
+        request = FeatureRequest(picture, spec, question.wanted, backbone_digest=info.digest)
+        found = await self.entry.source.extract(request, question.timeout_s)
         return Item(
             outputs={name: wire.array_of(found.arrays[name])[0] for name in question.wanted},
-            version=self.directory.backbone.version,
+            version=info.version,
             queue_ms=found.queue_ms,
             decode_ms=found.decode_ms,
             infer_ms=found.backbone_ms,

@@ -10,7 +10,7 @@ import numpy as np
 from trunkline.api.oip.v2 import inference_service_pb2 as pb
 from trunkline.core.errors import DeadlineError, InvalidRequestError
 from trunkline.gateway.oip import params
-from trunkline.gateway.oip.model import PICTURE, Description, Item, Model, Question
+from trunkline.gateway.oip.model import PICTURE, Description, Item, Model, ModelRequest
 from trunkline.gateway.oip.models import Models
 from trunkline.gateway.oip.outputs import stacked
 from trunkline.gateway.oip.statistics import Statistics
@@ -58,7 +58,7 @@ class Inference:
         self, model: Model, found: Description, wanted: tuple[str, ...], request: pb.ModelInferRequest, context: Any
     ) -> list[Item]:
         timeout_s = self._timeout_s(request, context)
-        question = Question(
+        question = ModelRequest(
             inputs=await self._inputs(request, found),
             params=params.for_the_model(request),
             wanted=wanted,

@@ -33,7 +33,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Question:
+class ModelRequest:
     """Inputs by name, each with a batch axis; BYTES as (N,) of dtype object."""
 
     inputs: Mapping[str, np.ndarray]
@@ -78,7 +78,7 @@ class Model(Protocol):
         """Why it cannot answer at this moment; empty where it can."""
         ...
 
-    async def answer(self, question: Question) -> list[Item]:
+    async def answer(self, question: ModelRequest) -> list[Item]:
         """One for each row of the inputs. Raises TrunklineError."""
         ...
 

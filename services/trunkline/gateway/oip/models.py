@@ -1,9 +1,10 @@
-"""All models by name: heads first, then the backbone, then "analyze"."""
+"""All models by name: heads first, then backbones, then "analyze"."""
 
 from collections.abc import Callable
 
 from trunkline.core.errors import NotFoundError, ServiceUnavailableError
 from trunkline.core.exchange import HeadInfo
+from trunkline.core.text import listed, shown
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory, HeadEntry
 from trunkline.gateway.oip.analyze import AnalyzeModel, Vision
@@ -20,7 +21,6 @@ class Models:
         self._analyzer = analyzer
         self._heads: dict[str, tuple[HeadInfo, dict[str, HeadModel]]] = {}  # by name: default version, versions
         self._analyze = AnalyzeModel(directory, vision)
-        self._backbone = BackboneModel(directory)
 
     def resolve(self, name: str, version: str) -> Model:
         """The model that answers; a canary gets its share of the requests that name no version.
@@ -54,33 +54,41 @@ class Models:
 
     def _head(self, entry: HeadEntry) -> HeadModel:
         """The same one for as long as the directory says the same of it."""
-        info, backbone = entry.info, self._directory.backbone
+        info = entry.info
         default = self._directory.find(info.name).info
         kept_default, kept = self._heads.get(info.name, (None, {}))
         if kept_default is not default:
             kept = {}
             self._heads[info.name] = default, kept
         model = kept.get(info.version)
-        if model is None or (model.entry, model.backbone) != (entry, backbone):
-            model = HeadModel(entry, _versions(default), backbone, self._directory, self._analyzer)
+        if model is None or model.entry != entry:
+            model = HeadModel(entry, _versions(default), self._directory, self._analyzer)
             kept[info.version] = model
         return model
 
     def _others(self) -> list[Model]:
-        try:
-            self._directory.backbone  # noqa: B018  asked for whether it is known
-        except ServiceUnavailableError:
-            return [self._analyze]
-        return [self._backbone, self._analyze]
+        """Every version of every backbone, the newest of a name first, and "analyze"."""
+        backbones = self._directory.backbones()
+        versions: dict[str, list[str]] = {}
+        for entry in backbones:
+            versions.setdefault(entry.info.name, []).append(entry.info.version)
+        found: list[Model] = [
+            BackboneModel(entry, tuple(versions[entry.info.name]), self._directory) for entry in reversed(backbones)
+        ]
+        return [*found, self._analyze]
 
     def _other(self, name: str, version: str) -> Model | None:
-        """The backbone or "analyze" where no head has that name. Raises NotFoundError for a version."""
+        """A backbone, the newest version where none is named, or "analyze"; only where no head has that name.
+
+        Raises NotFoundError for a version.
+        """
         if name in self._directory.answering():
             return None
-        model = next((each for each in self._others() if each.description.name == name), None)
-        if model is not None and version not in ("", model.description.version):
-            served = model.description.version
-            raise NotFoundError(f"model {name!r} serves no version {version!r}; served: {served}", model=name)
+        named = [each for each in self._others() if each.description.name == name]
+        model = next((each for each in named if version in ("", each.description.version)), None)
+        if named and model is None:
+            served = listed(each.description.version for each in reversed(named))
+            raise NotFoundError(f"model {name!r} serves no version {shown(version)!r}; served: {served}", model=name)
         return model
 
 

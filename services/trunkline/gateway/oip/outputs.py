@@ -33,12 +33,13 @@ def outputs_of(head: str, answer: HeadAnswer, wanted: Sequence[str]) -> dict[str
     boxes (M, 4) with scores and labels (M,), result (1,).
     """
     arrays: dict[str, np.ndarray] = {}
+    result = answer.read()
     for kind, convert in _CONVERTERS:
-        if isinstance(answer.result, kind):
-            arrays = convert(answer.result)
+        if isinstance(result, kind):
+            arrays = convert(result)
     if RESULT in wanted:
         outcome = vision_service_pb2.HeadOutcome(head=head, model_version=answer.version, head_ms=answer.head_ms)
-        wire_results.put_result(outcome, answer.result)
+        wire_results.put_result(outcome, result)
         arrays[RESULT] = document(outcome)
     return {name: arrays[name] for name in wanted}
 

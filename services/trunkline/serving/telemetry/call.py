@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 REQUEST_ID = "x-request-id"
+OTHER = "other"  # the label of what is not known: names that callers make up must not become labels
 _LEGAL_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 Pairs = tuple[tuple[str, str | bytes], ...]
 
@@ -15,7 +16,7 @@ Pairs = tuple[tuple[str, str | bytes], ...]
 class Call:
     """One gRPC call; `inject` gives the metadata with which a trace goes on in the service behind.
 
-    `heads` are those that were asked; `passes` is None until the backbone was asked. A stream may be about many
+    `heads` are those that were asked; `passes` is None until a backbone was asked. A stream may be about many
     pictures.
     """
 

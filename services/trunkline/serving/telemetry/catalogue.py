@@ -68,13 +68,15 @@ CALLS_IN_FLIGHT = Metric("trunkline_calls_in_flight", "gauge", "calls that are b
 PASS_DURATION = Metric(
     "trunkline_pass_seconds",
     "histogram",
-    "from asking the backbone to its features, on the wire too in the split form",
-    ("status",),
+    "from asking a backbone to its features, on the wire too in the split form",
+    ("backbone", "status"),
     _TIMES_S,
 )
 QUEUE_DURATION = Metric("trunkline_queue_seconds", "histogram", "waiting for a worker before a pass", (), _TIMES_S)
 DECODE_DURATION = Metric("trunkline_decode_seconds", "histogram", "decoding and resizing a picture", (), _TIMES_S)
-BACKBONE_DURATION = Metric("trunkline_backbone_seconds", "histogram", "the run of the backbone", (), _TIMES_S)
+BACKBONE_DURATION = Metric(
+    "trunkline_backbone_seconds", "histogram", "the run of a backbone", ("backbone",), _TIMES_S
+)
 HEAD_DURATION = Metric(
     "trunkline_head_seconds",
     "histogram",
@@ -96,7 +98,7 @@ HEAD_INFO = Metric(
 )
 HEAD_READY = Metric("trunkline_head_ready", "gauge", "1 where the head can answer, 0 where not", ("head",))
 BACKBONE_INFO = Metric(
-    "trunkline_backbone_info", "gauge", "1 for the backbone that is served", ("backbone", "version")
+    "trunkline_backbone_info", "gauge", "1 for each backbone that is served", ("backbone", "version")
 )
 WORK_HELD = Metric("trunkline_work_held", "gauge", "pieces of work that wait or run")
 QUEUE_DEPTH = Metric("trunkline_queue_depth", "gauge", "pieces of work that wait for a worker")

@@ -10,12 +10,11 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from trunkline.serving.telemetry import catalogue
-from trunkline.serving.telemetry.call import Call
+from trunkline.serving.telemetry.call import OTHER, Call
 from trunkline.serving.telemetry.catalogue import Metric
 from trunkline.serving.telemetry.tally import Distribution, Tally
 
 Reading = float | Mapping[tuple[str, ...], float]
-_OTHER = "other"
 _log = logging.getLogger(__name__)
 
 
@@ -65,18 +64,18 @@ class Metrics(Collector):
         if call.passes is not None and not call.streams:
             self.passes.add(call.passes)
 
-    def passed(self, queue_s: float, decode_s: float, backbone_s: float) -> None:
+    def passed(self, backbone: str, queue_s: float, decode_s: float, backbone_s: float) -> None:
         """Where the time of a pass went; a stage that took none did not happen, and nothing waited for none."""
         if decode_s > 0 or backbone_s > 0:
             self.queue.add(queue_s)
         if decode_s > 0:
             self.decode.add(decode_s)
         if backbone_s > 0:
-            self.backbone.add(backbone_s)
+            self.backbone.add(backbone_s, backbone)
 
     def head_ended(self, head: str | None, status: str, seconds: float) -> None:
         """`head` is None where there is no such head: names that callers make up must not become labels."""
-        self.head.add(seconds, _OTHER if head is None else head, status)
+        self.head.add(seconds, OTHER if head is None else head, status)
 
     def collect(self) -> Iterable[Family]:
         """All of it, for a scrape."""

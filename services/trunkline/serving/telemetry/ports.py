@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trunkline.core.errors import DeadlineError, NotFoundError, QueueFullError, ServiceUnavailableError
 from trunkline.core.exchange import (
+    AnswerNow,
     BackboneInfo,
     FeatureRequest,
     Features,
@@ -16,10 +17,9 @@ from trunkline.core.exchange import (
     HeadInfo,
     HeadQuestion,
     HeadRunner,
-    Shortcut,
 )
 from trunkline.serving.status import code_of
-from trunkline.serving.telemetry.call import current_call
+from trunkline.serving.telemetry.call import OTHER, current_call
 from trunkline.serving.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -49,27 +49,34 @@ class _ObservedSource:
 
     def __init__(self, source: FeatureSource, telemetry: Telemetry) -> None:
         self._source, self._telemetry = source, telemetry
+        self._names: Mapping[str, str] = {}  # of backbones, by digest
 
-    async def describe(self) -> BackboneInfo:
-        return await self._source.describe()
+    async def describe(self) -> Sequence[BackboneInfo]:
+        served = await self._source.describe()
+        self._names = {info.digest: info.name for info in served}
+        return served
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
         tracing, span = self._telemetry.tracing, None
+        name = self._names.get(request.backbone_digest, OTHER)
         if tracing is not None:
-            span = tracing.span("pass", {"trunkline.features": ",".join(request.features)})
-        with _Stage(self._ended, span):
+            attributes = {"trunkline.backbone": name, "trunkline.features": ",".join(request.features)}
+            span = tracing.span("pass", attributes)
+        with _Stage(partial(self._ended, name), span):
             found = await self._source.extract(request, timeout_s)
         call, metrics = current_call(), self._telemetry.metrics
         if call is not None:
             call.passes = (call.passes or 0) + (found.backbone_ms > 0)
         if metrics is not None:
-            metrics.passed(found.queue_ms / 1000, found.decode_ms / 1000, found.backbone_ms / 1000)
+            metrics.passed(name, found.queue_ms / 1000, found.decode_ms / 1000, found.backbone_ms / 1000)
+        for quick in found.answers.values():
+            _head_stage(self._telemetry, quick.info.name, quick.info.version, quick.took_s).end(quick.error)
         return found
 
-    def _ended(self, seconds: float, error: BaseException | None) -> None:
+    def _ended(self, name: str, seconds: float, error: BaseException | None) -> None:
         metrics = self._telemetry.metrics
         if metrics is not None:
-            metrics.pass_duration.add(seconds, _status(error))
+            metrics.pass_duration.add(seconds, name, _status(error))
             if isinstance(error, _REFUSALS):
                 metrics.refused.add(1, "backbone", error.reason)
 
@@ -87,28 +94,31 @@ class _ObservedRunner:
     async def describe(self) -> Sequence[HeadInfo]:
         return await self._runner.describe()
 
-    def shortcut(self, head: str, version: str, params: Mapping[str, Any]) -> Shortcut | None:
-        return self._runner.shortcut(head, version, params)  # what comes of it goes through `predict`
+    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
+        return self._runner.quick(head, version, params)  # what comes of it is watched at the source
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
-        call = current_call()
-        if call is not None:
-            call.heads.append(question.head)
-
-        ago_s = question.early.took_s if question.early is not None else 0.0
-        tracing, span = self._telemetry.tracing, None
-        if tracing is not None:
-            attributes = {"trunkline.head": question.head, "trunkline.head.version": question.version}
-            span = tracing.span(f"head {question.head}", attributes, ago_s)
-        with _Stage(partial(self._ended, question.head), span, ago_s):
+        with _head_stage(self._telemetry, question.head, question.version):
             return await self._runner.predict(question, timeout_s)
 
-    def _ended(self, head: str, seconds: float, error: BaseException | None) -> None:
-        metrics = self._telemetry.metrics
-        if metrics is not None:
-            metrics.head_ended(None if isinstance(error, NotFoundError) else head, _status(error), seconds)
-            if isinstance(error, _REFUSALS):
-                metrics.refused.add(1, "head", error.reason)
+    def is_cheaper_together(self, question: HeadQuestion) -> bool:
+        return self._runner.is_cheaper_together(question)
+
+    async def predict_all(
+        self, questions: Sequence[HeadQuestion], timeout_s: float | None
+    ) -> Sequence[HeadAnswer | Exception]:
+        began_at = time.perf_counter()
+        answers: Sequence[HeadAnswer | BaseException] = ()
+        try:
+            answers = found = await self._runner.predict_all(questions, timeout_s)
+        except BaseException as error:
+            answers = [error] * len(questions)
+            raise
+        finally:
+            for question, answer in zip(questions, answers, strict=True):
+                stage = _head_stage(self._telemetry, question.head, question.version, time.perf_counter() - began_at)
+                stage.end(answer if isinstance(answer, BaseException) else None)
+        return found
 
 
 class _TracedSource:
@@ -117,7 +127,7 @@ class _TracedSource:
     def __init__(self, source: FeatureSource, telemetry: Telemetry) -> None:
         self._source, self._tracing = source, telemetry.tracing
 
-    async def describe(self) -> BackboneInfo:
+    async def describe(self) -> Sequence[BackboneInfo]:
         return await self._source.describe()
 
     async def extract(self, request: FeatureRequest, timeout_s: float | None) -> Features:
@@ -144,9 +154,32 @@ class _Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """Of what is over already."""
         self._ended(time.perf_counter() - self._started_at, error)
         if self._span is not None:
             self._span.end(_status(error))
+
+
+def _head_stage(telemetry: Telemetry, head: str, version: str, ago_s: float = 0.0) -> _Stage:
+    """A question to a head that began `ago_s` seconds ago."""
+    call, tracing, span = current_call(), telemetry.tracing, None
+    if call is not None:
+        call.heads.append(head)
+    if tracing is not None:
+        attributes = {"trunkline.head": head, "trunkline.head.version": version}
+        span = tracing.span(f"head {head}", attributes, ago_s)
+    return _Stage(partial(_head_ended, telemetry, head), span, ago_s)
+
+
+def _head_ended(telemetry: Telemetry, head: str, seconds: float, error: BaseException | None) -> None:
+    metrics = telemetry.metrics
+    if metrics is not None:
+        metrics.head_ended(None if isinstance(error, NotFoundError) else head, _status(error), seconds)
+        if isinstance(error, _REFUSALS):
+            metrics.refused.add(1, "head", error.reason)
 
 
 def _status(error: BaseException | None) -> str:

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BackboneServiceStub:
-    """Decodes pictures and runs the backbone.
+    """Decodes pictures and runs backbones.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class BackboneServiceStub:
 
 
 class BackboneServiceServicer:
-    """Decodes pictures and runs the backbone.
+    """Decodes pictures and runs backbones.
     """
 
     def ExtractFeatures(self, request, context):
@@ -59,7 +59,7 @@ class BackboneServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DescribeBackbone(self, request, context):
-        """Says which backbone this is.
+        """Says which backbones are served here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_BackboneServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BackboneService:
-    """Decodes pictures and runs the backbone.
+    """Decodes pictures and runs backbones.
     """
 
     @staticmethod

@@ -22,7 +22,7 @@ _TRIES: Final = 3
 _log = logging.getLogger(__name__)
 
 
-class Shelf:
+class GalleryCache:
     """All of it is called in one event loop; what takes time runs in threads."""
 
     def __init__(

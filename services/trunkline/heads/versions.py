@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from trunkline.core.bundle import GOLDEN_FILE, KIND_FOLDERS, LABELS_FILE, MANIFEST_FILE, MODEL_FILE
+from trunkline.core.bundle import GOLDEN_FILE, KIND_FOLDERS, LABELS_FILE, MANIFEST_FILE, MODEL_FILE, BackboneRef
 from trunkline.core.catalog import read_catalog
 from trunkline.core.errors import ModelInvalidError, TrunklineError, WrongTaskError
 from trunkline.core.exchange import HeadInfo
 from trunkline.core.models import HeadCatalog
+from trunkline.core.needed import Signature, signature
 from trunkline.core.repository import Repository
-from trunkline.heads.loading import FaultyHead, LoadedHead, load_head
+from trunkline.heads.loading import FaultyHead, LoadedHead, Need, load_head
 from trunkline.heads.routing import route, versions_of
 from trunkline.serving.execution import CPU, Execution
 from trunkline.serving.reads import Reads
@@ -29,28 +30,31 @@ _ALL = ""  # the key of listing the folder; no head has it as its name
 _log = logging.getLogger(__name__)
 Key = tuple[str, int]  # name and version of a head
 _BROKEN_NAMES = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_Signature = tuple[tuple[int, int, int] | None, ...]
+_Signature = tuple[Signature, ...]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which heads a process serves: of these names (all where empty), of one task (any for None), of one backbone.
+    """Which heads a process serves: of these names (all where empty), of one task (any for None).
 
-    And how it runs them.
+    And how it runs them. `need` has the backbone of each, where backbones are in this process too.
     """
 
     names: Sequence[str] = ()
     task: str | None = None
-    backbone_digest: str | None = None
+    need: Need | None = None
     execution: Execution = CPU
 
 
 @dataclass(frozen=True)
 class _Held:
-    """A version in memory, the state of its files then, and since when no route leads to it (monotonic seconds)."""
+    """A version in memory, the state of its files and of its backbone's manifest then, and since when no route leads
+    to it (monotonic seconds).
+    """
 
     head: LoadedHead | FaultyHead
     files: _Signature
+    backbone: Signature = None
     left_at: float | None = None
 
 
@@ -60,7 +64,7 @@ class _State:
     held: Mapping[Key, _Held]
 
 
-class Stock:
+class LoadedVersions:
     """Heads and their versions; replaced as a whole at each refresh, so readers need no lock."""
 
     def __init__(self, repository: Repository, choice: Choice, grace_s: float) -> None:
@@ -82,6 +86,10 @@ class Stock:
     def find(self, name: str, version: int) -> LoadedHead | FaultyHead | None:
         held = self._state.held.get((name, version))
         return held.head if held is not None else None
+
+    def backbones(self) -> set[BackboneRef]:
+        """Those that the versions in memory need."""
+        return {held.head.backbone for held in self._state.held.values() if isinstance(held.head, LoadedHead)}
 
     def late(self) -> dict[str, float]:
         """Heads whose files are being read, and for how long, seconds."""
@@ -120,7 +128,7 @@ class Stock:
             raise failed[0]
 
     def _follow(self, name: str, also: Sequence[int]) -> "_Found":
-        look = _Look(self._repository, self._choice, self._state)
+        look = _Refresh(self._repository, self._choice, self._state)
         info = look.follow(name)
         for version in also:
             look.load(name, version)
@@ -173,7 +181,7 @@ def _late_warning(late_s: float) -> str:
     return f"its files have not answered for more than {passed[-1]} s; what was read before goes on" if passed else ""
 
 
-class _Look:
+class _Refresh:
     """One look at the model folder, with what was held before and is held now."""
 
     def __init__(self, repository: Repository, choice: Choice, before: _State) -> None:
@@ -203,14 +211,23 @@ class _Look:
             return None
         files = _signature(self._repository.root / KIND_FOLDERS["head"] / name / str(version))
         before = self.held.get((name, version))
-        if before is not None and before.files == files:
+        if before is not None and before.files == files and not self._has_changed(before):
             self.held[name, version] = replace(before, left_at=None)
             return before.head
-        head = self._read(name, version)
+        head, backbone = self._read(name, version)
         if before is not None and isinstance(before.head, LoadedHead) and isinstance(head, FaultyHead):
             head = before.head
-        self.held[name, version] = _Held(head, files)
+        self.held[name, version] = _Held(head, files, backbone)
         return head
+
+    def _has_changed(self, held: _Held) -> bool:
+        """Whether a head that could not be had may be now, as its backbone was missing or damaged."""
+        if self._choice.need is None or not isinstance(held.head, FaultyHead) or held.head.info is None:
+            return False
+        return self._backbone(held.head.info.backbone) != held.backbone
+
+    def _backbone(self, label: str) -> Signature:
+        return signature(self._repository.root / KIND_FOLDERS["backbone"] / label / MANIFEST_FILE)
 
     def _route(self, name: str, catalog: HeadCatalog, there: list[int], last: HeadInfo | None) -> HeadInfo | None:
         loaded = {version: self.load(name, version) for version in catalog.in_use if version in there}
@@ -236,16 +253,19 @@ class _Look:
         self.held[name, newest] = _Held(FaultyHead(info, error), files=())
         return info
 
-    def _read(self, name: str, version: int) -> LoadedHead | FaultyHead:
+    def _read(self, name: str, version: int) -> tuple[LoadedHead | FaultyHead, Signature]:
+        """And the state of its backbone's manifest before."""
         try:
             bundle = self._repository.head(name, version)
         except TrunklineError as error:
             _log.error("head %s/%d is left out: %s", name, version, error)
-            return FaultyHead(None, error)
+            return FaultyHead(None, error), None
         task = bundle.manifest.task
         if self._choice.task not in (None, task):
-            return FaultyHead(None, WrongTaskError(f"head {name!r} does {task}, which is not served here", task=task))
-        return load_head(bundle, self._choice.backbone_digest, self._choice.execution)
+            other = WrongTaskError(f"head {name!r} does {task}, which is not served here", task=task)
+            return FaultyHead(None, other), None
+        backbone = self._backbone(bundle.manifest.backbone.label)
+        return load_head(bundle, self._choice.need, self._choice.execution), backbone
 
 
 def _signature(folder: Path) -> _Signature:

@@ -10,7 +10,7 @@ from typing import Any
 from trunkline.serving.admission import Lane
 
 
-class Piece:
+class WorkItem:
     """Work and the future of its caller, in the caller's event loop."""
 
     def __init__(

@@ -10,8 +10,8 @@ MOSTLY = 0.75
 _WEIGHT = 1 / 16  # of the newest pass in the share of those that met another
 
 
-class Company:
-    """How many of the latest pieces of work of one kind met others: 0 to 1. Kept by the turnstile."""
+class Meetings:
+    """How many of the latest pieces of work of one kind met others: 0 to 1. Kept by `Cores`."""
 
     def __init__(self) -> None:
         self.met_share = 0.0
@@ -20,7 +20,7 @@ class Company:
         self.met_share += _WEIGHT * (met - self.met_share)
 
 
-class Turnstile:
+class Cores:
     """Counts the work that runs. A pass that is alone may take all cores; what comes then waits until it is done.
 
     So threads that compute never outnumber the cores.
@@ -32,7 +32,7 @@ class Turnstile:
         self._running = 0
         self._waiting = 0
         self._one_has_all = False
-        self._company = Company()
+        self._meetings = Meetings()
         self._here = threading.local()  # .waited: whether this thread's work had to, for another's pass
 
     @contextmanager
@@ -51,12 +51,12 @@ class Turnstile:
                 self._running -= 1
 
     @contextmanager
-    def all_cores(self, *, wanted: bool = True, company: Company | None = None) -> Iterator[bool]:
+    def all_cores(self, *, wanted: bool = True, meetings: Meetings | None = None) -> Iterator[bool]:
         """Within `entered`: whether a piece of work has all cores. Not beside others, nor where most met others.
 
-        company: of the work of its kind; the passes of the backbone where none is named.
+        meetings: of the work of its kind; the passes of the backbone where none is named.
         """
-        kind = company or self._company
+        kind = meetings or self._meetings
         with self._changed:
             met = self._meets()
             has_all = wanted and self._cores > 1 and not met and kind.met_share < MOSTLY

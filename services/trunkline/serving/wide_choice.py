@@ -10,7 +10,7 @@ _WORTH = 0.85  # of the time on one core; for less, the others' cores are better
 _PROBE_EACH = 64
 
 
-class Width:
+class WideChoice:
     """Chooses by what passes took, and tries the other way now and then.
 
     All cores are about twice as fast on two that are free, and twice as slow where other processes have them, since

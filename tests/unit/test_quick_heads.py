@@ -1,32 +1,32 @@
 """Heads that answer on the thread of their pass: which ones, for how long, and what becomes of their errors."""
 
+import gc
 import threading
 import time
+import weakref
+from dataclasses import replace
 
 import numpy as np
-import pytest
 
+from trunkline.backbone import quick as quick_module
 from trunkline.backbone.engine import BackboneEngine
+from trunkline.backbone.quick import with_answers
 from trunkline.core.errors import InvalidRequestError
-from trunkline.core.exchange import FeatureRequest, Features, HeadAnswer, HeadInfo
+from trunkline.core.exchange import AnswerNow, FeatureRequest, Features, HeadAnswer, HeadInfo, QuickHead
 from trunkline.core.images import ImageLimits
 from trunkline.core.pace import Pace
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.repository import Repository
 from trunkline.core.results import Custom
-from trunkline.gateway import early as early_module
-from trunkline.gateway.answers import Ask
-from trunkline.gateway.directory import HeadEntry
-from trunkline.gateway.early import EarlyAnswers
 from trunkline.serving.workers import WorkerPool
 
 FRAME = Frame(500, 375, 1.0, 0.0, 1.0, 0.0, 224, 224)
 FEATURES = Features({"pooled": np.zeros((1, 4), np.float32)}, FRAME, "digest", 0.0, 0.0, 0.0)
 
 
-def entry(feature: str = "pooled") -> HeadEntry:
+def quick(asked: str, answer: AnswerNow, feature: str = "pooled") -> QuickHead:
     info = HeadInfo("head", "1", "waiting", "d", "net", "digest", (feature,), PreprocessSpec(), "features")
-    return HeadEntry(info, runner=None)  # type: ignore[arg-type]  (nobody asks it)
+    return QuickHead(asked, info, answer)
 
 
 def answer(features: Features) -> HeadAnswer:
@@ -37,35 +37,47 @@ def refuse(features: Features) -> HeadAnswer:
     raise InvalidRequestError("top_k is too large")
 
 
-def test_answers_and_errors_are_kept_for_who_asked():
-    early = EarlyAnswers({"one": (entry(), answer), "two": (entry(), refuse), "three": (entry(), answer)})
-    early(FEATURES)
-    assert early.get(Ask("one")).result().result == Custom({"mean": 0.0})
-    assert early.get(Ask("one")).took_s > 0
-    with pytest.raises(InvalidRequestError, match="top_k"):
-        early.get(Ask("two")).result()
-    assert early.get(Ask("three")).error is None
-    assert early.get(Ask("four")) is None
+def test_answers_and_errors_are_there_with_the_features():
+    found = with_answers(FEATURES, [quick("one", answer), quick("two", refuse), quick("three", answer)])
+    assert found.arrays is FEATURES.arrays
+    one, two = found.answers["one"], found.answers["two"]
+    assert one.answer is not None
+    assert one.answer.result == Custom({"mean": 0.0})
+    assert one.took_s > 0
+    assert (two.answer, str(two.error)) == (None, "top_k is too large")
+    assert found.answers["three"].error is None
+
+
+def test_an_error_leaves_nothing_for_the_garbage_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        found = with_answers(FEATURES, [quick("two", refuse)])
+        error = weakref.ref(found.answers["two"].error)
+        del found
+        assert error() is None
+    finally:
+        gc.enable()
 
 
 def test_a_head_whose_features_were_not_made_here_is_left_to_others():
-    early = EarlyAnswers({"far": (entry("c5"), answer), "near": (entry(), answer)})
-    early(FEATURES)
-    assert early.get(Ask("far")) is None
-    assert early.get(Ask("near")) is not None
+    found = with_answers(FEATURES, [quick("far", answer, "c5"), quick("near", answer)])
+    assert list(found.answers) == ["near"]
+
+
+def test_a_large_picture_is_left_to_others():
+    large = replace(FEATURES, frame=replace(FRAME, image_width=9000, image_height=9000))
+    assert with_answers(large, [quick("one", answer)]).answers == {}
 
 
 def test_heads_beyond_the_time_of_one_thread_are_left_to_others(monkeypatch):
-    monkeypatch.setattr(early_module, "_MOST_S", 0.02)
+    monkeypatch.setattr(quick_module, "_MOST_S", 0.02)
 
     def long(features: Features) -> HeadAnswer:
         time.sleep(0.05)
         return answer(features)
 
-    early = EarlyAnswers({"first": (entry(), long), "second": (entry(), answer)})
-    early(FEATURES)
-    assert early.get(Ask("first")) is not None
-    assert early.get(Ask("second")) is None
+    assert list(with_answers(FEATURES, [quick("first", long), quick("second", answer)]).answers) == ["first"]
 
 
 def ran(pace: Pace, took_s: float, times: int = 1, **params: object) -> bool:
@@ -100,16 +112,17 @@ async def test_the_thread_that_made_the_features_goes_on_with_them(models, photo
     try:
         bundle = Repository(models).backbone("efficientnet-lite0")
         engine = BackboneEngine.load(bundle, workers, ImageLimits())
-        seen: list[tuple[str, Features]] = []
+        threads: list[str] = []
+
+        def noted(features: Features) -> HeadAnswer:
+            threads.append(threading.current_thread().name)
+            return answer(features)
+
         request = FeatureRequest(
-            photos[0].read_bytes(),
-            bundle.manifest.preprocess,
-            ("pooled",),
-            then=lambda features: seen.append((threading.current_thread().name, features)),
+            photos[0].read_bytes(), bundle.manifest.preprocess, ("pooled",), quick=(quick("one", noted),)
         )
         found = await engine.extract(request, timeout_s=60)
     finally:
         workers.close()
-    ((thread, early),) = seen
-    assert thread == "worker-0"
-    assert np.array_equal(early.arrays["pooled"], found.arrays["pooled"])
+    assert threads == ["worker-0"]
+    assert found.answers["one"].answer.result == Custom({"mean": float(found.arrays["pooled"].mean())})
