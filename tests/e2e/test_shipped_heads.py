@@ -109,6 +109,42 @@ def test_detectors_find_most_objects(datasets, target, head, split, found):
     assert hits / answered > 0.6  # annotations of bccd leave cells out
 
 
+def test_coco_finds_people_that_it_never_saw_and_answers_where_no_head_is_named(datasets, target):
+    samples = read_dataset(datasets / "pennfudan", task="detection").of_split("val")[::3]
+    hits, people = 0, 0
+    with Client(target) as client:
+        for sample in samples:
+            answer = client.detect(sample.read(), classes=["person"])
+            assert (answer.head, {found.label.label for found in answer.result.objects}) == ("coco", {"person"})
+            for truth in sample.objects:
+                people += 1
+                hits += any(overlap(found.box, truth.box) > 0.5 for found in answer.result.objects)
+    assert people > 20
+    assert hits / people > 0.8
+
+
+def test_coco_finds_what_is_in_a_street(target, samples):
+    with Client(target) as client:
+        found = client.detect(samples / "street.jpg").result.objects
+    names = [each.label.label for each in found]
+    assert names.count("person") >= 6
+    assert names.count("car") >= 3
+    assert {"umbrella", "motorcycle"} <= set(names)
+    near = max(found, key=lambda each: (each.box.x_max - each.box.x_min) * (each.box.y_max - each.box.y_min))
+    assert near.label.label == "car"  # the blue one in front, in pixels of the photograph
+    assert [near.box.x_min, near.box.y_min, near.box.x_max, near.box.y_max] == pytest.approx(
+        [540, 330, 765, 508], abs=15
+    )
+
+
+def test_the_card_of_coco_names_terms_source_and_command(models):
+    folder = Repository(models).head("coco").path
+    card = (folder / "CARD.md").read_text()
+    for text in ("Terms: Apache-2.0", "Megvii-BaseDetection/YOLOX", "trunkline models import yolox_nano.onnx"):
+        assert text in card
+    assert "Apache License" in (folder / "LICENSE").read_text()
+
+
 @pytest.mark.parametrize("head", ["flowers102", "digit-angle", "camvid", "pets", "omniglot", "pennfudan", "bccd"])
 def test_cards_name_data_terms_and_command(models, head):
     card = (Repository(models).head(head).path / "CARD.md").read_text()

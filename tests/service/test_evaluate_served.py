@@ -36,7 +36,7 @@ def evaluated(*words: str) -> dict:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with start_server(
-        tmp_path_factory.mktemp("served") / "log", TRUNKLINE_HEADS="imagenet,pets,digit-angle,pennfudan,camvid"
+        tmp_path_factory.mktemp("served") / "log", TRUNKLINE_HEADS="imagenet,pets,digit-angle,pennfudan,camvid,coco"
     ) as server:
         yield server
 
@@ -91,6 +91,28 @@ def test_embeddings_and_numbers_are_measured_too(server, things, models, samples
 def test_boxes_and_maps_are_measured_too(server, datasets, head, folder, metric):
     found = evaluated("--head", head, "--data", str(datasets / folder), "--split", "val", "--target", server.address)
     assert found["metrics"][metric] > 0.3
+
+
+def test_a_class_that_the_data_calls_otherwise_is_named(server, datasets, models):
+    where = ("--head", "coco", "--data", str(datasets / "pennfudan"), "--split", "val")
+    by_file = evaluated(*where, "--map", "person=pedestrian", "--models", str(models))
+    by_service = evaluated(*where, "--map", "person=pedestrian", "--target", server.address)
+    assert by_service == by_file
+    assert by_file["metrics"]["ap"] > 0.6
+    assert "--map CLASS=NAME" in run(*where, "--models", str(models), status=1).stderr
+    for wrong, words, status in [
+        ("persons=pedestrian", "no class 'persons'; did you mean 'person'?", 1),
+        ("person", "write CLASS=NAME", 2),
+    ]:
+        assert words in run(*where, "--map", wrong, "--models", str(models), status=status).stderr
+
+
+def test_splits_are_measured_together(datasets, models):
+    where = ("--head", "coco", "--data", str(datasets / "pennfudan"), "--map", "person=pedestrian")
+    both = evaluated(*where, "--split", "val", "--split", "train", "--models", str(models))
+    assert both["count"] == 140
+    # As its card says.
+    assert both["metrics"] == pytest.approx(read_bundle(models / "heads/coco/1").manifest.metrics, abs=2e-3)
 
 
 def test_what_is_wrong_is_one_line(server, things):

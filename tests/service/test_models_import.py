@@ -16,10 +16,11 @@ from PIL import Image, ImageDraw
 from tests.service.bundles import linked_repository
 from tests.yolo_file import NAMES, Spots, write_yolo
 from trunkline.client.aio import AsyncClient
+from trunkline.core.bundle import read_bundle
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError, TrunklineError
 from trunkline.core.repository import Repository
 from trunkline.testing import serve, serve_split
-from trunkline.training.imported import ImportRequest, import_yolo
+from trunkline.training.imported import ImportRequest, import_detector
 
 pytestmark = pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
 
@@ -47,7 +48,7 @@ def _cli(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("layout", ["grid", "rows"])
 async def test_an_imported_detector_is_served_in_the_frame_of_the_picture(repository, tmp_path, picture, layout):
     file = write_yolo(tmp_path / "best.onnx", Spots(layout), height=160, width=160)
-    report = import_yolo(ImportRequest(file, "spots"), repository)
+    report = import_detector(ImportRequest(file, "spots"), repository)
     assert (report.classes, report.rows, report.width, report.height) == (2, 25, 160, 160)
     head = Repository(repository).head("spots")
     assert head.labels == tuple(NAMES.values())
@@ -68,7 +69,7 @@ async def test_an_imported_detector_is_served_in_the_frame_of_the_picture(reposi
 
 
 def test_the_file_of_the_head_tells_nothing_of_where_it_was_made(repository, tmp_path):
-    import_yolo(ImportRequest(write_yolo(tmp_path / "best.onnx"), "spots"), repository)
+    import_detector(ImportRequest(write_yolo(tmp_path / "best.onnx"), "spots"), repository)
     head = Repository(repository).head("spots")
     assert b"/home/me" not in head.read_model()
     card = (head.path / "CARD.md").read_text()
@@ -79,22 +80,54 @@ def test_the_file_of_the_head_tells_nothing_of_where_it_was_made(repository, tmp
 
 def test_a_model_of_any_size_takes_the_stated_or_the_wanted_one(repository, tmp_path):
     file = write_yolo(tmp_path / "any.onnx", dynamic=True)
-    assert import_yolo(ImportRequest(file, "stated"), repository).rows == 5 * 7
-    assert import_yolo(ImportRequest(file, "wanted", width=128, height=96), repository).rows == 3 * 4
+    assert import_detector(ImportRequest(file, "stated"), repository).rows == 5 * 7
+    assert import_detector(ImportRequest(file, "wanted", width=128, height=96), repository).rows == 3 * 4
     with pytest.raises(InvalidRequestError, match="multiple of 32"):
-        import_yolo(ImportRequest(file, "odd", width=100, height=64), repository)
+        import_detector(ImportRequest(file, "odd", width=100, height=64), repository)
 
 
 def test_names_come_from_a_file_where_the_model_has_none(repository, tmp_path):
     file, names = write_yolo(tmp_path / "best.onnx", metadata={"names": ""}), tmp_path / "names.txt"
     with pytest.raises(InvalidRequestError, match="its 2 classes: give --labels"):
-        import_yolo(ImportRequest(file, "spots"), repository)
+        import_detector(ImportRequest(file, "spots"), repository)
     names.write_text("day\nnight\n")
-    import_yolo(ImportRequest(file, "spots", labels=names), repository)
+    import_detector(ImportRequest(file, "spots", labels=names), repository)
     assert Repository(repository).head("spots").labels == ("day", "night")
     names.write_text("day\nday\n")
     with pytest.raises(InvalidRequestError, match="two classes are called 'day'"):
-        import_yolo(ImportRequest(file, "spots", labels=names), repository)
+        import_detector(ImportRequest(file, "spots", labels=names), repository)
+
+
+def test_the_head_that_ships_is_made_again_from_its_file(datasets, repository, models, photos):
+    file, shipped = datasets / "weights/yolox_nano.onnx", Repository(models).head("coco")
+    request = ImportRequest(file, "coco", labels=Path("coco"), licence="Apache-2.0", samples=(photos[-1],))
+    report = import_detector(request, repository)
+    made = read_bundle(report.folder)
+    assert (report.kind, report.classes, report.rows) == ("YOLOX", 80, 3549)
+    assert made.manifest.digest == shipped.manifest.digest
+    assert made.manifest.origin.weights_sha256 == shipped.manifest.origin.weights_sha256
+    assert (made.labels, made.manifest.settings) == (shipped.labels, shipped.manifest.settings)
+    assert (made.manifest.terms, made.manifest.preprocess) == ("any", shipped.manifest.preprocess)
+
+
+def test_a_real_file_that_is_damaged_or_named_wrongly_is_refused(datasets, repository, tmp_path):
+    data = (datasets / "weights/yolox_nano.onnx").read_bytes()
+    half, spoilt = tmp_path / "half.onnx", tmp_path / "spoilt.onnx"
+    half.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelInvalidError, match=r"half.onnx.*(no ONNX file|cannot load|cannot run)"):
+        import_detector(ImportRequest(half, "half", labels=Path("coco")), repository)
+    model = onnx.load_from_string(data)
+    kernel = next(each for each in model.graph.initializer if len(each.dims) == 4)
+    kernel.CopyFrom(numpy_helper.from_array(np.full(kernel.dims, np.nan, np.float32), kernel.name))
+    spoilt.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelInvalidError, match="no finite numbers"):
+        import_detector(ImportRequest(spoilt, "spoilt", labels=Path("coco")), repository)
+    names = tmp_path / "names.txt"
+    names.write_text("person\ncar\n")
+    with pytest.raises(ModelInvalidError, match=r"shape \[1, 3549, 85\] for 2 classes.*are the class names right"):
+        import_detector(ImportRequest(datasets / "weights/yolox_nano.onnx", "few", labels=names), repository)
+    with pytest.raises(InvalidRequestError, match=r"give --labels FILE, or --labels coco"):
+        import_detector(ImportRequest(datasets / "weights/yolox_nano.onnx", "none"), repository)
 
 
 def _external(file: Path) -> None:
@@ -147,7 +180,7 @@ def test_a_bad_file_is_refused_and_leaves_nothing(repository, tmp_path, made, sp
     if spoil:
         spoil(file)
     with pytest.raises(TrunklineError, match=word):
-        import_yolo(ImportRequest(file, "bad"), repository)
+        import_detector(ImportRequest(file, "bad"), repository)
     assert sorted(path.name for path in repository.rglob("*") if path.parent.name in ("models", "heads")) == [
         "backbones",
         "heads",
@@ -159,7 +192,7 @@ def test_scores_that_are_no_probabilities_are_refused(repository, tmp_path):
     net = Spots()
     net.gray.bias.data.fill_(float("nan"))
     with pytest.raises(ModelInvalidError, match="no finite numbers"):
-        import_yolo(ImportRequest(write_yolo(tmp_path / "nan.onnx", net), "nan"), repository)
+        import_detector(ImportRequest(write_yolo(tmp_path / "nan.onnx", net), "nan"), repository)
 
 
 def test_the_command_imports_and_refuses_in_one_line(repository, tmp_path):
@@ -180,5 +213,5 @@ def test_a_file_that_ultralytics_itself_exports_is_imported(repository, tmp_path
     subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **switches}, check=True, timeout=240
     )
-    report = import_yolo(ImportRequest(tmp_path / "yolov8n.onnx", "yolo"), repository)
+    report = import_detector(ImportRequest(tmp_path / "yolov8n.onnx", "yolo"), repository)
     assert (report.classes, report.rows) == (80, 8 * 12 + 4 * 6 + 2 * 3)

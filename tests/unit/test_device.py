@@ -31,8 +31,8 @@ def session(backbone) -> OnnxSession:
 
 
 @pytest.fixture(scope="module")
-def head(backbone) -> LoadedHead:
-    found = load_head(Repository(ROOT / "models").head("imagenet"), backbone.manifest.digest)
+def head() -> LoadedHead:
+    found = load_head(Repository(ROOT / "models").head("imagenet"))
     assert isinstance(found, LoadedHead)
     return found
 

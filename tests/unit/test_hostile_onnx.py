@@ -22,7 +22,7 @@ from trunkline.heads.loading import FaultyHead, LoadedHead
 from trunkline.heads.versions import Choice, LoadedVersions
 from trunkline.serving import session as sessions
 from trunkline.serving.session import OnnxSession
-from trunkline.training.imported import ImportRequest, bounded, import_yolo
+from trunkline.training.imported import ImportRequest, bounded, import_detector
 from trunkline.training.imported.onnx_file import read_onnx
 
 SIDE = 64
@@ -170,7 +170,7 @@ def test_what_is_no_file_is_not_read(tmp_path, make):
 def test_an_import_that_takes_what_is_not_there_ends_in_one_line(repository, tmp_path, monkeypatch, make, words):
     monkeypatch.setattr(bounded, "_MEMORY", 2 * 2**30)
     with pytest.raises(ModelInvalidError, match=words) as caught:
-        import_yolo(ImportRequest(save(make(), tmp_path / "bad.onnx"), "bad"), repository)
+        import_detector(ImportRequest(save(make(), tmp_path / "bad.onnx"), "bad"), repository)
     assert caught.value.message.startswith(str(tmp_path / "bad.onnx"))
     assert "\n" not in caught.value.message
     assert not (repository / "heads/bad").exists()
@@ -180,14 +180,14 @@ def test_an_import_that_takes_what_is_not_there_ends_in_one_line(repository, tmp
 def test_an_import_has_an_end(repository, tmp_path, monkeypatch):
     monkeypatch.setattr(bounded, "LONGEST_S", 0.5)
     with pytest.raises(ModelInvalidError, match=r"takes longer than [01] s to check"):
-        import_yolo(ImportRequest(save(endless(), tmp_path / "bad.onnx"), "bad"), repository)
+        import_detector(ImportRequest(save(endless(), tmp_path / "bad.onnx"), "bad"), repository)
     assert [path.name for path in repository.glob(".*")] == []
 
 
 def test_an_import_whose_process_dies_says_how(repository, tmp_path, monkeypatch):
     monkeypatch.setattr(bounded, "_MODULE", "trunkline.no_such_module")
     with pytest.raises(ModelInvalidError, match="the process that tried ended with status 1"):
-        import_yolo(ImportRequest(save(endless(), tmp_path / "bad.onnx"), "bad"), repository)
+        import_detector(ImportRequest(save(endless(), tmp_path / "bad.onnx"), "bad"), repository)
 
 
 def test_heads_are_served_beside_one_whose_example_has_no_end(repository, monkeypatch):

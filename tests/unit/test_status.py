@@ -16,6 +16,7 @@ TABLE = [
     (errors.BackboneMismatchError("x"), "FAILED_PRECONDITION", "BACKBONE_MISMATCH"),
     (errors.SpaceMismatchError.between("a", "b"), "FAILED_PRECONDITION", "SPACE_MISMATCH"),
     (errors.ModelInvalidError("x"), "FAILED_PRECONDITION", "MODEL_INVALID"),
+    (errors.TermsError.barred("x", "research"), "FAILED_PRECONDITION", "TERMS"),
     (errors.AlreadyExistsError("x"), "ALREADY_EXISTS", "ALREADY_EXISTS"),
     (errors.GalleryStateError("x"), "FAILED_PRECONDITION", "GALLERY_STATE"),
     (errors.JobStateError("x"), "FAILED_PRECONDITION", "JOB_STATE"),

@@ -49,7 +49,7 @@ def engine(pool, wide_threads, monkeypatch) -> tuple[BackboneEngine, list[bool]]
 
 
 def wait_until_none_runs(pool):
-    """A thread that has answered may be held up before it leaves the turnstile."""
+    """A thread that has answered may be held up before it leaves the cores."""
     while pool.cores._running:
         time.sleep(0.001)
 

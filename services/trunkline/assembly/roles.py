@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -25,10 +25,11 @@ from trunkline.backbone import servicer as backbone_servicer
 from trunkline.catalog.catalog import Catalog
 from trunkline.catalog.servicer import CatalogServicer
 from trunkline.core.errors import ConfigurationError
-from trunkline.core.exchange import FeatureSource
+from trunkline.core.exchange import FeatureSource, HeadRunner
 from trunkline.core.needed import NeededBackbones
 from trunkline.core.repository import Repository
 from trunkline.core.store import ModelStore
+from trunkline.core.terms import COMMERCIAL
 from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
@@ -76,7 +77,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         observe_workers(host, workers)
         observe_backbones(host, backbones.cache, backbones.batches)
         source = observed_source(traced_source(backbones.source, host.telemetry), host.telemetry)
-        directory = Directory([source], [observed_runner(heads, host.telemetry)], settings.default_heads)
+        directory = _directory(settings, [source], [observed_runner(heads, host.telemetry)])
         observe_directory(host, directory)
         await directory.refresh()
         analyzer = _add_gateway(host, settings, directory)
@@ -191,7 +192,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
             await stack.enter_async_context(for_large)
             sources.append(observed_source(RemoteBackbones(channel, address, for_large), host.telemetry))
         runners = [observed_runner(RemoteHeads(*each), host.telemetry) for each in others[backbone_count:]]
-        directory = Directory(sources, runners, settings.default_heads)
+        directory = _directory(settings, sources, runners)
         observe_directory(host, directory)
         analyzer = _add_gateway(host, settings, directory)
         catalog_name = f"the catalog service at {settings.catalog_address}"
@@ -237,13 +238,17 @@ def _load_heads(
     engine = HeadEngine.load(
         Repository(store.root),
         workers,
-        Choice(settings.heads, task, need, settings.execution),
+        Choice(settings.heads, task, need, settings.execution, settings.terms == COMMERCIAL),
         # A gateway may have sent a call on its way just before it heard of a change.
         grace_s=settings.request_timeout_s + 2 * settings.refresh_s,
     )
     if not any(engine.answering().values()):
         _log.warning("no head can answer: %s has none that fits", settings.models)
     return engine
+
+
+def _directory(settings: Settings, sources: Sequence[FeatureSource], runners: Sequence[HeadRunner]) -> Directory:
+    return Directory(sources, runners, settings.default_heads, commercial=settings.terms == COMMERCIAL)
 
 
 def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyzer:

@@ -220,4 +220,5 @@ def _facts(bundle: Bundle[HeadManifest]) -> ModelVersion:
         source=manifest.origin.source,
         licence=manifest.origin.licence,
         data=manifest.origin.data,
+        terms=manifest.terms or "",
     )

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _CHECKOUT = Path(__file__).parents[3]  # the source checkout, where this is one: services/trunkline/cli/demo.py
 _SAMPLES = Path("tests/samples")
-_PEOPLE = "camera.jpg"  # the sample with something for every task in it
-_FOR_PHOTOGRAPHS = ("imagenet", "pennfudan", "pets")  # heads that stand for their task
+_STREET = "street.jpg"  # the sample with something for every task in it
+_FOR_PHOTOGRAPHS = ("imagenet", "coco", "pets")  # heads that stand for their task
 
 
 def demo(
@@ -112,7 +112,7 @@ def _analyze(service: "LocalService", asked: "list[Asked[ClassifyAnswer]]", draw
     good = [each.image for each in asked if each.answer is not None]
     if not good:
         return
-    picture = next((image for image in good if image.name == _PEOPLE), good[0])
+    picture = next((image for image in good if image.name == _STREET), good[0])
     with Client(service.target) as client:
         heads = _one_of_each_task(client.list_heads())
         print(f"{len(heads)} heads about one picture, in one call:", flush=True)

@@ -1,6 +1,6 @@
 """`trunkline evaluate`: what a head is worth on data. Needs the train extra, and torch for nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +20,16 @@ def evaluate(
     data: Data,
     *,
     split: Annotated[
-        str | None, typer.Option("--split", help="Split to evaluate on.", show_default="test, or all there is")
+        list[str] | None,
+        typer.Option("--split", help="Split to evaluate on, repeatable.", show_default="test, or all there is"),
+    ] = None,
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="CLASS=NAME",
+            help="What the data calls a class of the head, such as person=pedestrian; repeatable.",
+        ),
     ] = None,
     json: Json = False,
     models: Models = None,
@@ -41,18 +50,18 @@ def evaluate(
     from trunkline.cli.stages import watcher
     from trunkline.serving.settings import read_settings
 
-    settings = read_settings(models=models)
+    settings, names = read_settings(models=models), _names(renamed or ())
     with watcher() as watched, train_extra("evaluation"):
         from trunkline.training.data.reading import limit_annotations
 
         limit_annotations(settings.training_annotations_mib)
         progress = partial(watched.stage, "evaluation")
         if target is None:
-            found = _evaluate(settings, head, data, split, progress)
+            found = _evaluate(settings, head, data, split, progress, names)
         else:
             from trunkline.cli.evaluate_served import evaluate_served
 
-            found = evaluate_served(target, head, data, split, progress, timeout)
+            found = evaluate_served(target, head, data, split, progress, timeout, names)
     if json:
         print_json(found)
         return
@@ -64,10 +73,28 @@ def evaluate(
     print_metrics(found["metrics"])
 
 
+def _names(renamed: Sequence[str]) -> dict[str, str]:
+    """The data's name by class of the head. Raises BadParameter for what is not CLASS=NAME, or a class twice."""
+    names: dict[str, str] = {}
+    for each in renamed:
+        label, sign, name = each.partition("=")
+        if not (label and sign and name):
+            raise typer.BadParameter(f"--map {each}: write CLASS=NAME, such as person=pedestrian")
+        if label in names:
+            raise typer.BadParameter(f"--map {each}: class {label} has a name already")
+        names[label] = name
+    return names
+
+
 def _evaluate(
-    settings: "Settings", head: str, data: Path, split: str | None, progress: Callable[[int, int], None]
+    settings: "Settings",
+    head: str,
+    data: Path,
+    split: Sequence[str] | None,
+    progress: Callable[[int, int], None],
+    names: Mapping[str, str],
 ) -> dict[str, Any]:
     from trunkline.serving.store.opening import open_store
     from trunkline.training.evaluation import evaluate_head
 
-    return evaluate_head(open_store(settings).root, head, data, split, progress)
+    return evaluate_head(open_store(settings).root, head, data, split, progress, names)

@@ -12,7 +12,7 @@ from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.results import Regression, Result
 from trunkline.training.data.dataset import Sample
 from trunkline.training.data.read import read_dataset
-from trunkline.training.measuring import HeadFacts, measured
+from trunkline.training.measuring import HeadFacts, Splits, measured
 
 _AT_ONCE = 4  # pictures on their way
 _TRIES = 10  # where the service is busy
@@ -20,7 +20,13 @@ _DEGREES = ("deg", "°", "degree", "degrees")
 
 
 def evaluate_served(
-    target: str, head: str, data: Path, split: str | None, progress: Callable[[int, int], None], timeout_s: float
+    target: str,
+    head: str,
+    data: Path,
+    split: Splits,
+    progress: Callable[[int, int], None],
+    timeout_s: float,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """As trunkline.training.evaluation.evaluate_head, of the service at `target`. timeout_s: for each picture.
 
@@ -33,7 +39,7 @@ def evaluate_served(
             raise InvalidRequestError(f"head {head!r} cannot answer: {served.fault}")
         asker = _Asker(client, f"{served.name}/{served.version}", timeout_s, progress)
         facts = HeadFacts(served.name, served.version, served.task, served.labels, *_targets(asker, served, data))
-        return measured(facts, data, split, asker.ask)
+        return measured(facts, data, split, asker.ask, names)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Row:
     mode: str | None = None
     size_bytes: int | None = None
     fault: str = ""
+    terms: str | None = None
 
 
 @app.command("list")
@@ -58,7 +59,7 @@ def list_models(models: Models = None, target: Service = None, json: Json = Fals
         complain("there are no models; make the first one with: trunkline backbone export")
         return
     made = table(
-        "name", "task", "version", "others", "features", "mode", "size", "fault",
+        "name", "task", "version", "others", "features", "mode", "terms", "size", "fault",
         right=("size",), text=("others", "features", "fault"),
     )  # fmt: skip
     for row in rows:
@@ -69,6 +70,7 @@ def list_models(models: Models = None, target: Service = None, json: Json = Fals
             ", ".join(version for version in row.versions if version != row.default),
             " ".join(row.features or ()),
             row.mode or "",
+            row.terms or "",
             megabytes(row.size_bytes),
             row.fault,
         )
@@ -119,7 +121,8 @@ def _stored_row(repository: "Repository", kind: str, name: str) -> Row:
         return Row(kind, name, versions, _text(default), fault=error.message)
     size = _size(bundle)
     fault = "" if size is not None else f"{bundle.model_path} is missing"
-    return Row(kind, name, versions, _text(default), *_task_features_mode(bundle), size_bytes=size, fault=fault)
+    facts = _task_features_mode(bundle)
+    return Row(kind, name, versions, _text(default), *facts, size_bytes=size, fault=fault, terms=_terms(bundle))
 
 
 def _default(repository: "Repository", kind: str, name: str) -> int:
@@ -142,6 +145,15 @@ def _task_features_mode(bundle: "AnyBundle") -> tuple[str | None, list[str], str
     if isinstance(manifest, BackboneManifest):
         return None, [feature.name for feature in manifest.features], None
     return manifest.task, list(manifest.features), manifest.mode
+
+
+def _terms(bundle: "AnyBundle") -> str | None:
+    """Of a head; None for a backbone, whose licence says it."""
+    from trunkline.core.bundle import HeadManifest
+    from trunkline.core.terms import terms_text
+
+    manifest = bundle.manifest
+    return terms_text(manifest.terms) if isinstance(manifest, HeadManifest) else None
 
 
 def _size(bundle: "AnyBundle") -> int | None:
@@ -193,9 +205,12 @@ def _bundle_facts(bundle: "AnyBundle") -> dict[str, str]:
         facts["backbone digest"] = manifest.backbone.digest
         facts["labels"] = str(len(bundle.labels))
         facts["metrics"] = ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items())
+        seen = manifest.evaluation
+        facts["measured on"] = f"{seen.data} ({seen.split}), {seen.count} samples" if seen else ""
     spec = manifest.preprocess
     facts["preprocessing"] = f"{spec.resize} {spec.width}x{spec.height} {spec.colour} {spec.interpolation}"
     facts["digest"], facts["size"] = manifest.digest, megabytes(_size(bundle))
+    facts["terms"] = _terms(bundle) or ""
     facts |= {"licence": manifest.origin.licence, "source": manifest.origin.source, "data": manifest.origin.data}
     return facts | {"folder": str(bundle.path)}
 
@@ -222,6 +237,7 @@ def _show_card(text: str) -> None:
 
 def _served_rows(target: str) -> list[Row]:
     from trunkline.client import Client
+    from trunkline.core.terms import UNKNOWN
 
     with Client(target) as client:
         heads = client.list_heads()
@@ -235,6 +251,7 @@ def _served_rows(target: str) -> list[Row]:
             list(head.features),
             head.mode,
             fault=head.fault or head.warning,
+            terms=head.terms or UNKNOWN,
         )
         for head in heads
     ]
@@ -252,12 +269,15 @@ def _show_served(name: str, target: str, json: bool) -> None:
 
 
 def _served_facts(head: "ServedHead") -> dict[str, str]:
+    from trunkline.core.terms import UNKNOWN
+
     return {
         "kind": "head",
         "name": head.name,
         "version": head.version,
         "task": head.task,
         "mode": head.mode,
+        "terms": head.terms or UNKNOWN,
         "features": ", ".join(head.features),
         "backbone": head.backbone,
         "backbone digest": head.backbone_digest,

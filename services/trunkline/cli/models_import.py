@@ -1,4 +1,4 @@
-"""`trunkline models import`: a detector in an ONNX file becomes a head; needs the `train` extra."""
+"""`trunkline models import`: a detector that was trained elsewhere becomes a head; needs the `train` extra."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from trunkline.cli.extras import train_extra
 from trunkline.cli.options import Json, Models
 from trunkline.cli.output import print_json
+from trunkline.core.terms import Terms
 
 if TYPE_CHECKING:
     from trunkline.training.imported import ImportReport, ImportRequest
@@ -20,21 +21,29 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A detector exported by Ultralytics.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An exported detector (ONNX), or weights of torchvision's.")
+    ],
     *,
     name: Annotated[str, typer.Option("--name", help="Name of the head.", show_default=False)],
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="Class names, one a line.", show_default="those in the file")
+        Path | None,
+        typer.Option("--labels", help="Class names, one a line; coco for COCO's.", show_default="those in the file"),
     ] = None,
     resize: Annotated[
-        Literal["pad", "squash"], typer.Option("--resize", help="How pictures get to the size of the model.")
-    ] = "pad",
+        Literal["pad", "squash"] | None,
+        typer.Option("--resize", help="How pictures get to the size of the model.", show_default="as it is trained"),
+    ] = None,
     width: Annotated[
         int | None, typer.Option("--width", help="Of a model that takes any size.", show_default="that of the file")
     ] = None,
     height: Annotated[int | None, typer.Option("--height", show_default="that of the file")] = None,
     licence: Annotated[
         str | None, typer.Option("--licence", help="Terms of the weights, for the card.", show_default="as it says")
+    ] = None,
+    terms: Annotated[
+        Terms | None,
+        typer.Option("--terms", help="What the head may be used for.", show_default="what the licence says"),
     ] = None,
     sample: Annotated[
         list[Path] | None,
@@ -46,24 +55,26 @@ def import_model(
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Make a head of a YOLO detector that was trained with Ultralytics and exported to ONNX.
+    """Make a head of a detector that was trained elsewhere: Ultralytics, YOLOX, NanoDet, torchvision.
 
-    The file is read, not run by Ultralytics, which need not be installed. It is checked through the serving path and
+    The file is read, not run by its library, which need not be installed. It is checked through the serving path and
     published as the next version, whole; the first version of a head answers at once.
     """
     with train_extra("importing a model"):
         from trunkline.training.imported import ImportRequest
-    request = ImportRequest(file, name, labels, resize, width, height, backbone, licence, samples=tuple(sample or ()))
+    request = ImportRequest(
+        file, name, labels, resize, width, height, backbone, licence, terms, samples=tuple(sample or ())
+    )
     _print(_run(request, models), json=json)
 
 
 def _run(request: "ImportRequest", models: str | None) -> "ImportReport":
     from trunkline.serving.settings import read_settings
     from trunkline.serving.store.opening import open_store
-    from trunkline.training.imported import import_yolo
+    from trunkline.training.imported import import_detector
 
     store = open_store(read_settings(models=models))
-    return import_yolo(request, store.root, store.publish)
+    return import_detector(request, store.root, store.publish)
 
 
 def _print(report: "ImportReport", *, json: bool) -> None:
@@ -73,6 +84,6 @@ def _print(report: "ImportReport", *, json: bool) -> None:
     typer.echo(f"head     {report.folder.parent.name} version {report.folder.name}: {report.folder}")
     typer.echo(
         f"model    {report.kind}, {report.width}x{report.height}, {report.classes} classes, "
-        f"{report.rows} boxes a picture"
+        f"{'any number of' if report.rows is None else report.rows} boxes a picture"
     )
     typer.echo(f"checked  as the file, to {report.difference:.1e} of the largest value")

@@ -11,6 +11,7 @@ import typer
 from trunkline.cli.extras import train_extra
 from trunkline.cli.options import DEFAULT_TARGET, Data, Json, Models, check_target
 from trunkline.cli.output import print_json, print_metrics
+from trunkline.core.terms import Terms
 from trunkline.core.train_choices import Augmentation, Loss
 
 if TYPE_CHECKING:
@@ -180,6 +181,10 @@ def train(
         bool, typer.Option("--strict", help="Learn nothing where there is any remark on the data.")
     ] = False,
     licence: Annotated[str, typer.Option("--licence", help="Terms of the data, for the card.")] = "not stated",
+    terms: Annotated[
+        Terms | None,
+        typer.Option("--terms", help="What the head may be used for.", show_default="what the licence says"),
+    ] = None,
     backbone: Annotated[
         str, typer.Option("--backbone", help="Backbone to learn on.", rich_help_panel=_NET)
     ] = "efficientnet-lite0",
@@ -245,6 +250,7 @@ def train(
                 "balance": balance,
             },
             "licence": licence,
+            "terms": terms,
             "strict": strict,
             "backbone": backbone,
         }

@@ -150,7 +150,8 @@ class ServedHead:
 
     `fault` says why it cannot answer; empty where `ready` is true. A default version tells of the others: those
     that answer as NAME/VERSION, versions by alias, the canary with its share of the calls that name no version,
-    and a warning where the catalog could not be followed.
+    and a warning where the catalog could not be followed. terms: what it may be used for, "" for unknown; `barred`
+    where they are why it cannot answer.
     """
 
     name: str
@@ -170,6 +171,8 @@ class ServedHead:
     canary_version: str = ""
     canary_share: float = 0.0
     warning: str = ""
+    terms: str = ""
+    barred: bool = False
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,8 @@ def served_head(head: pb.Head) -> ServedHead:
         canary_version=head.canary_version,
         canary_share=head.canary_share,
         warning=head.warning,
+        terms=head.terms,
+        barred=head.barred,
     )
 
 

@@ -25,6 +25,7 @@ from trunkline.core.files import MIB, read_regular
 from trunkline.core.labels import labels_of
 from trunkline.core.npy import read_npz
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.terms import Terms
 from trunkline.core.text import shown
 
 MODEL_FILE = "model.onnx"
@@ -98,7 +99,8 @@ class HeadManifest(_Value):
     """A head: takes the features it names, float32 with a batch axis, or `image` uint8 (N, H, W, C).
 
     `settings` belongs to the task; its head.py reads it. `metrics` were measured through the serving path,
-    on the samples that `evaluation` names where it is known.
+    on the samples that `evaluation` names where it is known. `terms`: None where nobody has said what it may be
+    used for, as in manifests older than the field: that is unknown, and not `any`.
     """
 
     schema_version: Literal[1] = 1
@@ -116,6 +118,7 @@ class HeadManifest(_Value):
     metrics: dict[str, float] = {}
     evaluation: Evaluation | None = None
     origin: Origin
+    terms: Terms | None = None
 
 
 M = TypeVar("M", BackboneManifest, HeadManifest)

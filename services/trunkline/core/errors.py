@@ -11,6 +11,7 @@ TrunklineError
 ├── BackboneMismatchError     the head was trained on another backbone than those that are served
 ├── SpaceMismatchError        vectors of different embedding spaces
 ├── ModelInvalidError         a bundle on disk is broken or fails its golden check
+├── TermsError                a head that may not be used as this service is
 ├── AlreadyExistsError        something else has this name
 ├── GalleryStateError         a gallery cannot do that as it is now
 ├── JobStateError             a job cannot do that as it is now
@@ -132,6 +133,20 @@ class SpaceMismatchError(TrunklineError):
 
 class ModelInvalidError(TrunklineError):
     reason = "MODEL_INVALID"
+
+
+class TermsError(TrunklineError):
+    reason = "TERMS"
+
+    @classmethod
+    def barred(cls, head: str, terms: str) -> Self:
+        """The error for a head of these terms ("unknown" where none are stated) in a service for commercial use."""
+        return cls(
+            f"head {head!r} is not served: its terms are {terms!r}, and this service is for commercial use "
+            "(TRUNKLINE_TERMS), which needs 'any'",
+            head=head,
+            terms=terms,
+        )
 
 
 class GateFailedError(TrunklineError):

@@ -14,6 +14,7 @@ from trunkline.core.bundle import FeatureSpec
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 from trunkline.core.shared_picture import SharedPicture
+from trunkline.core.terms import Terms
 
 IMAGE = "image"  # the feature that is the preprocessed pixels themselves, uint8 (1, H, W, C)
 
@@ -154,6 +155,7 @@ class Routes:
 class HeadInfo:
     """A head as it is served. `fault` says why it cannot answer; empty where it can.
 
+    terms: what it may be used for; None where nobody has said it. barred: whether they are why it cannot answer here.
     Its default version has `routes` to the others.
     """
 
@@ -169,6 +171,8 @@ class HeadInfo:
     labels: tuple[str, ...] = ()
     fault: str = ""
     routes: Routes = Routes()
+    terms: Terms | None = None
+    barred: bool = False
 
 
 @dataclass(frozen=True)

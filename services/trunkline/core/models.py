@@ -72,7 +72,10 @@ class Model:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a head as its manifest says. `fault` says why it cannot be used; empty where it can be read."""
+    """One version of a head as its manifest says. `fault` says why it cannot be used; empty where it can be read.
+
+    terms: what it may be used for; "" where nobody has said it.
+    """
 
     name: str
     version: int
@@ -89,3 +92,4 @@ class ModelVersion:
     licence: str = ""
     data: str = ""
     fault: str = ""
+    terms: str = ""

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from trunkline.core.bundle import NAME_PATTERN, Name
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.terms import Terms
 from trunkline.core.train_choices import Augmentation, Loss
 
 # As in request.proto, where these limits are for callers to read.
@@ -68,7 +69,7 @@ class TrainRequest(BaseModel):
     tail: feature at which the private tail of mode `finetune` begins.
     train_splits are learned from; validation_split, where the data has it and it is neither learned from nor
     evaluated on, picks the best epoch; evaluation is on test_split.
-    licence: the terms of the data, for the card.
+    licence: of the data, for the card. terms: what the head may be used for; None takes what the licence says.
     strict: whether a remark on the data is a fault, so that nothing is learned.
     """
 
@@ -99,6 +100,7 @@ class TrainRequest(BaseModel):
     options: FitOptions = FitOptions()
     licence: Annotated[str, Field(max_length=_LONG)] = "not stated"
     strict: bool = False
+    terms: Terms | None = None
 
     @field_validator("weights")
     @classmethod
@@ -143,6 +145,7 @@ class TrainRequest(BaseModel):
         words += ["--loss", self.loss] if self.loss else []
         words += ["--weights", PurePath(self.weights).name] if self.weights else []
         words += ["--tail", self.tail] if self.mode == "finetune" else []
+        words += ["--terms", self.terms] if self.terms else []
         words += ["--strict"] if self.strict else []
         words += _options(self.options)
         return shlex.join(words)

@@ -13,9 +13,11 @@ from trunkline.core.errors import (
     ModelInvalidError,
     NotFoundError,
     ServiceUnavailableError,
+    TermsError,
     TrunklineError,
 )
 from trunkline.core.exchange import BackboneInfo, FeatureSource, HeadInfo, HeadRunner
+from trunkline.core.terms import allows_commerce, bar_text, terms_text
 from trunkline.core.text import LONGEST_ECHO, listed, shown
 
 _log = logging.getLogger(__name__)
@@ -45,9 +47,18 @@ class Directory:
     """
 
     def __init__(
-        self, sources: Sequence[FeatureSource], runners: Sequence[HeadRunner], default_heads: Sequence[str] = ()
+        self,
+        sources: Sequence[FeatureSource],
+        runners: Sequence[HeadRunner],
+        default_heads: Sequence[str] = (),
+        *,
+        commercial: bool = False,
     ) -> None:
-        """default_heads: those that answer where none is named and several of the task are served."""
+        """default_heads: those that answer where none is named and several of the task are served.
+
+        commercial: whether only heads that may be used so are asked, whatever the services behind would serve.
+        """
+        self._commercial = commercial
         self._sources = tuple(sources)
         self._runners = tuple(runners)
         self._defaults = frozenset(default_heads)
@@ -88,10 +99,12 @@ class Directory:
     def check(self, entry: HeadEntry) -> BackboneEntry:
         """The backbone of a head that can answer, before a pass is spent on it.
 
-        Raises BackboneMismatchError where nobody serves its backbone, ServiceUnavailableError where not every service
-        has said what it serves, ModelInvalidError.
+        Raises TermsError, BackboneMismatchError where nobody serves its backbone, ServiceUnavailableError where not
+        every service has said what it serves, ModelInvalidError.
         """
         info = entry.info
+        if info.barred:
+            raise TermsError.barred(info.name, terms_text(info.terms))
         if entry.backbone is None:
             if len(self._backbones_by_source) < len(self._sources):
                 raise ServiceUnavailableError(
@@ -110,10 +123,11 @@ class Directory:
         return [self._entries[name].info for name in sorted(self._entries)]
 
     def answering(self) -> dict[str, bool]:
-        """For each head, whether its service answered when last asked, and it has a backbone and no fault."""
+        """For each head that is served: its service answered when last asked, it has a backbone and no fault."""
         return {
             name: id(entry.runner) not in self._silent and not entry.info.fault and entry.backbone is not None
             for name, entry in self._entries.items()
+            if not entry.info.barred
         }
 
     def resolve(self, asked: str) -> HeadEntry:
@@ -170,7 +184,8 @@ class Directory:
 
     def default_head_of(self, task: str) -> HeadEntry:
         """The one head of a task, or of several the one among the default heads. Raises NotFoundError."""
-        found = [info.name for info in self.heads() if info.task == task]
+        of_task = [info for info in self.heads() if info.task == task]
+        found = [info.name for info in of_task if not info.barred] or [info.name for info in of_task]
         preferred = found if len(found) == 1 else [name for name in found if name in self._defaults]
         if len(preferred) == 1:
             return self.resolve(preferred[0])
@@ -194,10 +209,18 @@ class Directory:
         served.sort(key=lambda entry: id(entry.source) not in self._silent)
         self._backbones = {entry.info.digest: entry for entry in served}
         self._entries = {
-            info.name: self.entry(self._last_usable(info), runner)
+            info.name: self.entry(self._last_usable(self._allowed(info)), runner)
             for runner in self._runners
             for info in self._heads_by_runner.get(id(runner), ())
         }
+
+    def _allowed(self, info: HeadInfo) -> HeadInfo:
+        if not self._commercial:
+            return info
+        others = tuple(map(_barred, info.routes.others))
+        return _barred(
+            info if others == info.routes.others else replace(info, routes=replace(info.routes, others=others))
+        )
 
     def entry(self, info: HeadInfo, runner: HeadRunner) -> HeadEntry:
         """A version of a head with its backbone, as that is served now."""
@@ -236,6 +259,13 @@ class Directory:
     def missing(self) -> list[str]:
         """What is wrong with the services that do not answer."""
         return list(self._silent.values())
+
+
+def _barred(info: HeadInfo) -> HeadInfo:
+    """The same, where its terms allow no commercial use with that as its fault."""
+    if allows_commerce(info.terms) or info.barred:
+        return info
+    return replace(info, fault=bar_text(info.terms), barred=True)
 
 
 def _parts(asked: str) -> tuple[str, str, str]:

@@ -54,8 +54,8 @@ class HeadEngine:
         return cls(versions, workers)
 
     def answering(self) -> dict[str, bool]:
-        """For each head, whether it can answer."""
-        return {name: not head.fault for name, head in self._versions.heads.items()}
+        """For each head that is served, whether it can answer."""
+        return {name: not head.fault for name, head in self._versions.heads.items() if not head.barred}
 
     def backbones(self) -> set[BackboneRef]:
         """Those that the versions in memory need."""

@@ -3,16 +3,23 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest
-from trunkline.core.errors import BackboneMismatchError, ConfigurationError, ModelInvalidError, TrunklineError
+from trunkline.core.errors import (
+    BackboneMismatchError,
+    ConfigurationError,
+    ModelInvalidError,
+    TermsError,
+    TrunklineError,
+)
 from trunkline.core.exchange import HeadInfo, local_arrays, select
 from trunkline.core.head import Arrays, TaskHead
 from trunkline.core.pace import Pace
 from trunkline.core.preprocess import Frame, shared_spec
 from trunkline.core.results import Result
+from trunkline.core.terms import allows_commerce, bar_text, terms_text
 from trunkline.heads.discovery import head_class
 from trunkline.heads.runs import Runs
 from trunkline.serving.cores import Cores
@@ -58,13 +65,20 @@ class FaultyHead:
 
 
 def load_head(
-    bundle: Bundle[HeadManifest], need: Need | None = None, execution: Execution = CPU
+    bundle: Bundle[HeadManifest],
+    need: Need | None = None,
+    execution: Execution = CPU,
+    *,
+    commercial: bool = False,
 ) -> LoadedHead | FaultyHead:
     """Load a version and check its golden outputs, which warms it up. With `need`, its backbone must be had first.
 
+    commercial: whether only what may be used commercially is loaded.
     Raises ConfigurationError where a provider cannot be had: that is no fault of the head.
     """
     label = f"{bundle.manifest.name}/{bundle.manifest.version}"
+    if commercial and not allows_commerce(bundle.manifest.terms):
+        return _barred(bundle)
     try:
         decoder = head_class(bundle.manifest.task)(bundle)
         if need is not None:
@@ -88,6 +102,14 @@ def check_backbone(head: HeadInfo, digest: str) -> None:
         raise BackboneMismatchError.between(head.name, head.backbone, head.backbone_digest, digest)
 
 
+def _barred(bundle: Bundle[HeadManifest]) -> FaultyHead:
+    terms = bundle.manifest.terms
+    found = _faulty(bundle, TermsError.barred(bundle.manifest.name, terms_text(terms)))
+    return (
+        found if found.info is None else replace(found, info=replace(found.info, fault=bar_text(terms), barred=True))
+    )
+
+
 def _faulty(bundle: Bundle[HeadManifest], error: TrunklineError) -> FaultyHead:
     try:
         return FaultyHead(_info(bundle, fault=error.message), error)
@@ -109,4 +131,5 @@ def _info(bundle: Bundle[HeadManifest], fault: str = "") -> HeadInfo:
         mode=manifest.mode,
         labels=bundle.labels,
         fault=fault,
+        terms=manifest.terms,
     )

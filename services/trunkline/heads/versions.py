@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trunkline.core.bundle import GOLDEN_FILE, KIND_FOLDERS, LABELS_FILE, MANIFEST_FILE, MODEL_FILE, BackboneRef
 from trunkline.core.catalog import read_catalog
-from trunkline.core.errors import ModelInvalidError, TrunklineError, WrongTaskError
+from trunkline.core.errors import ModelInvalidError, TermsError, TrunklineError, WrongTaskError
 from trunkline.core.exchange import HeadInfo
 from trunkline.core.models import HeadCatalog
 from trunkline.core.needed import Signature, signature
@@ -37,13 +37,15 @@ _Signature = tuple[Signature, ...]
 class Choice:
     """Which heads a process serves: of these names (all where empty), of one task (any for None).
 
-    And how it runs them. `need` has the backbone of each, where backbones are in this process too.
+    And how it runs them. `need` has the backbone of each, where backbones are in this process too. commercial:
+    whether only those that may be used commercially.
     """
 
     names: Sequence[str] = ()
     task: str | None = None
     need: Need | None = None
     execution: Execution = CPU
+    commercial: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ class _Refresh:
             self.held[name, version] = replace(before, left_at=None)
             return before.head
         head, backbone = self._read(name, version)
-        if before is not None and isinstance(before.head, LoadedHead) and isinstance(head, FaultyHead):
+        if before is not None and isinstance(before.head, LoadedHead) and _is_broken(head):
             head = before.head
         self.held[name, version] = _Held(head, files, backbone)
         return head
@@ -265,7 +267,13 @@ class _Refresh:
             other = WrongTaskError(f"head {name!r} does {task}, which is not served here", task=task)
             return FaultyHead(None, other), None
         backbone = self._backbone(bundle.manifest.backbone.label)
-        return load_head(bundle, self._choice.need, self._choice.execution), backbone
+        choice = self._choice
+        return load_head(bundle, choice.need, choice.execution, commercial=choice.commercial), backbone
+
+
+def _is_broken(head: LoadedHead | FaultyHead) -> bool:
+    """Whether it may be replaced by what was there before; terms that changed are no fault of the files."""
+    return isinstance(head, FaultyHead) and not isinstance(head.error, TermsError)
 
 
 def _signature(folder: Path) -> _Signature:
@@ -288,8 +296,8 @@ def _log_changes(before: Mapping[str, HeadInfo], after: Mapping[str, HeadInfo]) 
         _log.info("head %s is gone", name)
     for name, info in after.items():
         last = before.get(name)
-        if last is None or last.version != info.version:
+        if not info.barred and (last is None or last.version != info.version):
             _log.info("head %s: version %s answers", name, info.version)
         warning = info.fault or info.routes.warning
         if warning and (last is None or warning != (last.fault or last.routes.warning)):
-            _log.error("head %s: %s", name, warning)
+            _log.log(logging.INFO if info.barred else logging.ERROR, "head %s: %s", name, warning)

@@ -8,7 +8,7 @@ from trunkline.core.evaluation import Evaluation
 from trunkline.core.models import Canary, HeadCatalog, Model, ModelVersion
 
 _SHOWN = 64  # characters of a name that came
-_PLAIN = ("name", "version", "task", "mode", "digest", "backbone", "backbone_digest", "label_count")
+_PLAIN = ("name", "version", "task", "mode", "digest", "backbone", "backbone_digest", "label_count", "terms")
 _ORIGIN = ("source", "licence", "data", "fault")
 _LONGEST = 4096  # characters of a text of a manifest, which its card has whole
 

@@ -54,8 +54,13 @@ class Settings(BaseSettings):
     )
     backbone: str = Field("", description="one backbone to serve, where TRUNKLINE_BACKBONES is empty")
     heads: CommaList = Field((), description="heads to load; all in the repository where empty")
+    terms: Literal["", "commercial"] = Field(
+        "",
+        description="commercial serves only heads whose terms are any, those with terms that are not known neither; "
+        "empty serves all",
+    )
     default_heads: CommaList = Field(
-        ("imagenet", "pets", "pennfudan"),
+        ("imagenet", "pets", "coco"),
         description="heads that answer where none is named and several of the task are served",
     )
     heads_path: CommaList = Field((), description="further folders in which tasks (head.py) are looked for")

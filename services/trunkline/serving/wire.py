@@ -18,6 +18,7 @@ from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import FeaturesGoneError, InvalidRequestError
 from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, HeadQuestion, Held, RemoteFeature, Routes
 from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec, shared_spec
+from trunkline.core.terms import terms_of
 from trunkline.serving.shared.layout import Region
 from trunkline.serving.shared.reader import ArenaReader
 
@@ -235,6 +236,8 @@ def head_to_pb(head: HeadInfo) -> vision_service_pb2.Head:
         canary_version=head.routes.canary,
         canary_share=head.routes.canary_share,
         warning=head.routes.warning,
+        terms=head.terms or "",
+        barred=head.barred,
     )
 
 
@@ -272,6 +275,8 @@ def head_from_pb(head: vision_service_pb2.Head, spec: PreprocessSpec) -> HeadInf
         mode=head.mode,
         labels=tuple(head.labels),
         fault=head.fault,
+        terms=terms_of(head.terms),
+        barred=head.barred,
     )
 
 

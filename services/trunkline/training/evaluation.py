@@ -18,7 +18,7 @@ from trunkline.core.text import shown
 from trunkline.heads.discovery import head_class
 from trunkline.serving.session import load_session
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.measuring import HeadFacts, measured
+from trunkline.training.measuring import HeadFacts, Splits, measured
 
 if TYPE_CHECKING:
     from trunkline.training.learner import Scores, TaskLearner
@@ -68,11 +68,13 @@ def evaluate_head(
     models: Path,
     name: str,
     data: Path,
-    split: str | None,
+    split: Splits,
     progress: Callable[[int, int], None],
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A head, NAME for its default version or NAME/VERSION, on one split of the data.
+    """A head, NAME for its default version or NAME/VERSION, on one split of the data, or several together.
 
+    names: what the data calls classes of the head, by class.
     The split is "test" by default, and all there is where the data has one split or none. What is broken is left out.
     Returns head, version, data, count and metrics, and the number of remarks on the data where there are any. Raises
     NotFoundError for the head, InvalidRequestError where its classes or targets are not those of the data,
@@ -96,7 +98,7 @@ def evaluate_head(
     def ask(samples: Sequence[Sample], params: Mapping[str, Any] | None) -> Sequence[Result]:
         return answers(head, backbone, samples, progress, params)
 
-    return measured(asked, data, split, ask)
+    return measured(asked, data, split, ask, names)
 
 
 def scored(

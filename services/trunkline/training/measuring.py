@@ -15,11 +15,13 @@ from trunkline.core.measuring import Known, Measure
 from trunkline.core.results import Result
 from trunkline.core.train_request import TrainRequest
 from trunkline.heads.discovery import head_class
+from trunkline.training.class_names import ClassNames
 from trunkline.training.data.accept import require_none
 from trunkline.training.data.check import look_through
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.read import read_dataset
 
+Splits = str | Sequence[str] | None
 Ask = Callable[[Sequence[Sample], Mapping[str, Any] | None], Sequence[Result]]
 
 
@@ -36,20 +38,25 @@ class HeadFacts:
     angles: tuple[bool, ...] = ()
 
 
-def measured(head: HeadFacts, data: Path, split: str | None, ask: Ask) -> dict[str, Any]:
+def measured(
+    head: HeadFacts, data: Path, split: Splits, ask: Ask, names: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Head, version, data, count and metrics of a head on one split of the data, and how many remarks it has.
 
     The split is "test" by default, and all there is where the data has one split or none. What is broken in it is
-    left out. ask: answers of the head about samples, with these parameters. Raises InvalidRequestError where its
-    classes or targets are not those of the data, DataInvalidError, DataForbiddenError, and what `ask` raises.
+    left out. ask: answers of the head about samples, with these parameters. names: what the data calls classes of
+    the head, by class. Raises InvalidRequestError where its classes or targets are not those of the data,
+    DataInvalidError, DataForbiddenError, and what `ask` raises.
     """
+    called = ClassNames(head.name, head.task, head.labels, names or {})
+    head = replace(head, labels=called.classes)
     dataset = _as_learned(head, data)
     dataset, samples = _sound(dataset, _chosen(dataset, split))
     if not samples:
         raise InvalidRequestError("there is nothing to evaluate on: the data has no picture of that split")
     # A head without classes of its own is measured on those of the data.
     measure = _measure_of(head, head.labels or dataset.classes, data)
-    scores = measure.scores_in(lambda asked: ask(asked, measure.params() or None), samples, dataset)
+    scores = measure.scores_in(lambda asked: called.told(ask(asked, measure.params() or None)), samples, dataset)
     return {
         "head": head.name,
         "version": head.version,
@@ -112,9 +119,9 @@ def _sound(dataset: Dataset, samples: tuple[Sample, ...]) -> tuple[Dataset, tupl
     return whole, unsound.left_out_of(replace(dataset, samples=samples)).samples
 
 
-def _chosen(dataset: Dataset, split: str | None) -> tuple[Sample, ...]:
-    if split is not None:
-        return dataset.of_split(split)
+def _chosen(dataset: Dataset, split: Splits) -> tuple[Sample, ...]:
+    if split:
+        return dataset.of_split(*([split] if isinstance(split, str) else split))
     splits = {sample.split for sample in dataset.samples}
     return dataset.samples if len(splits) < 2 else dataset.of_split("test")
 
@@ -128,7 +135,8 @@ def _relabelled(dataset: Dataset, head: HeadFacts) -> Dataset:
     if unknown is not None:
         raise InvalidRequestError(
             f"head {head.name!r} does not know class {unknown} of the {len(dataset.classes)} of the data: "
-            "trunkline data check shows them in their order"
+            "trunkline data check shows them in their order; where the head calls it otherwise, --map CLASS=NAME of "
+            "trunkline evaluate gives a class of the head the data's name"
         )
     labels = [index[name] for name in dataset.classes]
     return replace(dataset, classes=head.labels, samples=tuple(each.relabelled(labels) for each in dataset.samples))

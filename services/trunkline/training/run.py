@@ -17,6 +17,7 @@ from trunkline.core.publishing import free_version
 from trunkline.core.repository import Repository
 from trunkline.core.staging import staging
 from trunkline.core.store import FolderStore, Publish
+from trunkline.core.terms import terms_of_licence
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.session import OnnxSession
 from trunkline.training import group
@@ -205,6 +206,7 @@ def _manifest(job: Job, fitted: Fitted, model: bytes, dataset: Dataset, version:
         mode=request.mode,
         settings={**job.learner.settings(), **fitted.settings},
         origin=Origin(source="trained by trunkline", licence=request.licence, data=dataset.root.name),
+        terms=request.terms or terms_of_licence(request.licence),
     )
 
 

@@ -23,14 +23,15 @@ from trunkline.core.store import FolderStore, Publish
 from trunkline.core.watch import GIB, LOOK_S, memory_limit, resident_bytes
 from trunkline.jobs.local import PARENT
 from trunkline.serving.status import from_status
-from trunkline.training.imported.request import ImportReport, ImportRequest, question_of
+from trunkline.training.imported.request import ImportReport, ImportRequest, is_weights, question_of
 
 LONGEST_S = 180.0
+_EXPORT_S = 540.0  # more, where torch has to make the graph from weights first
 _MODULE = "trunkline.training.imported.worker"
 _MEMORY, _COPIES = 3 * GIB, 12  # without the file, and how many times it is in memory while parts are joined to it
 
 
-def import_yolo(request: ImportRequest, models: Path, publish: Publish | None = None) -> ImportReport:
+def import_detector(request: ImportRequest, models: Path, publish: Publish | None = None) -> ImportReport:
     """Wrap, check, and publish as the next version of a head on `image`. Whole, or not at all.
 
     publish: that of a store whose folder `models` is; into the folder itself where none is given.
@@ -64,8 +65,9 @@ def _built(request: ImportRequest, models: Path, folder: Path) -> ImportReport:
 
 def _run(asked: IO[bytes], said: IO[bytes], file: Path) -> int:
     memory = memory_limit(_MEMORY + _COPIES * _size(file))
+    longest_s = LONGEST_S + (_EXPORT_S if is_weights(file) else 0)
     with _started(asked, said) as process:
-        ends_at = time.monotonic() + LONGEST_S
+        ends_at = time.monotonic() + longest_s
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(LOOK_S)
@@ -74,7 +76,7 @@ def _run(asked: IO[bytes], said: IO[bytes], file: Path) -> int:
                     f"{file} takes more than {memory // 2**20} MiB of memory to check: it cannot be served"
                 )
             if time.monotonic() > ends_at:
-                raise ModelInvalidError(f"{file} takes longer than {LONGEST_S:.0f} s to check: it cannot be served")
+                raise ModelInvalidError(f"{file} takes longer than {longest_s:.0f} s to check: it cannot be served")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """An ONNX file that came from outside: read without running anything of it, and refused with one line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ def read_onnx(file: Path) -> Any:
     try:
         model = onnx.load_from_string(data)
     except (DecodeError, ValueError, RuntimeError) as error:
-        raise ModelInvalidError(f"{file} is no ONNX file: export the model with format=onnx") from error
+        raise ModelInvalidError(f"{file} is no ONNX file: export the model to ONNX") from error
     _check(model, file)
     return model
 
 
 def _check(model: Any, file: Path) -> None:
     if not model.graph.node or not model.graph.output:
-        raise ModelInvalidError(f"{file} is no ONNX file: export the model with format=onnx")
+        raise ModelInvalidError(f"{file} is no ONNX file: export the model to ONNX")
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model)):
         raise ModelInvalidError(
             f"{file} keeps its weights in a second file: export it as one file (no external data)"
@@ -92,13 +92,18 @@ def with_input_shape(model: Any, shape: tuple[int, ...]) -> Any:
     return fixed
 
 
-def with_output_shape(model: Any, shape: tuple[int, ...]) -> Any:
-    """A copy of the model whose one output has this shape."""
+def with_output_shapes(model: Any, shapes: Mapping[str, Sequence[int | str]]) -> Any:
+    """A copy of the model whose outputs have these shapes; an axis with a name is free."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    fixed.graph.output[0].type.tensor_type.ClearField("shape")
-    for size in shape:
-        fixed.graph.output[0].type.tensor_type.shape.dim.add().dim_value = size
+    for value in fixed.graph.output:
+        value.type.tensor_type.ClearField("shape")
+        for size in shapes[value.name]:
+            axis = value.type.tensor_type.shape.dim.add()
+            if isinstance(size, str):
+                axis.dim_param = size
+            else:
+                axis.dim_value = size
     return fixed
 
 

@@ -7,38 +7,49 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trunkline.core.bundle import Name
+from trunkline.core.terms import Terms
+
+_WEIGHTS = (".pth", ".pt", ".safetensors")
+
+
+def is_weights(file: Path) -> bool:
+    """Whether a file of this name is weights, which are no graph yet."""
+    return file.suffix in _WEIGHTS
 
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """An ONNX file that becomes a head.
+    """A detector's ONNX file, or weights of torchvision, that becomes a head.
 
-    labels: a text file with one class name a line; needed where the file itself names no classes.
-    resize: how pictures get to the size of the model; "pad" is what Ultralytics trains with (letterbox).
+    labels: a text file with one class name a line, or `coco`; needed where the file itself names no classes.
+    resize: how pictures get to the size of the model; None takes what its library trains with.
     width, height: of a model that takes any size; of the others they must be what the file says.
-    licence: the terms of the weights; None takes what the file says.
+    licence: of the weights; None takes what the file says. terms: what the head may be
+    used for; None takes what the licence says.
     samples: photographs for the checks and the golden vectors; generated pictures where there are none.
     """
 
     file: Path
     name: Name
     labels: Path | None = None
-    resize: Literal["pad", "squash"] = "pad"
+    resize: Literal["pad", "squash"] | None = None
     width: int | None = None
     height: int | None = None
     backbone: Name = "efficientnet-lite0"
     licence: str | None = None
+    terms: Terms | None = None
     samples: tuple[Path, ...] = ()
 
     def command(self) -> str:
         """The command line that repeats this import; files by their names alone, no folders."""
         words = ["trunkline", "models", "import", self.file.name, "--name", self.name]
         words += ["--labels", self.labels.name] if self.labels else []
-        words += ["--resize", self.resize] if self.resize != "pad" else []
+        words += ["--resize", self.resize] if self.resize else []
         words += ["--width", str(self.width)] if self.width else []
         words += ["--height", str(self.height)] if self.height else []
         words += ["--backbone", self.backbone]
         words += ["--licence", self.licence] if self.licence else []
+        words += ["--terms", self.terms] if self.terms else []
         words += [word for path in self.samples for word in ("--sample", path.name)]
         return shlex.join(words)
 
@@ -60,7 +71,8 @@ def request_of(question: Mapping[str, Any]) -> ImportRequest:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What was written. rows: boxes that the model gives for each picture, before any threshold.
+    """What was written. kind: whose layout it has. rows: boxes that the model gives for each picture, before any
+    threshold; None where it is another number each time.
 
     difference: largest one between the outputs of the head and those of the file, decoded; relative.
     """
@@ -68,7 +80,7 @@ class ImportReport:
     folder: Path
     kind: str
     classes: int
-    rows: int
+    rows: int | None
     width: int
     height: int
     difference: float

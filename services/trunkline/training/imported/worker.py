@@ -35,9 +35,9 @@ def _refused(error: TrunklineError) -> dict[str, Any]:
 
 
 def _build(question: dict[str, Any]) -> dict[str, Any]:
-    from trunkline.training.imported.yolo import build_yolo
+    from trunkline.training.imported.build import build_detector
 
-    report = build_yolo(request_of(question), Path(question["models"]), Path(question["folder"]))
+    report = build_detector(request_of(question), Path(question["models"]), Path(question["folder"]))
     return {**asdict(report), "folder": str(report.folder)}
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.trunkline/api/catalog/v1/catalog_service.proto\x12\x18trunkline.api.catalog.v1\x1a$trunkline/api/limits/v1/limits.proto\"\xa1\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x10\n\x08versions\x18\x03 \x03(\x03\x12\x17\n\x0f\x64\x65\x66\x61ult_version\x18\x04 \x01(\x03\x12\x0f\n\x07history\x18\x05 \x03(\x03\x12=\n\x07\x61liases\x18\x06 \x03(\x0b\x32,.trunkline.api.catalog.v1.Model.AliasesEntry\x12\x30\n\x06\x63\x61nary\x18\x07 \x01(\x0b\x32 .trunkline.api.catalog.v1.Canary\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\r\n\x05\x66\x61ult\x18\t \x01(\t\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"(\n\x06\x43\x61nary\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\r\n\x05share\x18\x02 \x01(\x01\"\x99\x03\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x06 \x01(\t\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x07 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x08 \x03(\t\x12\x13\n\x0blabel_count\x18\t \x01(\x05\x12\x44\n\x07metrics\x18\n \x03(\x0b\x32\x33.trunkline.api.catalog.v1.ModelVersion.MetricsEntry\x12\x38\n\nevaluation\x18\x0b \x01(\x0b\x32$.trunkline.api.catalog.v1.Evaluation\x12\x0e\n\x06source\x18\x0c \x01(\t\x12\x0f\n\x07licence\x18\r \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x0e \x01(\t\x12\r\n\x05\x66\x61ult\x18\x0f \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"H\n\nEvaluation\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\t\x12\r\n\x05split\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"C\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"^\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x18ListModelVersionsRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"\x9e\x01\n\x19ListModelVersionsResponse\x12\x38\n\x08versions\x18\x01 \x03(\x0b\x32&.trunkline.api.catalog.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12.\n\x05model\x18\x03 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"@\n\x16GetModelVersionRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x0f\n\x07version\x18\x02 \x01(\x03\"`\n\x17GetModelVersionResponse\x12\x37\n\x07version\x18\x01 \x01(\x0b\x32&.trunkline.api.catalog.v1.ModelVersion\x12\x0c\n\x04\x63\x61rd\x18\x02 \x01(\t\"s\n\x1aPromoteModelVersionRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x06margin\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x42\t\n\x07_margin\"M\n\x1bPromoteModelVersionResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"-\n\x14RollbackModelRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"G\n\x15RollbackModelResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"I\n\x10SetCanaryRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\r\n\x05share\x18\x03 \x01(\x01\"C\n\x11SetCanaryResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"Q\n\x0fSetAliasRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x16\n\x05\x61lias\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x0f\n\x07version\x18\x03 \x01(\x03\"B\n\x10SetAliasResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"C\n\x12\x44\x65leteAliasRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x16\n\x05\x61lias\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"E\n\x13\x44\x65leteAliasResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model2\x9b\x07\n\x0e\x43\x61talogService\x12g\n\nListModels\x12+.trunkline.api.catalog.v1.ListModelsRequest\x1a,.trunkline.api.catalog.v1.ListModelsResponse\x12|\n\x11ListModelVersions\x12\x32.trunkline.api.catalog.v1.ListModelVersionsRequest\x1a\x33.trunkline.api.catalog.v1.ListModelVersionsResponse\x12v\n\x0fGetModelVersion\x12\x30.trunkline.api.catalog.v1.GetModelVersionRequest\x1a\x31.trunkline.api.catalog.v1.GetModelVersionResponse\x12\x82\x01\n\x13PromoteModelVersion\x12\x34.trunkline.api.catalog.v1.PromoteModelVersionRequest\x1a\x35.trunkline.api.catalog.v1.PromoteModelVersionResponse\x12p\n\rRollbackModel\x12..trunkline.api.catalog.v1.RollbackModelRequest\x1a/.trunkline.api.catalog.v1.RollbackModelResponse\x12\x64\n\tSetCanary\x12*.trunkline.api.catalog.v1.SetCanaryRequest\x1a+.trunkline.api.catalog.v1.SetCanaryResponse\x12\x61\n\x08SetAlias\x12).trunkline.api.catalog.v1.SetAliasRequest\x1a*.trunkline.api.catalog.v1.SetAliasResponse\x12j\n\x0b\x44\x65leteAlias\x12,.trunkline.api.catalog.v1.DeleteAliasRequest\x1a-.trunkline.api.catalog.v1.DeleteAliasResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.trunkline/api/catalog/v1/catalog_service.proto\x12\x18trunkline.api.catalog.v1\x1a$trunkline/api/limits/v1/limits.proto\"\xa1\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x10\n\x08versions\x18\x03 \x03(\x03\x12\x17\n\x0f\x64\x65\x66\x61ult_version\x18\x04 \x01(\x03\x12\x0f\n\x07history\x18\x05 \x03(\x03\x12=\n\x07\x61liases\x18\x06 \x03(\x0b\x32,.trunkline.api.catalog.v1.Model.AliasesEntry\x12\x30\n\x06\x63\x61nary\x18\x07 \x01(\x0b\x32 .trunkline.api.catalog.v1.Canary\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\r\n\x05\x66\x61ult\x18\t \x01(\t\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"(\n\x06\x43\x61nary\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\r\n\x05share\x18\x02 \x01(\x01\"\xa8\x03\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x06 \x01(\t\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x07 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x08 \x03(\t\x12\x13\n\x0blabel_count\x18\t \x01(\x05\x12\x44\n\x07metrics\x18\n \x03(\x0b\x32\x33.trunkline.api.catalog.v1.ModelVersion.MetricsEntry\x12\x38\n\nevaluation\x18\x0b \x01(\x0b\x32$.trunkline.api.catalog.v1.Evaluation\x12\x0e\n\x06source\x18\x0c \x01(\t\x12\x0f\n\x07licence\x18\r \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x0e \x01(\t\x12\r\n\x05\x66\x61ult\x18\x0f \x01(\t\x12\r\n\x05terms\x18\x10 \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"H\n\nEvaluation\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\t\x12\r\n\x05split\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"C\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"^\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x18ListModelVersionsRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"\x9e\x01\n\x19ListModelVersionsResponse\x12\x38\n\x08versions\x18\x01 \x03(\x0b\x32&.trunkline.api.catalog.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12.\n\x05model\x18\x03 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"@\n\x16GetModelVersionRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x0f\n\x07version\x18\x02 \x01(\x03\"`\n\x17GetModelVersionResponse\x12\x37\n\x07version\x18\x01 \x01(\x0b\x32&.trunkline.api.catalog.v1.ModelVersion\x12\x0c\n\x04\x63\x61rd\x18\x02 \x01(\t\"s\n\x1aPromoteModelVersionRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x06margin\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x42\t\n\x07_margin\"M\n\x1bPromoteModelVersionResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"-\n\x14RollbackModelRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"G\n\x15RollbackModelResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"I\n\x10SetCanaryRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\r\n\x05share\x18\x03 \x01(\x01\"C\n\x11SetCanaryResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"Q\n\x0fSetAliasRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x16\n\x05\x61lias\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x0f\n\x07version\x18\x03 \x01(\x03\"B\n\x10SetAliasResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model\"C\n\x12\x44\x65leteAliasRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x16\n\x05\x61lias\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"E\n\x13\x44\x65leteAliasResponse\x12.\n\x05model\x18\x01 \x01(\x0b\x32\x1f.trunkline.api.catalog.v1.Model2\x9b\x07\n\x0e\x43\x61talogService\x12g\n\nListModels\x12+.trunkline.api.catalog.v1.ListModelsRequest\x1a,.trunkline.api.catalog.v1.ListModelsResponse\x12|\n\x11ListModelVersions\x12\x32.trunkline.api.catalog.v1.ListModelVersionsRequest\x1a\x33.trunkline.api.catalog.v1.ListModelVersionsResponse\x12v\n\x0fGetModelVersion\x12\x30.trunkline.api.catalog.v1.GetModelVersionRequest\x1a\x31.trunkline.api.catalog.v1.GetModelVersionResponse\x12\x82\x01\n\x13PromoteModelVersion\x12\x34.trunkline.api.catalog.v1.PromoteModelVersionRequest\x1a\x35.trunkline.api.catalog.v1.PromoteModelVersionResponse\x12p\n\rRollbackModel\x12..trunkline.api.catalog.v1.RollbackModelRequest\x1a/.trunkline.api.catalog.v1.RollbackModelResponse\x12\x64\n\tSetCanary\x12*.trunkline.api.catalog.v1.SetCanaryRequest\x1a+.trunkline.api.catalog.v1.SetCanaryResponse\x12\x61\n\x08SetAlias\x12).trunkline.api.catalog.v1.SetAliasRequest\x1a*.trunkline.api.catalog.v1.SetAliasResponse\x12j\n\x0b\x44\x65leteAlias\x12,.trunkline.api.catalog.v1.DeleteAliasRequest\x1a-.trunkline.api.catalog.v1.DeleteAliasResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,43 +65,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANARY']._serialized_start=406
   _globals['_CANARY']._serialized_end=446
   _globals['_MODELVERSION']._serialized_start=449
-  _globals['_MODELVERSION']._serialized_end=858
-  _globals['_MODELVERSION_METRICSENTRY']._serialized_start=812
-  _globals['_MODELVERSION_METRICSENTRY']._serialized_end=858
-  _globals['_EVALUATION']._serialized_start=860
-  _globals['_EVALUATION']._serialized_end=932
-  _globals['_LISTMODELSREQUEST']._serialized_start=934
-  _globals['_LISTMODELSREQUEST']._serialized_end=1001
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1003
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1097
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1099
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=1196
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=1199
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=1357
-  _globals['_GETMODELVERSIONREQUEST']._serialized_start=1359
-  _globals['_GETMODELVERSIONREQUEST']._serialized_end=1423
-  _globals['_GETMODELVERSIONRESPONSE']._serialized_start=1425
-  _globals['_GETMODELVERSIONRESPONSE']._serialized_end=1521
-  _globals['_PROMOTEMODELVERSIONREQUEST']._serialized_start=1523
-  _globals['_PROMOTEMODELVERSIONREQUEST']._serialized_end=1638
-  _globals['_PROMOTEMODELVERSIONRESPONSE']._serialized_start=1640
-  _globals['_PROMOTEMODELVERSIONRESPONSE']._serialized_end=1717
-  _globals['_ROLLBACKMODELREQUEST']._serialized_start=1719
-  _globals['_ROLLBACKMODELREQUEST']._serialized_end=1764
-  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=1766
-  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=1837
-  _globals['_SETCANARYREQUEST']._serialized_start=1839
-  _globals['_SETCANARYREQUEST']._serialized_end=1912
-  _globals['_SETCANARYRESPONSE']._serialized_start=1914
-  _globals['_SETCANARYRESPONSE']._serialized_end=1981
-  _globals['_SETALIASREQUEST']._serialized_start=1983
-  _globals['_SETALIASREQUEST']._serialized_end=2064
-  _globals['_SETALIASRESPONSE']._serialized_start=2066
-  _globals['_SETALIASRESPONSE']._serialized_end=2132
-  _globals['_DELETEALIASREQUEST']._serialized_start=2134
-  _globals['_DELETEALIASREQUEST']._serialized_end=2201
-  _globals['_DELETEALIASRESPONSE']._serialized_start=2203
-  _globals['_DELETEALIASRESPONSE']._serialized_end=2272
-  _globals['_CATALOGSERVICE']._serialized_start=2275
-  _globals['_CATALOGSERVICE']._serialized_end=3198
+  _globals['_MODELVERSION']._serialized_end=873
+  _globals['_MODELVERSION_METRICSENTRY']._serialized_start=827
+  _globals['_MODELVERSION_METRICSENTRY']._serialized_end=873
+  _globals['_EVALUATION']._serialized_start=875
+  _globals['_EVALUATION']._serialized_end=947
+  _globals['_LISTMODELSREQUEST']._serialized_start=949
+  _globals['_LISTMODELSREQUEST']._serialized_end=1016
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1018
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1112
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1114
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=1211
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=1214
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=1372
+  _globals['_GETMODELVERSIONREQUEST']._serialized_start=1374
+  _globals['_GETMODELVERSIONREQUEST']._serialized_end=1438
+  _globals['_GETMODELVERSIONRESPONSE']._serialized_start=1440
+  _globals['_GETMODELVERSIONRESPONSE']._serialized_end=1536
+  _globals['_PROMOTEMODELVERSIONREQUEST']._serialized_start=1538
+  _globals['_PROMOTEMODELVERSIONREQUEST']._serialized_end=1653
+  _globals['_PROMOTEMODELVERSIONRESPONSE']._serialized_start=1655
+  _globals['_PROMOTEMODELVERSIONRESPONSE']._serialized_end=1732
+  _globals['_ROLLBACKMODELREQUEST']._serialized_start=1734
+  _globals['_ROLLBACKMODELREQUEST']._serialized_end=1779
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=1781
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=1852
+  _globals['_SETCANARYREQUEST']._serialized_start=1854
+  _globals['_SETCANARYREQUEST']._serialized_end=1927
+  _globals['_SETCANARYRESPONSE']._serialized_start=1929
+  _globals['_SETCANARYRESPONSE']._serialized_end=1996
+  _globals['_SETALIASREQUEST']._serialized_start=1998
+  _globals['_SETALIASREQUEST']._serialized_end=2079
+  _globals['_SETALIASRESPONSE']._serialized_start=2081
+  _globals['_SETALIASRESPONSE']._serialized_end=2147
+  _globals['_DELETEALIASREQUEST']._serialized_start=2149
+  _globals['_DELETEALIASREQUEST']._serialized_end=2216
+  _globals['_DELETEALIASRESPONSE']._serialized_start=2218
+  _globals['_DELETEALIASRESPONSE']._serialized_end=2287
+  _globals['_CATALOGSERVICE']._serialized_start=2290
+  _globals['_CATALOGSERVICE']._serialized_end=3213
 # @@protoc_insertion_point(module_scope)

@@ -167,6 +167,7 @@ class ModelVersion(_message.Message):
     LICENCE_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head."""
     version: _builtins.int
@@ -191,6 +192,8 @@ class ModelVersion(_message.Message):
     """What it was trained on."""
     fault: _builtins.str
     """Why it cannot be used; empty where its manifest can be read."""
+    terms: _builtins.str
+    """What it may be used for: any, non-commercial or research; empty where nobody has said it."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Features that it takes."""
@@ -221,10 +224,11 @@ class ModelVersion(_message.Message):
         licence: _builtins.str = ...,
         data: _builtins.str = ...,
         fault: _builtins.str = ...,
+        terms: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "backbone_digest", b"backbone_digest", "data", b"data", "digest", b"digest", "evaluation", b"evaluation", "fault", b"fault", "features", b"features", "label_count", b"label_count", "licence", b"licence", "metrics", b"metrics", "mode", b"mode", "name", b"name", "source", b"source", "task", b"task", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "backbone_digest", b"backbone_digest", "data", b"data", "digest", b"digest", "evaluation", b"evaluation", "fault", b"fault", "features", b"features", "label_count", b"label_count", "licence", b"licence", "metrics", b"metrics", "mode", b"mode", "name", b"name", "source", b"source", "task", b"task", "terms", b"terms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -70,6 +70,7 @@ class TrainingRequest(_message.Message):
     LOSS_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head: 1 to 63 of a-z 0-9 . _ - that start with a letter or digit."""
     data: _builtins.str
@@ -110,6 +111,8 @@ class TrainingRequest(_message.Message):
     """File of a VGG16 with batch norm in which the encoder of a large SegNet begins, as the training service sees it."""
     strict: _builtins.bool
     """Whether a remark on the data is a fault, so that nothing is learned."""
+    terms: _builtins.str
+    """What the head may be used for: any, non-commercial or research; where it is not set, what the licence says."""
     @_builtins.property
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns to learn, for regression; all columns of numbers where empty."""
@@ -166,10 +169,11 @@ class TrainingRequest(_message.Message):
         loss: _builtins.str | None = ...,
         weights: _builtins.str | None = ...,
         strict: _builtins.bool | None = ...,
+        terms: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_terms", b"_terms", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "terms", b"terms", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "target", b"target", "task", b"task", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_terms", b"_terms", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "target", b"target", "task", b"task", "terms", b"terms", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__augmentation: _TypeAlias = _typing.Literal["augmentation"]  # noqa: Y015
     _WhichOneofArgType__augmentation: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation"]  # noqa: Y015
@@ -191,6 +195,8 @@ class TrainingRequest(_message.Message):
     _WhichOneofArgType__strict: _TypeAlias = _typing.Literal["_strict", b"_strict"]  # noqa: Y015
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
+    _WhichOneofReturnType__terms: _TypeAlias = _typing.Literal["terms"]  # noqa: Y015
+    _WhichOneofArgType__terms: _TypeAlias = _typing.Literal["_terms", b"_terms"]  # noqa: Y015
     _WhichOneofReturnType__test_split: _TypeAlias = _typing.Literal["test_split"]  # noqa: Y015
     _WhichOneofArgType__test_split: _TypeAlias = _typing.Literal["_test_split", b"_test_split"]  # noqa: Y015
     _WhichOneofReturnType__validation_split: _TypeAlias = _typing.Literal["validation_split"]  # noqa: Y015
@@ -219,6 +225,8 @@ class TrainingRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__strict) -> _WhichOneofReturnType__strict | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tail) -> _WhichOneofReturnType__tail | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__terms) -> _WhichOneofReturnType__terms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__test_split) -> _WhichOneofReturnType__test_split | None: ...
     @_typing.overload

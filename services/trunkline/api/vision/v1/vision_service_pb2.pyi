@@ -1110,6 +1110,8 @@ class Head(_message.Message):
     CANARY_VERSION_FIELD_NUMBER: _builtins.int
     CANARY_SHARE_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    BARRED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head."""
     version: _builtins.str
@@ -1136,6 +1138,10 @@ class Head(_message.Message):
     """That share, 0 to 1."""
     warning: _builtins.str
     """What of the catalog could not be followed, such as a default that cannot be loaded; empty where all was."""
+    terms: _builtins.str
+    """What it may be used for: any, non-commercial or research; empty where nobody has said it."""
+    barred: _builtins.bool
+    """Whether its terms are why it cannot answer here: the service is for commercial use."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Features that it takes."""
@@ -1172,10 +1178,12 @@ class Head(_message.Message):
         canary_version: _builtins.str = ...,
         canary_share: _builtins.float = ...,
         warning: _builtins.str = ...,
+        terms: _builtins.str = ...,
+        barred: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "backbone", b"backbone", "backbone_digest", b"backbone_digest", "canary_share", b"canary_share", "canary_version", b"canary_version", "digest", b"digest", "fault", b"fault", "features", b"features", "labels", b"labels", "mode", b"mode", "name", b"name", "other_versions", b"other_versions", "preprocess_fingerprint", b"preprocess_fingerprint", "ready", b"ready", "task", b"task", "version", b"version", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "backbone", b"backbone", "backbone_digest", b"backbone_digest", "barred", b"barred", "canary_share", b"canary_share", "canary_version", b"canary_version", "digest", b"digest", "fault", b"fault", "features", b"features", "labels", b"labels", "mode", b"mode", "name", b"name", "other_versions", b"other_versions", "preprocess_fingerprint", b"preprocess_fingerprint", "ready", b"ready", "task", b"task", "terms", b"terms", "version", b"version", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

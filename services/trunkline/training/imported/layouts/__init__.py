@@ -1,0 +1,1 @@
+"""How the outputs of detectors tell of boxes, one module for each library that exports them."""
