@@ -1,5 +1,6 @@
 """CatalogService at the gateway's own port, in both forms, and from the command line."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -64,6 +65,28 @@ async def test_promote_rollback_and_the_gate_reach_the_answers(form, store, phot
     assert (refused.value.code, refused.value.reason) == ("FAILED_PRECONDITION", "GATE_FAILED")
     assert refused.value.metadata == {"metric": "accuracy", "candidate": "0.8", "incumbent": "0.9", "margin": "0.01"}
     assert (nothing.value.code, nothing.value.reason) == ("NOT_FOUND", "NOT_FOUND")
+
+
+async def test_several_heads_are_switched_at_once_or_none_is(form, store, photos):
+    for version in (1, 2):
+        write_version(store, "rings", version, metrics={"accuracy": 0.9}, evaluation=SAMPLES)
+        pin_default(store, "rings")
+    async with (
+        form(models=store, **QUICK) as host,
+        AsyncClient(host.address) as client,
+        AsyncCatalogClient(host.address) as catalog,
+    ):
+        await client.wait_ready(timeout_s=30)
+        for versions in ([("rings", 2), ("dots", 2)], [("rings", 2), ("dots", 9)], [("rings", 2), ("rings", 2)], []):
+            with pytest.raises(ServiceError):
+                await catalog.promote_all(versions)
+        assert [(await catalog.model(name)).catalog.default for name in ("rings", "dots")] == [1, 1]
+        found = await catalog.promote_all([("rings", 2), ("dots", 3)])
+        assert [(model.name, model.catalog.default) for model in found] == [("rings", 2), ("dots", 3)]
+        await until_answers(client, "3", photos[0])
+        with CatalogClient(host.address) as plain:
+            again = await asyncio.to_thread(plain.promote_all, [("dots", 1), ("rings", 1)], force=True)
+        assert [model.catalog.default for model in again] == [1, 1]
 
 
 async def test_canary_and_alias_reach_the_answers(form, store, photos):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.bundles import head_manifest, write_bundle
+from tests.unit.bundles import backbone_manifest, head_manifest, write_bundle
 from trunkline.catalog.catalog import Catalog
+from trunkline.catalog.several import promote_all
 from trunkline.core.bundle import BackboneManifest, HeadManifest
 from trunkline.core.catalog import change_catalog, current_catalog, note_published, pin_default, read_catalog
 from trunkline.core.errors import (
@@ -267,12 +268,30 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do(tmp_path, first, sec
     assert Catalog(tmp_path).promote("dots", 2, force=True).catalog.default == 2
 
 
-def test_another_backbone_needs_force(models):
-    pin_default(models, "dots")
-    put(models, 2, backbone={"name": "tiny", "version": 1, "digest": "0" * 64})
-    with pytest.raises(GateFailedError, match="another backbone"):
-        Catalog(models).promote("dots", 2)
-    assert Catalog(models).promote("dots", 2, force=True).catalog.default == 2
+def test_a_head_moves_to_another_backbone_once_that_is_there(tmp_path):
+    measured(tmp_path, 1, accuracy=0.9)
+    pin_default(tmp_path, "dots")
+    bundle = backbone_manifest("tiny", 7) | {"digest": "b" * 64}
+    other = {"name": "tiny", "version": 7, "digest": bundle["digest"]}
+    put(tmp_path, 2, backbone=other, metrics={"accuracy": 0.91}, evaluation=SAMPLES)
+    with pytest.raises(GateFailedError, match="tiny/7, which is not in the model folder"):
+        Catalog(tmp_path).promote("dots", 2)
+    write_bundle(tmp_path / "backbones/tiny/7", bundle | {"digest": "0" * 64})
+    with pytest.raises(GateFailedError, match="not in the model folder"):
+        Catalog(tmp_path).promote("dots", 2)
+    (tmp_path / "backbones/tiny/7/manifest.json").write_text(json.dumps(bundle))
+    assert Catalog(tmp_path).promote("dots", 2).catalog.default == 2
+
+
+def test_a_move_is_gated_by_the_same_samples(tmp_path):
+    measured(tmp_path, 1, accuracy=0.9)
+    pin_default(tmp_path, "dots")
+    bundle = backbone_manifest("tiny", 7) | {"digest": "b" * 64}
+    write_bundle(tmp_path / "backbones/tiny/7", bundle)
+    other = {"name": "tiny", "version": 7, "digest": bundle["digest"]}
+    put(tmp_path, 2, backbone=other, metrics={"accuracy": 0.8}, evaluation=SAMPLES)
+    with pytest.raises(GateFailedError, match=r"0\.8, version 1 \(default\) has 0\.9"):
+        Catalog(tmp_path).promote("dots", 2)
 
 
 def test_another_task_is_refused_whatever_is_said(models):
@@ -411,3 +430,48 @@ def test_the_digest_of_samples_knows_names_and_bytes_but_no_order():
         [*samples, ("c", b"")],
     ]
     assert len({digest, *map(evaluation_digest, others)}) == len(others) + 1
+
+
+def test_several_heads_are_promoted_together(tmp_path):
+    for name in ("dots", "dashes"):
+        put(tmp_path, 1, name)
+        pin_default(tmp_path, name)
+        put(tmp_path, 2, name)
+    found = promote_all(Catalog(tmp_path), [("dashes", 2), ("dots", 2)], force=True)
+    assert [(model.name, model.catalog.default) for model in found] == [("dashes", 2), ("dots", 2)]
+
+
+def test_one_that_the_gate_refuses_keeps_all_where_they_are(tmp_path):
+    for name, accuracy in (("dashes", 0.95), ("dots", 0.5)):
+        put(tmp_path, 1, name, metrics={"accuracy": 0.9}, evaluation=SAMPLES)
+        pin_default(tmp_path, name)
+        put(tmp_path, 2, name, metrics={"accuracy": accuracy}, evaluation=SAMPLES)
+    with pytest.raises(GateFailedError, match="dots/2"):
+        promote_all(Catalog(tmp_path), [("dashes", 2), ("dots", 2)])
+    assert [current_catalog(tmp_path, name).default for name in ("dashes", "dots")] == [1, 1]
+    assert [current_catalog(tmp_path, name).revision for name in ("dashes", "dots")] == [0, 0]
+
+
+def test_what_was_switched_is_put_back_where_a_later_one_cannot_be_written(tmp_path):
+    for name in ("dashes", "dots", "rings"):
+        put(tmp_path, 1, name)
+        pin_default(tmp_path, name)
+        put(tmp_path, 2, name)
+
+    def full(name: str, change) -> HeadCatalog:
+        if name == "rings":
+            raise StorageError("the disk is full")
+        return change_catalog(tmp_path, name, change)
+
+    with pytest.raises(StorageError, match="full"):
+        promote_all(Catalog(tmp_path, full), [("dashes", 2), ("dots", 2), ("rings", 2)], force=True)
+    for name in ("dashes", "dots", "rings"):
+        assert current_catalog(tmp_path, name).default == 1
+        assert not current_catalog(tmp_path, name).history
+
+
+def test_a_head_named_twice_is_refused(models):
+    put(models, 2)
+    for versions in ([("dots", 1), ("dots", 2)], []):
+        with pytest.raises(InvalidRequestError, match="each once"):
+            promote_all(Catalog(models), versions, force=True)

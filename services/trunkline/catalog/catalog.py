@@ -69,6 +69,12 @@ class Catalog:
 
         Raises GateFailedError, WrongTaskError for another task than the default's, InvalidRequestError.
         """
+        return self.change(name, self.promotion(name, version, margin=margin, force=force))
+
+    def promotion(
+        self, name: str, version: int, *, margin: float | None = None, force: bool = False
+    ) -> Callable[[HeadCatalog], HeadCatalog]:
+        """How a promotion changes the state of a head; raises as `promote` does, here or when it is called."""
         allowed = DEFAULT_MARGIN if margin is None else margin
         check_margin(allowed)
 
@@ -80,10 +86,11 @@ class Catalog:
             if incumbent is not None:
                 _check_task(candidate, incumbent)
                 if not force:
+                    self._require_backbone(candidate, incumbent)
                     check_gate(candidate, incumbent, allowed)
             return state.promoted(version)
 
-        return self._change(name, change)
+        return change
 
     def rollback(self, name: str) -> Model:
         """Make the default before this one the default again; earlier ones that are gone are passed over.
@@ -102,7 +109,7 @@ class Catalog:
             self._whole(name, before)
             return state.promoted(before).model_copy(update={"history": tuple(history)})
 
-        return self._change(name, change)
+        return self.change(name, change)
 
     def set_canary(self, name: str, version: int, share: float) -> Model:
         """Give a version a share of the calls that name none; 0 removes the canary, whatever the version.
@@ -120,7 +127,7 @@ class Catalog:
             self._check_companion(name, version, state.default)
             return state.model_copy(update={"canary": Canary(version=version, share=share)})
 
-        return self._change(name, change)
+        return self.change(name, change)
 
     def set_alias(self, name: str, alias: str, version: int) -> Model:
         """Let NAME@ALIAS be answered by a version. Raises WrongTaskError, InvalidRequestError for the alias."""
@@ -133,7 +140,7 @@ class Catalog:
             self._check_companion(name, version, state.default)
             return state.model_copy(update={"aliases": {**state.aliases, alias: version}})
 
-        return self._change(name, change)
+        return self.change(name, change)
 
     def delete_alias(self, name: str, alias: str) -> Model:
         """Raises NotFoundError where there is no such alias."""
@@ -145,7 +152,13 @@ class Catalog:
             aliases = {key: version for key, version in state.aliases.items() if key != alias}
             return state.model_copy(update={"aliases": aliases})
 
-        return self._change(name, change)
+        return self.change(name, change)
+
+    def change(self, name: str, change: Callable[[HeadCatalog], HeadCatalog]) -> Model:
+        """Change the state of a head, alone and whole. What `change` raises leaves it as it was."""
+        state = self._change_catalog(name, change)
+        versions = tuple(self._repository.versions("head", name))
+        return Model(name, self._task(name, state.default), versions, state)
 
     def _listed(self, name: str) -> Model | None:
         try:
@@ -156,10 +169,21 @@ class Catalog:
     def _model_if_there(self, name: str) -> Model | None:
         return self.model(name) if self._repository.versions("head", name) else None
 
-    def _change(self, name: str, change: Callable[[HeadCatalog], HeadCatalog]) -> Model:
-        state = self._change_catalog(name, change)
-        versions = tuple(self._repository.versions("head", name))
-        return Model(name, self._task(name, state.default), versions, state)
+    def _require_backbone(self, candidate: HeadManifest, incumbent: HeadManifest) -> None:
+        """A head that moves to another backbone must find it there."""
+        wanted = candidate.backbone
+        if wanted.digest == incumbent.backbone.digest:
+            return
+        try:
+            found = self._repository.backbone(wanted.name, wanted.version).manifest.digest
+        except (ModelInvalidError, NotFoundError):
+            found = ""
+        if found != wanted.digest:
+            raise GateFailedError(
+                f"{candidate.name}/{candidate.version} was made on backbone {wanted.name}/{wanted.version}, which is "
+                "not in the model folder: publish that first, or promote with force",
+                backbone=wanted.digest,
+            )
 
     def _whole(self, name: str, version: int) -> HeadManifest:
         """The manifest of a version whose files are all there and undamaged."""

@@ -21,13 +21,6 @@ def check_gate(candidate: HeadManifest, incumbent: HeadManifest, margin: float) 
     `margin` is a difference for metrics from 0 to 1, a share of the incumbent's value for those in a unit.
     """
     who = f"{candidate.name}/{candidate.version}"
-    if candidate.backbone.digest != incumbent.backbone.digest:
-        raise GateFailedError(
-            f"{who} was trained on another backbone than version {incumbent.version}, which is the default: where "
-            "that backbone is served, promote with force",
-            candidate_backbone=candidate.backbone.digest,
-            incumbent_backbone=incumbent.backbone.digest,
-        )
     _check_same_samples(candidate, incumbent)
     metric = deciding_metric(candidate.metrics, incumbent.metrics)
     if metric is None:

@@ -7,6 +7,7 @@ import grpc
 from trunkline.api.catalog.v1 import catalog_service_pb2 as pb
 from trunkline.api.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
 from trunkline.catalog.catalog import Catalog
+from trunkline.catalog.several import promote_all
 from trunkline.core.errors import InvalidRequestError
 from trunkline.serving import catalog_wire as wire
 from trunkline.serving.pages import message_page
@@ -57,6 +58,16 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
             lambda: self._catalog.promote(_name(request), request.version, margin=margin, force=request.force)
         )
         return pb.PromoteModelVersionResponse(model=wire.model_to_pb(model))
+
+    async def PromoteModelVersions(
+        self, request: pb.PromoteModelVersionsRequest, context: Context
+    ) -> pb.PromoteModelVersionsResponse:
+        margin = request.margin if request.HasField("margin") else None
+        versions = [(_name(each), each.version) for each in request.versions]
+        models = await self._files.ask(
+            lambda: promote_all(self._catalog, versions, margin=margin, force=request.force)
+        )
+        return pb.PromoteModelVersionsResponse(models=map(wire.model_to_pb, models))
 
     async def RollbackModel(self, request: pb.RollbackModelRequest, context: Context) -> pb.RollbackModelResponse:
         model = await self._files.ask(lambda: self._catalog.rollback(_name(request)))

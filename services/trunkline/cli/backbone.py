@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from trunkline.cli.backbone_move import move
+from trunkline.cli.backbone_quantize import quantize
 from trunkline.cli.extras import train_extra
 from trunkline.cli.options import Models
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make backbones (needs the train extra).", no_args_is_help=True)
 
-_LITE0 = "efficientnet-lite0"
+_LITE = "efficientnet-lite"
 
 
 @app.callback()
@@ -26,7 +28,9 @@ def backbone() -> None:
 def export(
     architecture: Annotated[
         str,
-        typer.Argument(help="efficientnet-lite0 (real weights from a package), timm/NAME or torchvision/NAME."),
+        typer.Argument(
+            help="efficientnet-lite0 to -lite2 (real weights from packages), timm/NAME or torchvision/NAME."
+        ),
     ],
     *,
     weights: Annotated[
@@ -38,7 +42,7 @@ def export(
         str | None,
         typer.Option(
             help="Also make a head of this name from the network's own classifier, or none; for "
-            "efficientnet-lite0 with weights it is imagenet.",
+            "efficientnet-lite with weights it is imagenet.",
         ),
     ] = None,
     labels: Annotated[
@@ -64,7 +68,7 @@ def export(
 
 
 def _classifier(name: str | None, architecture: str, weights: str) -> str | None:
-    if name is None and architecture == _LITE0 and weights != "none":
+    if name is None and architecture.startswith(_LITE) and weights != "none":
         return "imagenet"
     return None if name == "none" else name
 
@@ -102,3 +106,7 @@ def _print(report: "ExportReport") -> None:
         f"checked  torch and ONNX Runtime differ by {worst.max_difference:.1e} at most "
         f"({worst.output}, {worst.relative:.1e} of its largest value); done in {report.duration_s:.0f} s"
     )
+
+
+app.command("quantize")(quantize)
+app.command("move")(move)

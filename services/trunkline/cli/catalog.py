@@ -64,8 +64,14 @@ def versions(name: Name, models: Models = None, target: Service = None, json: Js
 
 
 def promote(
-    name: Name,
-    version: Version,
+    heads: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="HEAD...",
+            help="NAME VERSION, or one or several of NAME/VERSION or NAME, which is its highest version.",
+            show_default=False,
+        ),
+    ],
     margin: Annotated[
         float | None,
         typer.Option(
@@ -80,9 +86,41 @@ def promote(
     target: Service = None,
     json: Json = False,
 ) -> None:
-    """Make a version the default, where it is no worse than the default on the same samples."""
+    """Make a version the default, where it is no worse than the default on the same samples.
+
+    Several heads are switched at once: all of them, or none.
+    """
     with _catalog(models, target) as catalog:
-        _show(catalog.promote(name, version, margin=margin, force=force), json)
+        if len(heads) == 2 and heads[1].isdecimal():
+            _show(catalog.promote(heads[0], int(heads[1]), margin=margin, force=force), json)
+            return
+        versions = [_head_version(catalog, each) for each in heads]
+        found = _promote_all(catalog, versions, margin, force)
+    if json:
+        print_json({"models": [_model_to_json(model) for model in found]})
+        return
+    for model in found:
+        _show(model, json=False)
+
+
+def _head_version(catalog: "Catalog | CatalogClient", head: str) -> tuple[str, int]:
+    name, slash, version = head.partition("/")
+    if not slash:
+        return name, max(catalog.model(name).versions, default=0)
+    if not version.isdecimal() or version.startswith("0"):
+        raise typer.BadParameter(f"{head}: write NAME, NAME/VERSION, or NAME VERSION for one head")
+    return name, int(version)
+
+
+def _promote_all(
+    catalog: "Catalog | CatalogClient", versions: list[tuple[str, int]], margin: float | None, force: bool
+) -> "list[Model]":
+    from trunkline.catalog.catalog import Catalog
+    from trunkline.catalog.several import promote_all
+
+    if isinstance(catalog, Catalog):
+        return promote_all(catalog, versions, margin=margin, force=force)
+    return catalog.promote_all(versions, margin=margin, force=force)
 
 
 def rollback(name: Name, models: Models = None, target: Service = None, json: Json = False) -> None:

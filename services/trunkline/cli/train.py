@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from trunkline.cli.extras import train_extra
-from trunkline.cli.options import DEFAULT_TARGET, Data, Json, Models, check_target
+from trunkline.cli.options import DEFAULT_TARGET, Json, Models, check_target
 from trunkline.cli.output import print_json, print_metrics
 from trunkline.core.terms import Terms
 from trunkline.core.train_choices import Augmentation, Loss
 
 if TYPE_CHECKING:
+    from trunkline.core.bundle import HeadManifest
     from trunkline.core.train_request import TrainRequest
 
 _CACHE = Path("out/features")
-Name = Annotated[str, typer.Option("--name", help="Name of the head.", show_default=False)]
+OwnData = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder of the data set.")]
+OwnName = Annotated[str | None, typer.Option("--name", help="Name of the head.")]
 Words = list[str] | None
 _BY_MODE = "by the mode"
 _NUMBERS, _SPLITS, _PICTURES = "Numbers (regression)", "Splits", "What the net sees"
@@ -34,9 +36,21 @@ class Mode(StrEnum):
 
 
 def train(
-    data: Data,
-    name: Name,
+    context: typer.Context,
+    data: OwnData = None,
+    name: OwnName = None,
     *,
+    again: Annotated[
+        str | None,
+        typer.Option(
+            "--again",
+            metavar="HEAD",
+            help="Make the next version of this head on --backbone; all else is as its card says.",
+        ),
+    ] = None,
+    changed_data: Annotated[
+        bool, typer.Option("--changed-data", help="With --again: whether or not the data is what it was.")
+    ] = False,
     task: Annotated[
         str, typer.Option("--task", help="classification, regression, detection, segmentation, similarity.")
     ] = "classification",
@@ -217,6 +231,11 @@ def train(
     """
     from trunkline.core.train_request import parse_request
 
+    if again is not None:
+        _again(context, again, backbone, data, cache, models, service if watch else None, changed_data, json=json)
+        return
+    if data is None or name is None:
+        raise typer.BadParameter("a head needs --data DIR and --name NAME, or --again HEAD")
     request = parse_request(
         {
             "name": name,
@@ -263,7 +282,38 @@ def train(
         _train_here(request, cache, models, json=json)
 
 
-def _train_here(request: "TrainRequest", cache: Path, models: str | None, *, json: bool) -> None:
+def _again(
+    context: typer.Context,
+    head: str,
+    backbone: str,
+    data: Path | None,
+    cache: Path,
+    models: str | None,
+    service: str | None,
+    changed_data: bool,
+    *,
+    json: bool,
+) -> None:
+    from trunkline.cli import again
+
+    again.check_alone(context)
+    request, before = again.again(models, head, backbone, data)
+    if service is None:
+        _train_here(request, cache, models, like=None if changed_data else before.manifest, json=json)
+        return
+    from trunkline.cli.jobs import submit_and_watch
+
+    submit_and_watch(request, service, json=json)
+
+
+def _train_here(
+    request: "TrainRequest",
+    cache: Path,
+    models: str | None,
+    *,
+    like: "HeadManifest | None" = None,
+    json: bool,
+) -> None:
     from trunkline.cli.interrupts import on_interrupt
     from trunkline.cli.stages import watcher
     from trunkline.core.errors import TrunklineError
@@ -288,7 +338,7 @@ def _train_here(request: "TrainRequest", cache: Path, models: str | None, *, jso
                 from trunkline.training.run import Places, train_head
             with TemporaryDirectory(prefix="trunkline-train-") as work, watcher(shown=group.rank() == 0) as watched:
                 places = Places(store.root, cache, Path(work))
-                folder = train_head(request, places, watched, store.publish, read)
+                folder = train_head(request, places, watched, store.publish, read, like)
     except TrunklineError as error:
         if group.rank():
             raise typer.Exit(1) from error  # the first process says why

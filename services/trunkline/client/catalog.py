@@ -4,6 +4,7 @@ with CatalogClient("127.0.0.1:8500") as catalog:
     catalog.promote("flowers", 2)
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -82,6 +83,15 @@ class CatalogClient:
         """Make a version the default. Code FAILED_PRECONDITION, reason GATE_FAILED where it is not good enough."""
         request = pb.PromoteModelVersionRequest(name=name, version=version, margin=margin, force=force)
         return model_from_pb(self._call(self._stub.PromoteModelVersion, request).model)
+
+    def promote_all(
+        self, versions: Sequence[tuple[str, int]], *, margin: float | None = None, force: bool = False
+    ) -> list[Model]:
+        """Make each (head, version) the default of its head: all of them, or none. Returns the heads, in order."""
+        named = [pb.HeadVersion(name=name, version=version) for name, version in versions]
+        request = pb.PromoteModelVersionsRequest(versions=named, margin=margin, force=force)
+        answer = self._call(self._stub.PromoteModelVersions, request)
+        return list(map(model_from_pb, answer.models))
 
     def rollback(self, name: str) -> Model:
         """Make the default before this one the default again."""

@@ -1,5 +1,6 @@
 """The catalog for asyncio: the methods of CatalogClient, awaited."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -80,6 +81,15 @@ class AsyncCatalogClient:
         """Make a version the default. Code FAILED_PRECONDITION, reason GATE_FAILED where it is not good enough."""
         request = pb.PromoteModelVersionRequest(name=name, version=version, margin=margin, force=force)
         return model_from_pb((await self._call(self._stub.PromoteModelVersion, request)).model)
+
+    async def promote_all(
+        self, versions: Sequence[tuple[str, int]], *, margin: float | None = None, force: bool = False
+    ) -> list[Model]:
+        """Make each (head, version) the default of its head: all of them, or none. Returns the heads, in order."""
+        named = [pb.HeadVersion(name=name, version=version) for name, version in versions]
+        request = pb.PromoteModelVersionsRequest(versions=named, margin=margin, force=force)
+        answer = await self._call(self._stub.PromoteModelVersions, request)
+        return list(map(model_from_pb, answer.models))
 
     async def rollback(self, name: str) -> Model:
         """Make the default before this one the default again."""

@@ -67,8 +67,25 @@ class Origin(_Value):
     weights_sha256: Digest | None = None
 
 
+class BackboneRef(_Value):
+    """One backbone: that a head was trained on, or that another was made from."""
+
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    digest: Digest
+
+    @property
+    def label(self) -> str:
+        """As NAME/VERSION."""
+        return f"{self.name}/{self.version}"
+
+
 class BackboneManifest(_Value):
-    """A backbone: input `image` uint8 (N, H, W, 3) RGB, H and W multiples of 32; outputs: its features."""
+    """A backbone: input `image` uint8 (N, H, W, 3) RGB, H and W multiples of 32; outputs: its features.
+
+    quantized_from: the backbone that this one is in 8 bits. golden_tolerance: how far outputs may be off the golden
+    ones, relative to the largest of these; None for what float32 is checked with.
+    """
 
     schema_version: Literal[1] = 1
     kind: Literal["backbone"] = "backbone"
@@ -80,14 +97,8 @@ class BackboneManifest(_Value):
     preprocess: PreprocessSpec
     preprocess_fingerprint: str
     origin: Origin
-
-
-class BackboneRef(_Value):
-    """The one backbone that a head was trained on."""
-
-    name: Name
-    version: Annotated[int, Field(ge=1)]
-    digest: Digest
+    quantized_from: BackboneRef | None = None
+    golden_tolerance: Annotated[float, Field(gt=0, le=0.1)] | None = None
 
     @property
     def label(self) -> str:
@@ -100,7 +111,8 @@ class HeadManifest(_Value):
 
     `settings` belongs to the task; its head.py reads it. `metrics` were measured through the serving path,
     on the samples that `evaluation` names where it is known. `terms`: None where nobody has said what it may be
-    used for, as in manifests older than the field: that is unknown, and not `any`.
+    used for, as in manifests older than the field: that is unknown, and not `any`. `learned_from`: the samples that
+    it was fitted to, or that picked its best epoch.
     """
 
     schema_version: Literal[1] = 1
@@ -117,6 +129,7 @@ class HeadManifest(_Value):
     settings: dict[str, Any] = {}
     metrics: dict[str, float] = {}
     evaluation: Evaluation | None = None
+    learned_from: Evaluation | None = None
     origin: Origin
     terms: Terms | None = None
 

@@ -218,8 +218,9 @@ def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest], execut
     if unknown is not None:
         raise ModelInvalidError(f"{session.name}: the model has no output {shown(unknown)!r}, golden.npz has")
     found = _golden_outputs(session, inputs, list(expected))
+    tolerance = _tolerance(bundle.manifest)
     for name, want in expected.items():
-        _compare(session.name, name, _like(found[name], want), want)
+        _compare(session.name, name, _like(found[name], want), want, tolerance)
     give_back_freed()
     _log.info("%s loaded, golden outputs %s hold", session.name, ", ".join(expected))
     return session
@@ -256,13 +257,18 @@ def _like(found: np.ndarray, want: np.ndarray) -> np.ndarray:
     return found.mean(axis=(2, 3)) if found.ndim == 4 and want.ndim == 2 else found
 
 
-def _compare(model: str, name: str, found: np.ndarray, want: np.ndarray) -> None:
+def _tolerance(manifest: BackboneManifest | HeadManifest) -> float:
+    stated = manifest.golden_tolerance if isinstance(manifest, BackboneManifest) else None
+    return _GOLDEN_TOLERANCE if stated is None else stated
+
+
+def _compare(model: str, name: str, found: np.ndarray, want: np.ndarray, tolerance: float) -> None:
     if found.shape != want.shape:
         raise ModelInvalidError(f"{model}: output {name!r} has shape {found.shape}, golden.npz {want.shape}")
     if not want.size:  # as where nothing is found in a picture
         return
     off = float(np.abs(found.astype(np.float64) - want).max())
-    allowed = _GOLDEN_TOLERANCE * max(1.0, float(np.abs(want).max()))
+    allowed = tolerance * max(1.0, float(np.abs(want).max()))
     if not off <= allowed:
         raise ModelInvalidError(
             f"{model}: output {name!r} is off its golden value by {off:.3g} (allowed {allowed:.3g}): "

@@ -21,11 +21,12 @@ from trunkline.core.terms import terms_of_licence
 from trunkline.core.train_request import TrainRequest
 from trunkline.serving.session import OnnxSession
 from trunkline.training import group
+from trunkline.training.again import require_same
 from trunkline.training.data.accept import accept_data, read_data, seen_before
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.outlines import Outline
 from trunkline.training.data.remarks import summary_of
-from trunkline.training.data.wanted import wanted
+from trunkline.training.data.wanted import Wanted, wanted
 from trunkline.training.evaluation import scored
 from trunkline.training.export.folders import BundleContent
 from trunkline.training.features import FeatureStore, Recipe, pixels_of
@@ -62,11 +63,13 @@ def train_head(
     watcher: Watcher,
     publish: Publish | None = None,
     read: Dataset | None = None,
+    like: HeadManifest | None = None,
 ) -> Path | None:
     """Check the data, train, export, check, evaluate through the serving path, publish as the next version.
 
     publish: that of a store whose folder places.models is; into the folder itself where none is given.
-    read: the data, where trunkline.training.early has read it.
+    read: the data, where trunkline.training.early has read it. like: a head that is made again; the data has to be
+    what it was made from.
 
     Returns the bundle's folder; None in a process of a group that is not its first, which only helped. Raises
     InvalidRequestError where the data does not fit the request, DataInvalidError for data that nothing can be
@@ -78,6 +81,8 @@ def train_head(
     learn = learner_class(request.task)
     dataset = _accepted(request, places.work, watcher, read)
     splits = wanted(request, dataset)
+    if like is not None:
+        require_same(like, _learned_from(request, dataset, splits), _evaluation(request, dataset, splits.test))
     learner = learn(dataset.classes, dataset.target_names, request)
     backbone = Repository(places.models).backbone(request.backbone)
     seed(request.options.seed)
@@ -97,7 +102,7 @@ def train_head(
         return None
     fitted = _calibrated(job, fitted)
     made = _export(job, fitted, splits.test[:_EXAMPLES])
-    built = _Built(job, fitted, made, dataset, splits.test, started_at)
+    built = _Built(job, fitted, made, dataset, splits, started_at)
     return _publish(built, places.models, publish or FolderStore(places.models).publish)
 
 
@@ -118,7 +123,7 @@ class _Built:
     fitted: Fitted
     made: _Made
     dataset: Dataset
-    test: Sequence[Sample]
+    splits: Wanted
     started_at: float
 
 
@@ -165,7 +170,7 @@ def _rows_made(job: Job, fitted: Fitted, example: dict[str, np.ndarray]) -> _Mad
 
 
 def _publish(built: _Built, models: Path, publish: Publish) -> Path:
-    job, fitted, made, dataset, test = built.job, built.fitted, built.made, built.dataset, built.test
+    job, fitted, made, dataset, test = built.job, built.fitted, built.made, built.dataset, built.splits.test
     manifest = _manifest(job, fitted, made.model, dataset, free_version(models, "head", job.request.name))
     facts = _facts(job, fitted, made, dataset, len(test), built.started_at)
     with staging(models) as aside:
@@ -173,7 +178,11 @@ def _publish(built: _Built, models: Path, publish: Publish) -> Path:
         content = BundleContent(made.model, manifest, made.golden, "", labels)
         head = Bundle(content.write(aside / "unmeasured"), manifest)
         scores = scored(job.learner, head, job.backbone, test, partial(job.watcher.stage, "evaluation"), dataset)
-        measured = {"metrics": scores.metrics(), "evaluation": _evaluation(job.request, dataset, test)}
+        measured = {
+            "metrics": scores.metrics(),
+            "evaluation": _evaluation(job.request, dataset, test),
+            "learned_from": _learned_from(job.request, dataset, built.splits),
+        }
         manifest = manifest.model_copy(update=measured)
         folder = replace(content, manifest=manifest).write(aside / "head")
         _illustrate(folder, manifest, fitted, facts, scores, test)
@@ -212,9 +221,18 @@ def _manifest(job: Job, fitted: Fitted, model: bytes, dataset: Dataset, version:
 
 def _evaluation(request: TrainRequest, dataset: Dataset, samples: Sequence[Sample]) -> Evaluation:
     """By which a later version is known to be measured on the same samples, with the same truth."""
+    return _known_by(dataset, request.test_split, samples)
+
+
+def _learned_from(request: TrainRequest, dataset: Dataset, splits: Wanted) -> Evaluation:
+    """By which it is known whether the head can be made again."""
+    names = [*request.train_splits, *([request.validation_split] if splits.validation else [])]
+    return _known_by(dataset, "+".join(names), [*splits.train, *splits.validation])
+
+
+def _known_by(dataset: Dataset, split: str, samples: Sequence[Sample]) -> Evaluation:
     named = ((f"{sample.name}|{_truth(dataset, sample)}", sample.encoded()) for sample in samples)
-    digest = evaluation_digest(named)
-    return Evaluation(data=dataset.root.name, split=request.test_split, count=len(samples), digest=digest)
+    return Evaluation(data=dataset.root.name, split=split, count=len(samples), digest=evaluation_digest(named))
 
 
 def _best(fitted: Fitted) -> Epoch:

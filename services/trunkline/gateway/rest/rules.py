@@ -35,6 +35,7 @@ GET    /v1/models                                       CatalogService.ListModel
 GET    /v1/models/{name}/versions                       CatalogService.ListModelVersions
 GET    /v1/models/{name}/versions/{version}             CatalogService.GetModelVersion
 POST   /v1/models/{name}/versions/{version}:promote     CatalogService.PromoteModelVersion
+POST   /v1/models:promote                               CatalogService.PromoteModelVersions
 POST   /v1/models/{name}:rollback                       CatalogService.RollbackModel
 PUT    /v1/models/{name}/canary                         CatalogService.SetCanary
 PUT    /v1/models/{name}/aliases/{alias}                CatalogService.SetAlias

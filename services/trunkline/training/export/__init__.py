@@ -1,7 +1,7 @@
 """From a torch network to a bundle that is served: `export_backbone`.
 
 request      what is asked for, and what comes back
-lite0, timm_nets, torchvision_nets    the three origins of a network
+lite, timm_nets, torchvision_nets    the three origins of a network
 weights      weight files, downloads, and the origin that goes into the manifest
 network      the feature contract: what a network gives out, found by its shapes
 rewrite      modules replaced by what exports better: padding, pooling

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from trunkline.core.bundle import BackboneManifest, HeadManifest, Origin
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.publishing import card_title
-from trunkline.training.export.lite0 import ARCHITECTURE as LITE0
+from trunkline.training.export.lite import LITE0
 from trunkline.training.export.request import ExportRequest, Parity
 
 # By architecture with its default weights; only what a source states.

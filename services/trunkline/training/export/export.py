@@ -15,7 +15,7 @@ from trunkline.core.publishing import free_version
 from trunkline.core.staging import staging
 from trunkline.core.store import FolderStore, Publish
 from trunkline.serving.session import OnnxSession, load_session
-from trunkline.training.export import lite0, timm_nets, torchvision_nets
+from trunkline.training.export import lite, timm_nets, torchvision_nets
 from trunkline.training.export.card import Answers, backbone_card, head_card
 from trunkline.training.export.checks import check_backbone, check_batches, check_classifier
 from trunkline.training.export.classifier import Classifier, class_names, find_classifier
@@ -85,13 +85,13 @@ def load_network(architecture: str, weights: Weights) -> Network:
     library, _, name = architecture.partition("/")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        if architecture == lite0.ARCHITECTURE:
-            return lite0.load(weights)
+        if architecture in lite.ARCHITECTURES:
+            return lite.load(architecture, weights)
         if library == "timm":
             return timm_nets.load(name, weights)
         if library == "torchvision":
             return torchvision_nets.load(name, weights)
-    known = [lite0.ARCHITECTURE, *timm_nets.known(), *torchvision_nets.known()]
+    known = [*lite.ARCHITECTURES, *timm_nets.known(), *torchvision_nets.known()]
     raise unknown_architecture(architecture, known)
 
 

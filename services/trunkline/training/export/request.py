@@ -16,7 +16,7 @@ Weights = Literal["default", "none"] | Path
 class ExportRequest:
     """A network to export.
 
-    architecture: "efficientnet-lite0" (real weights from a package), "timm/NAME" or "torchvision/NAME".
+    architecture: "efficientnet-lite0" to "-lite2" (real weights from packages), "timm/NAME" or "torchvision/NAME".
     weights: "default" (the package's, or the library's own download), "none" (random), or a local file.
     name, version: of the backbone; by default made from the architecture, and the next free number.
     classifier: name of a head to be made of the network's own classifier, None for no head. Its version is

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from trunkline.core.errors import NotFoundError
 
-_FORMS = "efficientnet-lite0, timm/NAME or torchvision/NAME"
+_FORMS = "efficientnet-lite0, -lite1, -lite2, timm/NAME or torchvision/NAME"
 
 
 def unknown_architecture(architecture: str, known: Iterable[str]) -> NotFoundError:

@@ -15,6 +15,7 @@ from trunkline.core.progress import Epoch
 from trunkline.core.train_request import FitOptions
 from trunkline.training.batches import MapBatches
 from trunkline.training.compute import share_before
+from trunkline.training.exact import exact_model
 from trunkline.training.features import Stored
 from trunkline.training.fit import Plan, fit
 from trunkline.training.modes.job import Fitted, Job, batch_of, truths
@@ -26,7 +27,8 @@ _EPOCHS, _BATCH = 20, 32
 _RATE, _WEIGHT_DECAY = 2e-4, 0.05
 _SMALL_RATE, _SMALL_DECAY = 5e-4, 3.0
 _LEVELS = ("c4", "stage5", "c5", "pooled")  # what the small net may see, from early to late
-_DRIFT = 1e-2  # relative: stored maps are float16
+# Relative. Stored maps are float16; those of a backbone in 8 bits go through a tail in float32.
+_DRIFT, _DRIFT_IN_8_BITS = 1e-2, 0.2
 
 
 def train_tailed(job: Job) -> Fitted:
@@ -34,9 +36,10 @@ def train_tailed(job: Job) -> Fitted:
     start, options = job.request.tail, job.request.options
     after = _levels_after(start, tuple(feature.name for feature in job.backbone.manifest.features))
     recipe = recipe_of(job, (start, *after), maps=(start,))
-    tail = Tail(job.backbone.read_model(), start, after)
+    tail = Tail(exact_model(job.backbone), start, after)
     stored = views_stored(job, job.train, recipe, views_of(job))
-    _check(tail, start, stored[0][0])
+    drift = _DRIFT if job.backbone.manifest.quantized_from is None else _DRIFT_IN_8_BITS
+    _check(tail, start, stored[0][0], drift)
     # Rate, batch and decay that were asked for are for the tail.
     first = FitOptions(epochs=options.epochs, dropout=options.dropout, seed=options.seed)
     small = fit_pooled(job, recipe, stored, first)
@@ -53,7 +56,7 @@ def train_tailed(job: Job) -> Fitted:
     net.to(memory_format=torch.channels_last)  # half as fast again on CPU
     epochs = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
     net.to(memory_format=torch.contiguous_format)
-    share = share_before(job.backbone.read_model(), start, after, recipe.spec.height, recipe.spec.width)
+    share = share_before(exact_model(job.backbone), start, after, recipe.spec.height, recipe.spec.width)
     shared = {"start": start, "parameters": tail.parameter_count, "shared_compute": round(share, 4)}
     return Fitted(
         net,
@@ -74,7 +77,7 @@ def _levels_after(start: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in after if name in known and name != "stage5")
 
 
-def _check(tail: Tail, start: str, stored: Stored) -> None:
+def _check(tail: Tail, start: str, stored: Stored, drift: float) -> None:
     """The tail computes what the backbone does, before anything is learned."""
     with torch.inference_mode():
         feature = torch.from_numpy(stored.map(start)).to(torch.float32)[None]  # (1, C, H, W)
@@ -82,7 +85,7 @@ def _check(tail: Tail, start: str, stored: Stored) -> None:
         found = torch.cat([level.mean(dim=(2, 3)) if level.ndim == 4 else level for level in levels], dim=1)
     want = stored.vector()
     off = float(np.abs(found[0].numpy() - want).max()) / max(1.0, float(np.abs(want).max()))
-    if not off <= _DRIFT:
+    if not off <= drift:
         raise InvalidRequestError(f"the tail from {start} could not be taken out of this backbone: off by {off:.2g}")
 
 

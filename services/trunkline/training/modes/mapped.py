@@ -19,6 +19,7 @@ from trunkline.training.annotated import AnnotatedMaps, AnnotatedPixels
 from trunkline.training.compute import share_before
 from trunkline.training.data.pasted import pasted
 from trunkline.training.data.reading import is_file, require_allowed
+from trunkline.training.exact import exact_model
 from trunkline.training.export.weights import file_sha256, read_state
 from trunkline.training.features import Recipe
 from trunkline.training.fit import Plan, fit
@@ -101,7 +102,7 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     after: tuple[str, ...] = ()
     if job.request.mode == "finetune":
         names, after = _around(names, job.request.tail)
-        tail = Tail(job.backbone.read_model(), job.request.tail, after)
+        tail = Tail(exact_model(job.backbone), job.request.tail, after)
         net = (MapTailLossNet if isinstance(decoder, LossNet) else MapTailNet)(tail, decoder)
     recipe = replace(recipe, features=names, maps=names)
     rate = learner.rate if isinstance(learner, Paced) else _RATE
@@ -184,6 +185,6 @@ def _around(names: Sequence[str], start: str) -> tuple[tuple[str, ...], tuple[st
 def _described(job: Job, recipe: Recipe, after: tuple[str, ...], tail: Tail) -> tuple[dict[str, object], str]:
     """Settings of the manifest and a sentence for the card."""
     start = job.request.tail
-    share = share_before(job.backbone.read_model(), start, after, recipe.spec.height, recipe.spec.width)
+    share = share_before(exact_model(job.backbone), start, after, recipe.spec.height, recipe.spec.width)
     shared = {"start": start, "parameters": tail.parameter_count, "shared_compute": round(share, 4)}
     return {"tail": shared}, tail_note(start, share, tail)

@@ -503,6 +503,90 @@ class PromoteModelVersionResponse(_message.Message):
 Global___PromoteModelVersionResponse: _TypeAlias = PromoteModelVersionResponse  # noqa: Y015
 
 @_typing.final
+class HeadVersion(_message.Message):
+    """A version of a head."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the head."""
+    version: _builtins.int
+    """The version."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeadVersion: _TypeAlias = HeadVersion  # noqa: Y015
+
+@_typing.final
+class PromoteModelVersionsRequest(_message.Message):
+    """Which versions to make the defaults."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    margin: _builtins.float
+    """As in PromoteModelVersionRequest, for each of them."""
+    force: _builtins.bool
+    """As in PromoteModelVersionRequest, for each of them."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeadVersion]:
+        """Each of another head."""
+
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[Global___HeadVersion] | None = ...,
+        margin: _builtins.float | None = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_margin", b"_margin", "margin", b"margin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_margin", b"_margin", "force", b"force", "margin", b"margin", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__margin: _TypeAlias = _typing.Literal["margin"]  # noqa: Y015
+    _WhichOneofArgType__margin: _TypeAlias = _typing.Literal["_margin", b"_margin"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__margin) -> _WhichOneofReturnType__margin | None: ...
+
+Global___PromoteModelVersionsRequest: _TypeAlias = PromoteModelVersionsRequest  # noqa: Y015
+
+@_typing.final
+class PromoteModelVersionsResponse(_message.Message):
+    """The heads after the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[Global___Model] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteModelVersionsResponse: _TypeAlias = PromoteModelVersionsResponse  # noqa: Y015
+
+@_typing.final
 class RollbackModelRequest(_message.Message):
     """Which head to roll back."""
 

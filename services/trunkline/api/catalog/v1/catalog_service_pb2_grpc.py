@@ -56,6 +56,11 @@ class CatalogServiceStub:
                 request_serializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionResponse.FromString,
                 _registered_method=True)
+        self.PromoteModelVersions = channel.unary_unary(
+                '/trunkline.api.catalog.v1.CatalogService/PromoteModelVersions',
+                request_serializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionsRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionsResponse.FromString,
+                _registered_method=True)
         self.RollbackModel = channel.unary_unary(
                 '/trunkline.api.catalog.v1.CatalogService/RollbackModel',
                 request_serializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.RollbackModelRequest.SerializeToString,
@@ -111,6 +116,13 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PromoteModelVersions(self, request, context):
+        """Makes versions of several heads their defaults, as PromoteModelVersion does: all of them, or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RollbackModel(self, request, context):
         """Makes the default before this one the default again.
         """
@@ -161,6 +173,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.PromoteModelVersion,
                     request_deserializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionResponse.SerializeToString,
+            ),
+            'PromoteModelVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteModelVersions,
+                    request_deserializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionsRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionsResponse.SerializeToString,
             ),
             'RollbackModel': grpc.unary_unary_rpc_method_handler(
                     servicer.RollbackModel,
@@ -293,6 +310,33 @@ class CatalogService:
             '/trunkline.api.catalog.v1.CatalogService/PromoteModelVersion',
             trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionRequest.SerializeToString,
             trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteModelVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.catalog.v1.CatalogService/PromoteModelVersions',
+            trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionsRequest.SerializeToString,
+            trunkline_dot_api_dot_catalog_dot_v1_dot_catalog__service__pb2.PromoteModelVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class CatalogServiceStub:
     """Describes one version, with its card."""
     PromoteModelVersion: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.PromoteModelVersionRequest, _catalog_service_pb2.PromoteModelVersionResponse]
     """Makes a version the default, where the gate lets it: no worse than the default, measured on the same samples."""
+    PromoteModelVersions: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.PromoteModelVersionsRequest, _catalog_service_pb2.PromoteModelVersionsResponse]
+    """Makes versions of several heads their defaults, as PromoteModelVersion does: all of them, or none."""
     RollbackModel: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.RollbackModelRequest, _catalog_service_pb2.RollbackModelResponse]
     """Makes the default before this one the default again."""
     SetCanary: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SetCanaryRequest, _catalog_service_pb2.SetCanaryResponse]
@@ -67,6 +69,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Describes one version, with its card."""
     PromoteModelVersion: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.PromoteModelVersionRequest, _catalog_service_pb2.PromoteModelVersionResponse]  # type: ignore[assignment]
     """Makes a version the default, where the gate lets it: no worse than the default, measured on the same samples."""
+    PromoteModelVersions: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.PromoteModelVersionsRequest, _catalog_service_pb2.PromoteModelVersionsResponse]  # type: ignore[assignment]
+    """Makes versions of several heads their defaults, as PromoteModelVersion does: all of them, or none."""
     RollbackModel: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.RollbackModelRequest, _catalog_service_pb2.RollbackModelResponse]  # type: ignore[assignment]
     """Makes the default before this one the default again."""
     SetCanary: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SetCanaryRequest, _catalog_service_pb2.SetCanaryResponse]  # type: ignore[assignment]
@@ -112,6 +116,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.PromoteModelVersionResponse, _abc.Awaitable[_catalog_service_pb2.PromoteModelVersionResponse]]:
         """Makes a version the default, where the gate lets it: no worse than the default, measured on the same samples."""
+
+    @_abc_1.abstractmethod
+    def PromoteModelVersions(
+        self,
+        request: _catalog_service_pb2.PromoteModelVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.PromoteModelVersionsResponse, _abc.Awaitable[_catalog_service_pb2.PromoteModelVersionsResponse]]:
+        """Makes versions of several heads their defaults, as PromoteModelVersion does: all of them, or none."""
 
     @_abc_1.abstractmethod
     def RollbackModel(

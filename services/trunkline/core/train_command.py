@@ -1,0 +1,66 @@
+"""The command line on a card, back to the request that it repeats: the other way of TrainRequest.command."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.train_request import TrainRequest, parse_request
+
+_START = ["trunkline", "train"]
+_LISTS: Mapping[str, str] = {
+    "--target": "target",
+    "--angle": "angle",
+    "--feature": "features",
+    "--split": "train_splits",
+}
+_SPEC = ("width", "height", "resize", "colour", "crop_share")
+_OPTIONS = ("epochs", "batch", "rate", "weight_decay", "dropout", "label_smoothing", "seed")
+_FLAGS = ("--strict", "--balance")
+
+
+def request_on_card(card: str) -> TrainRequest | None:
+    """The request whose command a card shows; `data` is the name of its folder alone. None where there is none.
+
+    Raises InvalidRequestError for a command that is no request, as of a version that is not this one.
+    """
+    for line in card.splitlines():
+        if line.startswith("    trunkline train "):
+            return parsed_command(line.strip())
+    return None
+
+
+def parsed_command(command: str) -> TrainRequest:
+    """Raises InvalidRequestError."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InvalidRequestError(f"the command on the card is damaged: {error}") from error
+    if words[:2] != _START:
+        raise InvalidRequestError("the command on the card is none of trunkline train")
+    return parse_request(_fields(words[2:]))
+
+
+def _fields(words: list[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    rest = iter(words)
+    for word in rest:
+        if word in _FLAGS:
+            _put(fields, word.removeprefix("--"), True)
+            continue
+        value = next(rest, None)
+        if value is None or not word.startswith("--"):
+            raise InvalidRequestError(f"the command on the card is damaged at {word!r}")
+        if word in _LISTS:
+            fields.setdefault(_LISTS[word], []).append(value)
+        elif word == "--unit":
+            target, _, unit = value.partition("=")
+            fields.setdefault("unit", {})[target] = unit
+        else:
+            _put(fields, word.removeprefix("--").replace("-", "_"), value)
+    return fields
+
+
+def _put(fields: dict[str, Any], name: str, value: Any) -> None:
+    inner = "spec" if name in _SPEC else "options" if name in (*_OPTIONS, "balance") else None
+    (fields if inner is None else fields.setdefault(inner, {}))[name] = value
