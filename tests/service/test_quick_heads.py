@@ -7,7 +7,7 @@ from trunkline.client import AsyncClient, HeadAsk
 from trunkline.heads.engine import HeadEngine
 from trunkline.testing import serve
 
-HEADS = ("imagenet", "bccd")  # a linear layer, and a head that is slow on every machine
+HEADS = ("imagenet", "pennfudan")  # a linear layer, and a head that is slow on every machine
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def quick(monkeypatch) -> dict[str, bool]:
 async def test_quick_heads_answer_on_the_thread_of_their_pass_and_the_same(photos, quick):
     async with serve(heads=HEADS, feature_cache_bytes=0) as host, AsyncClient(host.address) as client:
         first = await client.analyze(photos[0], HEADS)
-        assert quick == {"imagenet": False, "bccd": False}
+        assert quick == {"imagenet": False, "pennfudan": False}
         for _ in range(100):  # on a busy machine runs may be long for a while
             later = await client.analyze(photos[0], HEADS)
             if quick["imagenet"]:
                 break
-        assert quick == {"imagenet": True, "bccd": False}
+        assert quick == {"imagenet": True, "pennfudan": False}
         assert [outcome.result for outcome in later.outcomes] == [outcome.result for outcome in first.outcomes]
         assert all(outcome.head_ms > 0 for outcome in later.outcomes)
         alone = await client.classify(photos[0], head="imagenet")
@@ -47,13 +47,13 @@ async def test_quick_heads_answer_on_the_thread_of_their_pass_and_the_same(photo
 
 async def test_a_head_that_the_call_can_do_without_waits_for_a_place(photos, quick):
     async with serve(heads=HEADS, feature_cache_bytes=0) as host, AsyncClient(host.address) as client:
-        asks = [HeadAsk("imagenet", required=True), "bccd"]
+        asks = [HeadAsk("imagenet", required=True), "pennfudan"]
         for _ in range(100):
             done = await client.analyze(photos[0], asks)
             if quick["imagenet"]:
                 break
-        assert quick == {"imagenet": True, "bccd": False}
-        assert done["bccd"].result.objects
+        assert quick == {"imagenet": True, "pennfudan": False}
+        assert done["pennfudan"].result is not None
 
 
 async def test_kept_features_need_no_thread_of_a_pass(photos, quick):

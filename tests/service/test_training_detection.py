@@ -1,4 +1,4 @@
-"""Two-stage detectors from data to an answer: with outlines, and with a private tail."""
+"""Detectors of one stage and two from data to an answer: with outlines, and with a private tail."""
 
 import numpy as np
 import pytest
@@ -41,9 +41,15 @@ def train(places, data, name, **fields):
     return Repository(places.models).head(name)
 
 
-async def test_a_head_learns_boxes_and_outlines_and_answers_with_them(places, data):
-    options = FitOptions(epochs=9, batch=4, rate=2e-3)
-    head = train(places, data, "shapes", mode="transfer", views=2, options=options)
+@pytest.fixture(scope="module")
+def shapes(places, data):
+    options = FitOptions(epochs=12, batch=4, rate=4e-3)
+    return train(places, data, "shapes", mode="transfer", views=2, options=options)
+
+
+async def test_a_head_learns_boxes_and_outlines_and_answers_with_them(places, data, shapes):
+    head = shapes
+    assert head.manifest.settings["net"] == "one-stage"
     assert head.manifest.features == ("c2", "c3", "c4", "c5")
     assert head.labels == ("disc", "square")
     assert head.manifest.settings["largest_nms_iou"] == 0.7
@@ -70,6 +76,26 @@ async def test_a_head_learns_boxes_and_outlines_and_answers_with_them(places, da
         for known in sample.objects
     ]
     assert np.mean(np.array(best) > 0.5) > 0.3
+
+
+def test_a_net_of_two_stages_is_learned_where_it_is_asked_for(places, data):
+    options = FitOptions(epochs=1, batch=4)
+    head = train(places, data, "two", mode="transfer", net="two-stage", views=2, options=options)
+    assert head.manifest.settings["net"] == "two-stage"
+    assert head.manifest.features == ("c2", "c3", "c4", "c5")
+    assert "--net two-stage" in (head.path / "CARD.md").read_text()
+
+
+def test_a_head_teaches_another_on_pictures_without_labels(places, data, shapes, samples, tmp_path):
+    plain = coco_folder(tmp_path / "plain", samples, {"train": 5})
+    (plain / "instances_train.json").unlink()
+    fields = {"teacher": "shapes", "taught": {"square": "square"}, "unlabelled": str(plain)}
+    head = train(places, data, "pupil", mode="transfer", views=1, options=FitOptions(epochs=1, batch=4), **fields)
+    card = (head.path / "CARD.md").read_text()
+    assert "answers of head shapes version 1 (terms: not stated)" in card
+    assert "in 5 pictures without labels" in card
+    assert "--teacher shapes --taught square=square --unlabelled plain" in card
+    assert "masks" in head.read_golden()[1]  # outlines are learned from the pictures that have them
 
 
 def test_a_private_tail_gives_the_coarse_maps(places, data):

@@ -137,7 +137,7 @@ def test_masks_are_seen_in_the_frame_of_the_model():
     assert seen[2:6].tolist() == [[0, 0, 1, 1]] * 4
 
 
-@pytest.mark.parametrize("decoder", ["unet", "fpn", "deeplabv3plus", "pan", "upernet"])
+@pytest.mark.parametrize("decoder", ["light", "unet", "fpn", "deeplabv3plus", "pan", "upernet"])
 @pytest.mark.parametrize("size", ["light", "medium"])
 def test_every_decoder_answers_for_the_whole_input(decoder, size):
     net = decoder_net(decoder, size, CHANNELS, 5, 0.0).eval()

@@ -38,8 +38,15 @@ NOW = datetime(2024, 2, 29, 12, 30, 1, 500_000, UTC)
 SEGNET = TrainRequest(name="x", data="y", task="segmentation", mode="scratch", size="large", weights="vgg16_bn.pth")
 
 
+PUPIL = TrainRequest(
+    name="x", data="y", task="detection", teacher="coco", taught={"person": "walker"}, unlabelled="/streets"
+)
+
+
 @pytest.mark.parametrize(
-    "request_", [FULL, TrainRequest(name="x", data="y"), SEGNET], ids=["full", "least", "segnet"]
+    "request_",
+    [FULL, TrainRequest(name="x", data="y"), SEGNET, PUPIL],
+    ids=["full", "least", "segnet", "pupil"],
 )
 def test_a_request_comes_back_as_it_went(request_):
     assert wire.request_from_pb(wire.request_to_pb(request_)) == request_

@@ -99,7 +99,7 @@ def test_it_is_kept_from_the_home_folder_and_from_hosts(net, tmp_path):
         ({"net": "yolo", "mode": "scratch"}, "--mode features or transfer or finetune"),
         ({"net": "svm-rcnn", "mode": "finetune"}, "--mode features or transfer"),
         ({"net": "svm-rcnn", "loss": "focal"}, "leave --loss out"),
-        ({"net": "lenet5", "mode": "scratch"}, "of detection: yolo, svm-rcnn"),
+        ({"net": "lenet5", "mode": "scratch"}, "of detection: one-stage, two-stage, yolo, svm-rcnn"),
     ],
 )
 def test_a_net_that_does_not_go_with_the_rest_is_refused(fields, word):

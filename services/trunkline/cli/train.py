@@ -99,18 +99,19 @@ def train(
         str, typer.Option("--source", help="With pretrained: the classifier.", rich_help_panel=_NET)
     ] = "imagenet",
     net: Annotated[
-        Literal["cnn", "conv4", "lenet5", "segnet", "yolo", "svm-rcnn"] | None,
+        Literal["cnn", "conv4", "lenet5", "segnet", "one-stage", "two-stage", "yolo", "svm-rcnn"] | None,
         typer.Option(
             "--net",
-            help="With scratch: cnn, conv4, lenet5, segnet. In detection: yolo (extra ultralytics), svm-rcnn.",
+            help="With scratch: cnn, conv4, lenet5, segnet. In detection: one-stage, two-stage, svm-rcnn, yolo "
+            "(extra ultralytics).",
             show_default="by the task",
             rich_help_panel=_NET,
         ),
     ] = None,
     decoder: Annotated[
-        Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"],
+        Literal["light", "unet", "fpn", "deeplabv3plus", "pan", "upernet"],
         typer.Option("--decoder", help="Of segmentation, on the maps of the backbone.", rich_help_panel=_NET),
-    ] = "unet",
+    ] = "light",
     size: Annotated[
         Literal["light", "medium", "large"],
         typer.Option("--size", help="Of the net, in segmentation and detection.", rich_help_panel=_NET),
@@ -131,6 +132,33 @@ def train(
             metavar="FILE",
             help="With scratch and --size large: VGG16-BN for SegNet's encoder.",
             rich_help_panel=_NET,
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="HEAD",
+            help="In detection: head whose answers are learned from too.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = None,
+    taught: Annotated[
+        Words,
+        typer.Option(
+            "--taught",
+            metavar="THEIRS=OURS",
+            help="Its class and that of the data, repeatable.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--unlabelled",
+            metavar="DIR",
+            help="Pictures of which the teacher alone says.",
+            rich_help_panel=_PICTURES,
         ),
     ] = None,
     width: Annotated[
@@ -244,7 +272,7 @@ def train(
             "mode": mode.value,
             "target": tuple(target or ()),
             "angle": tuple(angle or ()),
-            "unit": _units(unit or ()),
+            "unit": _pairs(unit or (), "--unit", "TARGET=UNIT"),
             "train_splits": tuple(split or ("train",)),
             "test_split": test_split,
             "features": tuple(feature) if feature else None,
@@ -254,6 +282,9 @@ def train(
             "size": size,
             "loss": loss,
             "weights": str(weights) if weights else None,
+            "teacher": teacher,
+            "taught": _pairs(taught or (), "--taught", "THEIRS=OURS"),
+            "unlabelled": str(unlabelled) if unlabelled else None,
             "source": source,
             "spec": _spec(width, height, resize, crop_share, colour),
             "views": views,
@@ -358,14 +389,15 @@ def _spec(
     return {"width": width, "height": height or width, **rest}
 
 
-def _units(pairs: Sequence[str]) -> dict[str, str]:
-    units = {}
+def _pairs(pairs: Sequence[str], option: str, form: str) -> dict[str, str]:
+    """The values of an option of the form NAME=VALUE, by name."""
+    found = {}
     for pair in pairs:
-        name, equals, unit = pair.partition("=")
+        name, equals, value = pair.partition("=")
         if not equals:
-            raise typer.BadParameter(f"--unit {pair}: write TARGET=UNIT")
-        units[name] = unit
-    return units
+            raise typer.BadParameter(f"{option} {pair}: write {form}")
+        found[name] = value
+    return found
 
 
 def _report(folder: Path, *, json: bool) -> None:

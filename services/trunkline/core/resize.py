@@ -28,7 +28,7 @@ IS_SIMD: Final = simd is not None and PIL.__version__.partition(".")[0] in _TRIE
 def resize(picture: Image.Image, size: tuple[int, int], kind: Filter, box: Area) -> Image.Image:
     """The part `box` (left, top, right, bottom; in pixels, inside the picture) at `size`, (width, height).
 
-    The picture is in mode RGB or L. Pixels around the box take part in the filter.
+    The picture is in mode RGB, L or F. Pixels around the box take part in the filter.
     """
     if size == picture.size and box == (0.0, 0.0, *picture.size):
         return picture

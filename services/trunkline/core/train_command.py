@@ -14,6 +14,7 @@ _LISTS: Mapping[str, str] = {
     "--feature": "features",
     "--split": "train_splits",
 }
+_MAPS: Mapping[str, str] = {"--unit": "unit", "--taught": "taught"}
 _SPEC = ("width", "height", "resize", "colour", "crop_share")
 _OPTIONS = ("epochs", "batch", "rate", "weight_decay", "dropout", "label_smoothing", "seed")
 _FLAGS = ("--strict", "--balance")
@@ -53,9 +54,9 @@ def _fields(words: list[str]) -> dict[str, Any]:
             raise InvalidRequestError(f"the command on the card is damaged at {word!r}")
         if word in _LISTS:
             fields.setdefault(_LISTS[word], []).append(value)
-        elif word == "--unit":
-            target, _, unit = value.partition("=")
-            fields.setdefault("unit", {})[target] = unit
+        elif word in _MAPS:
+            name, _, meant = value.partition("=")
+            fields.setdefault(_MAPS[word], {})[name] = meant
         else:
             _put(fields, word.removeprefix("--").replace("-", "_"), value)
     return fields

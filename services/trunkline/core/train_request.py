@@ -62,11 +62,15 @@ class TrainRequest(BaseModel):
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
     net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "conv4" for similarity, "segnet" for
-    segmentation. Of detection: "yolo", Ultralytics' head, or "svm-rcnn", R-CNN with SVMs. None takes what suits the
-    task; of detection the two-stage net. decoder: of segmentation. size: of segmentation and detection.
+    segmentation. Of detection: "one-stage", "two-stage", "yolo", Ultralytics' head, or "svm-rcnn", R-CNN with SVMs.
+    None takes what suits the task; of detection the one-stage net. decoder: of segmentation. size: of segmentation
+    and detection.
     loss: of segmentation, detection and similarity, each its own.
     weights: file of a VGG16 with batch norm, as torchvision has it, in which the encoder of a large SegNet begins.
     tail: feature at which the private tail of mode `finetune` begins.
+    teacher: of detection, a head whose answers are learned from beside the labels. taught: which of its classes is
+    which class of the data, by name, where the names differ. unlabelled: a folder of further pictures, of which is
+    known what the teacher answers.
     train_splits are learned from; validation_split, where the data has it and it is neither learned from nor
     evaluated on, picks the best epoch; evaluation is on test_split.
     licence: of the data, for the card. terms: what the head may be used for; None takes what the licence says.
@@ -88,12 +92,15 @@ class TrainRequest(BaseModel):
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Augmentation | None = None
     source: Name = "imagenet"
-    net: Literal["lenet5", "cnn", "segnet", "conv4", "yolo", "svm-rcnn"] | None = None
-    decoder: Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "unet"
+    net: Literal["lenet5", "cnn", "segnet", "conv4", "one-stage", "two-stage", "yolo", "svm-rcnn"] | None = None
+    decoder: Literal["light", "unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "light"
     size: Literal["light", "medium", "large"] = "light"
     loss: Loss | None = None
     weights: PathText | None = None
     tail: Name = "c4"
+    teacher: Name | None = None
+    taught: Annotated[Mapping[Text, Text], Field(max_length=_MANY)] = {}
+    unlabelled: PathText | None = None
     train_splits: Annotated[tuple[Text, ...], Field(min_length=1, max_length=_FEW)] = ("train",)
     validation_split: Text = "val"
     test_split: Text = "test"
@@ -122,6 +129,14 @@ class TrainRequest(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _teacher_is_of_detection(self) -> Self:
+        if self.teacher is not None and self.task != "detection":
+            raise ValueError("a teacher is for task detection: leave teacher out")
+        if self.teacher is None and (self.taught or self.unlabelled):
+            raise ValueError("classes and pictures to be taught need a teacher")
+        return self
+
     def command(self) -> str:
         """The command line that repeats this run, with the name of the data alone, no folder."""
         words = ["trunkline", "train", "--task", self.task, "--mode", self.mode]
@@ -146,6 +161,9 @@ class TrainRequest(BaseModel):
         words += ["--weights", PurePath(self.weights).name] if self.weights else []
         words += ["--tail", self.tail] if self.mode == "finetune" else []
         words += ["--terms", self.terms] if self.terms else []
+        words += ["--teacher", self.teacher] if self.teacher else []
+        words += _repeated("--taught", [f"{theirs}={ours}" for theirs, ours in self.taught.items()])
+        words += ["--unlabelled", PurePath(self.unlabelled).name] if self.unlabelled else []
         words += ["--strict"] if self.strict else []
         words += _options(self.options)
         return shlex.join(words)
@@ -179,13 +197,13 @@ def stored_request(fields: Mapping[str, Any]) -> TrainRequest:
 
 
 def _cut(name: str, value: Any) -> Any:
-    longest = _LONG if name in ("data", "weights", "licence") else _SHORT
+    longest = _LONG if name in ("data", "weights", "unlabelled", "licence") else _SHORT
     most = _FEW if name in ("features", "train_splits") else _MANY
     if isinstance(value, str):
         return value[:longest]
     if isinstance(value, list):
         return [_cut(name, each) for each in value[:most]]
-    if name == "unit" and isinstance(value, Mapping):
+    if name in ("unit", "taught") and isinstance(value, Mapping):
         return {key[:longest]: _cut(name, value[key]) for key in list(value)[:most]}
     return value
 

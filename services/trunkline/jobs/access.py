@@ -1,4 +1,4 @@
-"""What a call may have read: data and weights below the roots, or any where callers come from this machine alone."""
+"""What a call may have read: what is below the roots, or anything where callers come from this machine alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,9 +37,9 @@ class DataAccess:
     def require(self, request: TrainRequest, metadata: Mapping[str, Any] | None = None) -> None:
         """Raises DataForbiddenError where a job reads what its caller may not have read."""
         roots = self.roots(metadata)
-        roots.require(request.data)
-        if request.weights is not None:
-            roots.require(request.weights)
+        for path in (request.data, request.weights, request.unlabelled):
+            if path is not None:
+                roots.require(path)
 
 
 def metadata_of(context: "grpc.aio.ServicerContext[Any, Any]") -> dict[str, Any]:

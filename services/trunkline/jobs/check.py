@@ -11,9 +11,9 @@ from trunkline.heads.discovery import tasks
 
 
 def placed(request: TrainRequest) -> TrainRequest:
-    """The request with whole paths of data and weights, so that it means the same to a worker started elsewhere."""
-    weights = request.weights and str(Path(request.weights).absolute())
-    return request.model_copy(update={"data": str(Path(request.data).absolute()), "weights": weights})
+    """The request with whole paths of what is read, so that it means the same to a worker started elsewhere."""
+    paths = {"data": request.data, "weights": request.weights, "unlabelled": request.unlabelled}
+    return request.model_copy(update={name: path and str(Path(path).absolute()) for name, path in paths.items()})
 
 
 def check_request(request: TrainRequest, models: Path) -> None:

@@ -141,9 +141,14 @@ class MapLearner(Protocol):
 class Paced(Protocol):
     """A task that is learned at a pace of its own: pictures in a step, steps by mode, learning rate."""
 
-    batch: ClassVar[int]
-    rate: ClassVar[float]
-    steps: ClassVar[Mapping[str, int]]
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    @property
+    def steps(self) -> Mapping[str, int]: ...
 
 
 @runtime_checkable

@@ -43,6 +43,7 @@ from trunkline.training.modes.pretrained import use_pretrained
 from trunkline.training.modes.scratch import train_scratch
 from trunkline.training.pictures import draw_curves, draw_samples
 from trunkline.training.row_export import check_rows, export_rows, steady_golden
+from trunkline.training.taught import teacher_of
 
 _EXAMPLES = 4  # pictures whose features the export and its checks use
 _MODES = {"features": train_pooled, "transfer": train_pooled, "finetune": train_tailed, "scratch": train_scratch}
@@ -84,11 +85,13 @@ def train_head(
     if like is not None:
         require_same(like, _learned_from(request, dataset, splits), _evaluation(request, dataset, splits.test))
     learner = learn(dataset.classes, dataset.target_names, request)
-    backbone = Repository(places.models).backbone(request.backbone)
+    repository = Repository(places.models)
+    backbone = repository.backbone(request.backbone)
+    teacher = teacher_of(request, dataset.classes, repository)
     seed(request.options.seed)
     learner.prepare(splits.train)
     store = FeatureStore(backbone, places.cache)
-    job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work)
+    job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work, teacher)
     if isinstance(learner, MapLearner):
         fitted = train_mapped(job, learner)
     elif request.mode == "pretrained" and isinstance(learner, PairLearner):

@@ -1,7 +1,8 @@
-"""The label map of a large picture a few rows at a time, where whole planes would take gigabytes.
+"""Probabilities in the frame of the model to labels in the frame of the caller's picture, a few rows at a time.
 
-The numbers are those of Pillow's bilinear filter in its order of operations. It scales along the rows first, which
-costs little on the few rows of a map; going down the columns is done here, and only for classes that may win there.
+Probabilities are interpolated (bilinear), then compared, so that edges are smooth at any size. A mean of values of
+which one class is the largest everywhere is the largest for that class too. So going down the columns, classes are
+compared only where the rows of the map above and below differ; elsewhere the label is theirs.
 """
 
 from collections.abc import Iterator
@@ -11,91 +12,132 @@ import numpy as np
 from PIL import Image
 
 from trunkline.core.preprocess import Frame
+from trunkline.core.resize import resize
 from trunkline.core.steps import between_steps
-from trunkline.heads.segmentation.label_map import Strip, box_of, rivals_of
+from trunkline.heads.segmentation.label_map import Strip, box_of
 
 _AT_ONCE = 500_000  # pixels of a band
-_TILE = 40_000  # pixels of a band that are looked at together for which classes may win
-_LEAST_COLUMNS = 256  # of a tile
-_MARGIN = 1 - 1e-6  # a mean of values may be above the largest of them by its rounding
+_WIDENED_AT_ONCE = 200_000  # probabilities of a band: larger arrays go back to the system at each call
 
 
 @dataclass(frozen=True)
-class _Taps:
-    """Of some rows of the picture: the rows of the map from `first` on, and float64 (rows, taps) weights of them."""
+class _Rows:
+    """Of some rows of the picture: rows of the map above and below, int64 (H,), and where between, float32 (H,)."""
 
-    first: int
-    weights: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+    share: np.ndarray
+
+    def part(self, begin: int, end: int) -> "_Rows":
+        return _Rows(self.above[begin:end], self.below[begin:end], self.share[begin:end])
+
+    def from_first(self) -> "_Rows":
+        """Counted from the first row of the map that takes part."""
+        return _Rows(self.above - self.above[0], self.below - self.above[0], self.share)
+
+
+def label_map(probabilities: np.ndarray, frame: Frame) -> Strip:
+    """float32 (K, h, w) over the whole model input -> the best class of every pixel of the caller's picture.
+
+    Holds planes of the whole picture.
+    """
+    strips = list(bands(probabilities, frame))
+    if len(strips) == 1:
+        return strips[0]
+    return Strip(
+        np.concatenate([strip.labels for strip in strips]), np.concatenate([strip.confidence for strip in strips])
+    )
 
 
 def bands(probabilities: np.ndarray, frame: Frame) -> Iterator[Strip]:
-    """float32 (K, h, w) over the whole model input -> the best classes of the caller's picture, from the top down."""
+    """The same, from the top down, in bands of some rows of the picture; any bands give the same numbers."""
     box = box_of(frame, probabilities.shape[1:], 0, frame.image_height)
+    if box[3] - box[1] > frame.image_height:
+        probabilities = _lowered(probabilities, box[1], box[3], frame.image_height)
+        box = (box[0], 0.0, box[2], float(frame.image_height))
+    rows = _rows(box[1], box[3], frame.image_height, probabilities.shape[1])
     least = 1 / len(probabilities)
-    for taps in _taps(box[1], box[3], frame.image_height, probabilities.shape[1], frame.image_width):
+    for begin, end in _parts(rows, frame.image_width, len(probabilities)):
         between_steps()
-        rows = probabilities[:, taps.first : taps.first + taps.weights.shape[1]]  # (K, taps, w)
-        rivals = rivals_of(rows, least)
-        wide = np.stack([_widened(rows[index], box[0], box[2], frame.image_width) for index in rivals])
-        yield _best(wide, np.array(rivals, np.uint8), taps.weights)
+        part = rows.part(begin, end)
+        seen = probabilities[:, part.above[0] : part.below[-1] + 1]  # (K, taps, w)
+        rivals = rivals_of(seen, least)
+        wide = _widened(seen[rivals], box[0], box[2], frame.image_width)
+        yield _between(wide, np.array(rivals, np.uint8), part.from_first())
 
 
-def _widened(rows: np.ndarray, left: float, right: float, width: int) -> np.ndarray:
-    """float32 (taps, w) -> float32 (taps, width)."""
-    plane = Image.fromarray(np.ascontiguousarray(rows))  # mode F
-    return np.asarray(plane.resize((width, len(rows)), Image.Resampling.BILINEAR, box=(left, 0, right, len(rows))))
+def rivals_of(probabilities: np.ndarray, least: float) -> list[int]:
+    """Of float32 (K, h, w), the classes that may win somewhere.
 
-
-def _taps(top: float, bottom: float, height: int, map_height: int, width: int) -> Iterator[_Taps]:
-    """For `height` rows of the picture over the rows top to bottom of a map: bands of the same rows of the map.
-
-    Source: the resampling of Pillow, precompute_coeffs in Resample.c.
+    A mean of values below 1/K, `least`, is below 1/K, and the best class never is: such a class wins nowhere.
     """
-    scale = (bottom - top) / height
-    spread = max(scale, 1.0)
-    centres = top + (np.arange(height) + 0.5) * scale  # (height,)
-    firsts = np.maximum(0, (centres - spread + 0.5).astype(np.int64))
-    ends = np.minimum(map_height, (centres + spread + 0.5).astype(np.int64))
-    begin, most = 0, max(1, _AT_ONCE // width)
-    while begin < height:
-        same = (firsts[begin : begin + most] == firsts[begin]) & (ends[begin : begin + most] == ends[begin])
-        end = begin + (len(same) if same.all() else int(np.argmin(same)))
-        first, count = int(firsts[begin]), int(ends[begin] - firsts[begin])
-        places = (np.arange(count) + first - centres[begin:end, None] + 0.5) * (1.0 / spread)  # (rows, taps)
-        weights = np.maximum(0.0, 1.0 - np.abs(places))
-        yield _Taps(first, weights * (1.0 / weights.sum(axis=1, keepdims=True)))
+    return np.flatnonzero(probabilities.max(axis=(1, 2)) >= least).tolist()
+
+
+def _parts(rows: _Rows, width: int, classes: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of bands."""
+    begin, count = 0, len(rows.above)
+    most, most_seen = max(1, _AT_ONCE // width), max(2, _WIDENED_AT_ONCE // (width * classes))
+    while begin < count:
+        seen = int(np.searchsorted(rows.below, rows.above[begin] + most_seen))
+        end = min(count, begin + most, max(begin + 1, seen))
+        yield begin, end
         begin = end
 
 
-def _best(wide: np.ndarray, rivals: np.ndarray, weights: np.ndarray) -> Strip:
-    """wide: float32 (R, taps, W), probabilities of these classes. weights: float64 (rows, taps)."""
-    shape = (len(weights), wide.shape[2])
-    labels, confidence = np.empty(shape, np.uint8), np.empty(shape, np.float32)
-    columns = max(_LEAST_COLUMNS, _TILE // shape[0])
-    edges = np.arange(0, shape[1], columns)
-    highest = np.maximum.reduceat(wide.max(axis=1), edges, axis=1)  # (R, tiles)
-    lowest = np.minimum.reduceat(wide.min(axis=1), edges, axis=1).max(axis=0)  # (tiles,), of the surest class
-    may_win = highest >= lowest * _MARGIN  # (R, tiles)
-    for tile, left in enumerate(edges):
-        here, mine = may_win[:, tile], np.s_[:, left : left + columns]
-        _fill(Strip(labels[mine], confidence[mine]), wide[here, :, left : left + columns], rivals[here], weights)
+def _rows(top: float, bottom: float, height: int, map_height: int) -> _Rows:
+    """For `height` rows of the picture over the rows top to bottom of a map, which are not more."""
+    centres = top + (np.arange(height) + 0.5) * ((bottom - top) / height) - 0.5  # in rows of the map
+    above = np.floor(centres)
+    share = np.where(above < 0, 0.0, centres - above).astype(np.float32)
+    first, last = above.clip(0, map_height - 1), (above + 1).clip(0, map_height - 1)
+    return _Rows(first.astype(np.int64), last.astype(np.int64), share)
+
+
+def _widened(planes: np.ndarray, left: float, right: float, width: int) -> np.ndarray:
+    """float32 (R, h, w) -> float32 (R, h, width)."""
+    count, height = planes.shape[:2]
+    one = Image.fromarray(planes.reshape(count * height, -1))  # mode F
+    wide = resize(one, (width, one.height), "bilinear", (left, 0.0, right, float(one.height)))
+    return np.asarray(wide).reshape(count, height, width)
+
+
+def _lowered(probabilities: np.ndarray, top: float, bottom: float, height: int) -> np.ndarray:
+    """float32 (K, h, w) -> float32 (K, height, w), of a picture that has fewer rows than the map."""
+    planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in probabilities)
+    size, box = (probabilities.shape[2], height), (0.0, top, float(probabilities.shape[2]), bottom)
+    return np.stack([np.asarray(resize(plane, size, "bilinear", box)) for plane in planes])
+
+
+def _between(wide: np.ndarray, rivals: np.ndarray, rows: _Rows) -> Strip:
+    """wide: float32 (R, h, W), probabilities of these classes in the rows of the map."""
+    best, labels_of = _best(wide, rivals)
+    labels, confidence = labels_of[rows.above], best[rows.above]
+    confidence += (best[rows.below] - confidence) * rows.share[:, None]
+    gap, column = np.nonzero(labels_of[1:] != labels_of[:-1])
+    place = gap * wide.shape[2] + column
+    planes = wide.reshape(len(wide), -1)
+    start = planes.take(place, axis=1)  # (R, places)
+    step = planes.take(place + wide.shape[2], axis=1) - start
+    # A gap between two rows of the map has several rows of the picture: all first ones, then all second ones.
+    gaps = np.arange(wide.shape[1] - 1)
+    firsts, ends = (np.searchsorted(rows.above, gaps, side) for side in ("left", "right"))
+    for number in range(int((ends - firsts).max(initial=0))):
+        row = firsts[gap] + number
+        there = row < ends[gap]
+        if not there.all():
+            row, gap, column, start, step = row[there], gap[there], column[there], start[:, there], step[:, there]
+        values = step * rows.share[row] + start
+        confidence[row, column], labels[row, column] = _best(values, rivals)
     return Strip(labels, confidence)
 
 
-def _fill(strip: Strip, wide: np.ndarray, rivals: np.ndarray, weights: np.ndarray) -> None:
-    """Fill in the largest of the planes and whose it is; of equal ones the first."""
-    strip.confidence[...] = _mixed(wide[0], weights)
-    strip.labels[...] = rivals[0]
-    for plane, index in zip(wide[1:], rivals[1:], strict=True):
-        values = _mixed(plane, weights)
-        np.copyto(strip.labels, index, where=values > strip.confidence)
-        np.maximum(strip.confidence, values, out=strip.confidence)
-
-
-def _mixed(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """float32 (taps, w), float64 (rows, taps) -> float32 (rows, w)."""
-    rows = rows.astype(np.float64)
-    total: np.ndarray = weights[:, :1] * rows[0]
-    for tap in range(1, len(rows)):
-        total += weights[:, tap : tap + 1] * rows[tap]
-    return np.asarray(total, np.float32)
+def _best(values: np.ndarray, rivals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (R, ...) -> the largest, and uint8 (...) whose it is; of equal ones the first."""
+    best, labels = values[0].copy(), np.full(values.shape[1:], rivals[0])
+    for plane, index in zip(values[1:], rivals[1:], strict=True):
+        better = plane > best
+        np.maximum(best, plane, out=best)
+        # Rivals come in order, so the latest is the largest; several times as fast as to write where it is better.
+        np.maximum(labels, better.view(np.uint8) * index, out=labels)
+    return best, labels

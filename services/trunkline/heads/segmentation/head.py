@@ -14,14 +14,15 @@ from trunkline.core.masks import LabelRuns, encode_mask
 from trunkline.core.png import PngWriter
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import RunLengthMask, Segmentation, SegmentClass
-from trunkline.heads.segmentation.bands import bands
-from trunkline.heads.segmentation.label_map import AT_ONCE, label_map, softmax
+from trunkline.heads.segmentation.bands import bands, label_map
+from trunkline.heads.segmentation.label_map import softmax
 from trunkline.heads.segmentation.palette import LARGEST, flat
 from trunkline.heads.segmentation.params import SegmentParams
 from trunkline.heads.segmentation.settings import read_palette
 from trunkline.heads.segmentation.tally import Tally, gray
 
 OUTPUT = "logits"
+AT_ONCE = 4_000_000  # pixels that are held as whole planes
 _COMPRESSION = 3  # of PNG: label maps are flat, more takes longer and saves little
 
 

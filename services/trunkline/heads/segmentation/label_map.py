@@ -1,14 +1,12 @@
-"""Scores in the frame of the model to a label map in the frame of the caller's picture."""
+"""What a label map is made of: probabilities, parts of it, and where the caller's picture lies in a map."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from trunkline.core.preprocess import Frame
 
 IGNORED = 255  # label of pixels of which nothing is known
-AT_ONCE = 4_000_000  # pixels that are held as whole planes
 
 
 @dataclass(frozen=True)
@@ -23,37 +21,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """float32 (K, h, w) -> float32 (K, h, w), a sum of 1 over the classes."""
     powers = np.exp(logits - logits.max(axis=0))  # (K, h, w)
     return np.asarray(powers / powers.sum(axis=0), np.float32)
-
-
-def label_map(probabilities: np.ndarray, frame: Frame) -> Strip:
-    """float32 (K, h, w) over the whole model input -> the best class of every pixel of the caller's picture.
-
-    Probabilities are interpolated (bilinear), then compared, so that edges are smooth at any size. Holds planes of
-    the whole picture: for one of at most AT_ONCE pixels.
-    """
-    size = (frame.image_width, frame.image_height)
-    box = box_of(frame, probabilities.shape[1:], 0, frame.image_height)
-    first, *others = rivals_of(probabilities, 1 / len(probabilities))
-    confidence = _resized(probabilities[first], size, box).copy()
-    labels = np.full(confidence.shape, first, np.uint8)
-    for index in others:
-        plane = _resized(probabilities[index], size, box)  # (H, W)
-        better = plane > confidence
-        np.copyto(confidence, plane, where=better)
-        labels[better] = index
-    return Strip(labels, confidence)
-
-
-def rivals_of(probabilities: np.ndarray, least: float) -> list[int]:
-    """Of float32 (K, h, w), the classes that may win somewhere.
-
-    A mean of values below 1/K, `least`, is below 1/K, and the best class never is: such a class wins nowhere.
-    """
-    return [index for index, plane in enumerate(probabilities) if plane.max() >= least]
-
-
-def _resized(plane: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]) -> np.ndarray:
-    return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR, box=box))  # mode F
 
 
 def box_of(frame: Frame, shape: tuple[int, ...], top: int, bottom: int) -> tuple[float, float, float, float]:

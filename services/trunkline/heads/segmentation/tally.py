@@ -4,11 +4,11 @@ import numpy as np
 
 from trunkline.heads.segmentation.label_map import Strip
 
-_AT_ONCE = 500_000  # pixels that are counted at a time: numpy makes 8 bytes of each number
+_AT_ONCE = 500_000  # pixels that are counted at a time
 
 
 class Tally:
-    """Pixels of each class and the sum of their probabilities, strip by strip; the sums are those of one pass."""
+    """Pixels of each class and the sum of their probabilities, strip by strip."""
 
     def __init__(self, classes: int) -> None:
         self._counts = np.zeros(classes, np.int64)
@@ -16,13 +16,17 @@ class Tally:
 
     def add(self, strip: Strip) -> None:
         labels, confidence = strip.labels.ravel(), strip.confidence.ravel()
-        classes = np.arange(len(self._counts))
         for at in range(0, len(labels), _AT_ONCE):
-            part = labels[at : at + _AT_ONCE]
-            self._counts += np.bincount(part, minlength=len(classes))
-            # The sums so far go first, so that all are added up in the order of the pixels.
-            places = np.concatenate([classes, part])
-            self._sums = np.bincount(places, np.concatenate([self._sums, confidence[at : at + _AT_ONCE]]))
+            self._add(labels[at : at + _AT_ONCE], confidence[at : at + _AT_ONCE])
+
+    def _add(self, labels: np.ndarray, confidence: np.ndarray) -> None:
+        """Of runs of one label, since those are far fewer than pixels."""
+        begins = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
+        of, classes = labels[begins], len(self._counts)
+        lengths = np.diff(begins, append=len(labels))
+        sums = np.add.reduceat(confidence, begins, dtype=np.float64)
+        self._counts += np.bincount(of, lengths, classes).astype(np.int64)
+        self._sums += np.bincount(of, sums, classes)
 
     def order(self) -> list[int]:
         """Classes that occur, the largest first."""

@@ -12,10 +12,11 @@ from trunkline.core.masks import decode_mask
 from trunkline.core.preprocess import Frame, PreprocessSpec, frame_of
 from trunkline.heads.segmentation import bands as band_maps
 from trunkline.heads.segmentation import head as heads
-from trunkline.heads.segmentation.bands import bands
+from trunkline.heads.segmentation.bands import bands, label_map
 from trunkline.heads.segmentation.head import Head
-from trunkline.heads.segmentation.label_map import label_map, softmax
+from trunkline.heads.segmentation.label_map import Strip, softmax
 from trunkline.heads.segmentation.palette import default_palette
+from trunkline.heads.segmentation.tally import Tally
 
 LABELS = ("sky", "road", "car")
 
@@ -105,10 +106,13 @@ def test_any_size_and_aspect_works(size):
 @pytest.mark.parametrize("size", [(900, 700), (2000, 40), (40, 3000)])
 @pytest.mark.parametrize("resize", ["squash", "pad"])
 def test_bands_are_the_whole_label_map_bit_for_bit(size, resize, monkeypatch):
-    monkeypatch.setattr(band_maps, "_AT_ONCE", 7_000)
     probabilities = softmax(np.random.default_rng(0).normal(size=(5, 24, 32)).astype(np.float32) * 3)
     frame = frame_of(*size, PreprocessSpec(resize=resize, width=128, height=96))
-    whole, strips = label_map(probabilities, frame), list(bands(probabilities, frame))
+    monkeypatch.setattr(band_maps, "_AT_ONCE", 10_000_000)
+    monkeypatch.setattr(band_maps, "_WIDENED_AT_ONCE", 10_000_000)
+    whole = label_map(probabilities, frame)
+    monkeypatch.setattr(band_maps, "_AT_ONCE", 7_000)
+    strips = list(bands(probabilities, frame))
     assert len(strips) > 1
     assert (np.concatenate([strip.labels for strip in strips]) == whole.labels).all()
     assert (np.concatenate([strip.confidence for strip in strips]) == whole.confidence).all()
@@ -128,13 +132,31 @@ def test_a_large_picture_gets_the_answer_that_a_small_one_gets(monkeypatch):
         assert (np.asarray(ours) == np.asarray(theirs)).all()
 
 
-def test_classes_that_cannot_win_are_left_out_without_a_change():
-    """Against the plain way: every class interpolated, then compared."""
-    probabilities = softmax(np.random.default_rng(1).normal(size=(40, 6, 8)).astype(np.float32) * 4)
-    frame = squashed(80, 60)
-    size, method = (80, 60), Image.Resampling.BILINEAR
-    planes = np.stack([np.asarray(Image.fromarray(plane).resize(size, method)) for plane in probabilities])
-    assert (label_map(probabilities, frame).labels == planes.argmax(axis=0)).all()
+@pytest.mark.parametrize("size", [(80, 60), (480, 360), (300, 4), (5, 300), (8, 6), (3, 2), (1, 1)])
+@pytest.mark.parametrize("sureness", [1, 4, 40])
+def test_labels_are_those_of_the_plain_way(size, sureness):
+    """Every class interpolated over the whole picture, then compared; where two are nearly equal, either will do."""
+    probabilities = softmax(np.random.default_rng(1).normal(size=(40, 6, 8)).astype(np.float32) * sureness)
+    planes = np.stack(
+        [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in probabilities]
+    )
+    found = label_map(probabilities, squashed(*size))
+    np.testing.assert_allclose(found.confidence, planes.max(axis=0), atol=2e-6)
+    chosen = np.take_along_axis(planes, found.labels[None].astype(np.int64), axis=0)[0]
+    np.testing.assert_allclose(chosen, planes.max(axis=0), atol=2e-6)
+
+
+def test_what_is_counted_is_what_is_there():
+    rng = np.random.default_rng(3)
+    labels, confidence = rng.integers(0, 4, (50, 70)).astype(np.uint8), rng.random((50, 70), np.float32)
+    labels[20:40] = 3
+    tally = Tally(6)
+    for part in (np.s_[:7], np.s_[7:8], np.s_[8:]):
+        tally.add(Strip(labels[part], confidence[part]))
+    assert sorted(tally.order()) == [0, 1, 2, 3]
+    for index in range(4):
+        assert tally.area(index) == pytest.approx((labels == index).mean())
+        assert tally.confidence(index) == pytest.approx(confidence[labels == index].mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("params", [{"format": "gif"}, {"confidence_map": "perhaps"}, {"top_k": 3}])

@@ -17,6 +17,7 @@ from trunkline.training.batches import Batch
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import FeatureStore
 from trunkline.training.learner import PairLearner, TaskLearner
+from trunkline.training.taught import Teacher
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Job:
     store: FeatureStore
     watcher: Watcher
     work: Path
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)

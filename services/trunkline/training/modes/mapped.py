@@ -28,6 +28,7 @@ from trunkline.training.modes.finetune import tail_note
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.pooled import augmentation_of, views_stored
 from trunkline.training.nets.tail import Tail
+from trunkline.training.taught import taught
 
 _RATE, _TAIL_RATE, _DECAY = 1e-3, 2e-4, 1e-2
 _BATCH = 8
@@ -48,6 +49,14 @@ def train_mapped(job: Job, learner: MapLearner) -> Fitted:
             job.train, job.request.options.seed, lambda done, total: job.watcher.stage("pasted", done, total)
         )
         job = replace(job, train=[*job.train, *new])
+    if job.teacher is not None:
+        samples, note = taught(job.teacher, job.train, job.request.unlabelled, job.watcher)
+        fitted = _fitted(replace(job, train=samples), learner, recipe)
+        return replace(fitted, notes=f"{fitted.notes} {note}".strip())
+    return _fitted(job, learner, recipe)
+
+
+def _fitted(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     if job.request.mode == "scratch":
         return _scratch(job, learner, replace(recipe, features=(), maps=()))
     if job.request.mode == "pretrained":

@@ -45,6 +45,26 @@ class TrainingRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class TaughtEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
@@ -71,6 +91,9 @@ class TrainingRequest(_message.Message):
     WEIGHTS_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
+    TEACHER_FIELD_NUMBER: _builtins.int
+    TAUGHT_FIELD_NUMBER: _builtins.int
+    UNLABELLED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head: 1 to 63 of a-z 0-9 . _ - that start with a letter or digit."""
     data: _builtins.str
@@ -84,8 +107,8 @@ class TrainingRequest(_message.Message):
     views: _builtins.int
     """How many times each picture is seen, the first as it is, the others augmented."""
     net: _builtins.str
-    """Net of mode scratch: lenet5, cnn, conv4 or segnet; of detection: yolo or svm-rcnn; where it is not set, what suits
-    the task.
+    """Net of mode scratch: lenet5, cnn, conv4 or segnet; of detection: one-stage, two-stage, yolo or svm-rcnn; where it
+    is not set, what suits the task.
     """
     tail: _builtins.str
     """Feature at which the private tail of mode finetune begins."""
@@ -100,7 +123,7 @@ class TrainingRequest(_message.Message):
     source: _builtins.str
     """Classifier that mode pretrained uses as it is."""
     decoder: _builtins.str
-    """Decoder of a segmentation head: unet, fpn, deeplabv3plus, pan or upernet."""
+    """Decoder of a segmentation head: light, unet, fpn, deeplabv3plus, pan or upernet."""
     size: _builtins.str
     """Size of the net of a segmentation head: light, medium or large."""
     loss: _builtins.str
@@ -113,6 +136,10 @@ class TrainingRequest(_message.Message):
     """Whether a remark on the data is a fault, so that nothing is learned."""
     terms: _builtins.str
     """What the head may be used for: any, non-commercial or research; where it is not set, what the licence says."""
+    teacher: _builtins.str
+    """Head whose answers a detection head learns from beside the labels, by name."""
+    unlabelled: _builtins.str
+    """Folder of pictures without labels of which the teacher says what they show, as the training service sees it."""
     @_builtins.property
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns to learn, for regression; all columns of numbers where empty."""
@@ -140,6 +167,10 @@ class TrainingRequest(_message.Message):
     @_builtins.property
     def options(self) -> Global___FitOptions:
         """How the net is fitted."""
+
+    @_builtins.property
+    def taught(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Which class of the teacher is which class of the data, where the names differ."""
 
     def __init__(
         self,
@@ -170,10 +201,13 @@ class TrainingRequest(_message.Message):
         weights: _builtins.str | None = ...,
         strict: _builtins.bool | None = ...,
         terms: _builtins.str | None = ...,
+        teacher: _builtins.str | None = ...,
+        taught: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        unlabelled: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_terms", b"_terms", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "terms", b"terms", "test_split", b"test_split", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_terms", b"_terms", "_test_split", b"_test_split", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "target", b"target", "task", b"task", "terms", b"terms", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "target", b"target", "task", b"task", "taught", b"taught", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__augmentation: _TypeAlias = _typing.Literal["augmentation"]  # noqa: Y015
     _WhichOneofArgType__augmentation: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation"]  # noqa: Y015
@@ -195,10 +229,14 @@ class TrainingRequest(_message.Message):
     _WhichOneofArgType__strict: _TypeAlias = _typing.Literal["_strict", b"_strict"]  # noqa: Y015
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
+    _WhichOneofReturnType__teacher: _TypeAlias = _typing.Literal["teacher"]  # noqa: Y015
+    _WhichOneofArgType__teacher: _TypeAlias = _typing.Literal["_teacher", b"_teacher"]  # noqa: Y015
     _WhichOneofReturnType__terms: _TypeAlias = _typing.Literal["terms"]  # noqa: Y015
     _WhichOneofArgType__terms: _TypeAlias = _typing.Literal["_terms", b"_terms"]  # noqa: Y015
     _WhichOneofReturnType__test_split: _TypeAlias = _typing.Literal["test_split"]  # noqa: Y015
     _WhichOneofArgType__test_split: _TypeAlias = _typing.Literal["_test_split", b"_test_split"]  # noqa: Y015
+    _WhichOneofReturnType__unlabelled: _TypeAlias = _typing.Literal["unlabelled"]  # noqa: Y015
+    _WhichOneofArgType__unlabelled: _TypeAlias = _typing.Literal["_unlabelled", b"_unlabelled"]  # noqa: Y015
     _WhichOneofReturnType__validation_split: _TypeAlias = _typing.Literal["validation_split"]  # noqa: Y015
     _WhichOneofArgType__validation_split: _TypeAlias = _typing.Literal["_validation_split", b"_validation_split"]  # noqa: Y015
     _WhichOneofReturnType__views: _TypeAlias = _typing.Literal["views"]  # noqa: Y015
@@ -226,9 +264,13 @@ class TrainingRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tail) -> _WhichOneofReturnType__tail | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__teacher) -> _WhichOneofReturnType__teacher | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__terms) -> _WhichOneofReturnType__terms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__test_split) -> _WhichOneofReturnType__test_split | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unlabelled) -> _WhichOneofReturnType__unlabelled | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_split) -> _WhichOneofReturnType__validation_split | None: ...
     @_typing.overload

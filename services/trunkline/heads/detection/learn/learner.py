@@ -14,12 +14,21 @@ from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
 from trunkline.heads.detection.learn.anchors import fit_anchors, spread_over_levels
 from trunkline.heads.detection.learn.metric import AveragePrecision
-from trunkline.heads.detection.learn.other_nets import RCNN, checked_kind, maps_of, other_net, other_settings
+from trunkline.heads.detection.learn.other_nets import (
+    OUTLINED,
+    TWO_STAGE,
+    Wanted,
+    checked_kind,
+    maps_of,
+    other_net,
+    other_settings,
+    pace_of,
+)
 from trunkline.heads.detection.learn.outlines import cells_for
 from trunkline.heads.detection.learn.proposals import ANCHORS
-from trunkline.heads.detection.learn.rcnn import OUTLINED_NMS_IOU, Rcnn, RcnnPlan
+from trunkline.heads.detection.learn.rcnn import Rcnn, RcnnPlan
 from trunkline.heads.detection.learn.regions import class_weights
-from trunkline.heads.detection.learn.sizes import FINE, SIZES
+from trunkline.heads.detection.learn.sizes import FINE, OUTLINED_NMS_IOU, SIZES
 from trunkline.heads.detection.learn.spec import spec_for
 from trunkline.heads.detection.learn.truth import Annotation, annotation_in, sides_in, target
 from trunkline.heads.detection.matches import SHOWN
@@ -28,15 +37,12 @@ from trunkline.heads.detection.scores import DetectionScores
 
 
 class Learner:
-    """A two-stage detector on the maps of the backbone, with outlines where the data has them; or another net."""
+    """A detector on the maps of the backbone, of one stage or two, with outlines where the data has them."""
 
     output: ClassVar[str] = "boxes"
     metric: ClassVar[str] = "ap"
     augmentation: ClassVar[Augmentation] = "boxes"
     dropout: ClassVar[float] = 0.1
-    batch: ClassVar[int] = 4
-    rate: ClassVar[float] = 5e-4
-    steps: ClassVar[Mapping[str, int]] = {"features": 3000, "transfer": 4000, "finetune": 4000}
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if not classes or targets:
@@ -45,8 +51,12 @@ class Learner:
             raise InvalidRequestError(
                 "augmentation 'scene' shows parts of pictures; for detection: boxes, flips, mirror, overhead, pasted"
             )
+        if options.unlabelled and options.net == TWO_STAGE:
+            raise InvalidRequestError("--net two-stage learns outlines of every object: leave --unlabelled out")
         self._classes, self._request = tuple(classes), options
         self._kind, self._size = checked_kind(options), SIZES[options.size]
+        pace = pace_of(self._kind)
+        self.batch, self.rate, self.steps = pace.batch, pace.rate, pace.steps
         self._sides = np.zeros((0, 2))
         self._anchors: list[list[tuple[float, float]]] = []
         self._counts: Counter[int] = Counter()
@@ -55,7 +65,7 @@ class Learner:
 
     @property
     def maps(self) -> tuple[str, ...]:
-        if self._kind != RCNN:
+        if self._kind != TWO_STAGE:
             return maps_of(self._kind)
         return (FINE, *self._size.maps) if self._masks and FINE not in self._size.maps else self._size.maps
 
@@ -66,7 +76,7 @@ class Learner:
         objects = [each for sample in samples for each in sample.objects if not each.crowd]
         if not objects:
             raise InvalidRequestError("the data has no object in the pictures to train on")
-        self._masks = self._kind == RCNN and all(each.mask is not None for each in objects)
+        self._masks = self._kind in OUTLINED and all(each.mask is not None for each in objects)
         if self._request.features not in (None, self.maps):
             raise InvalidRequestError(
                 f"size {self._request.size!r} of a detector takes {', '.join(self.maps)}: leave --feature out"
@@ -78,7 +88,7 @@ class Learner:
             sides_in(sample.objects, frame_of(*size, self.spec)) for sample, size in zip(samples, sizes, strict=True)
         ]
         self._sides = np.concatenate(sides)
-        if self._kind == RCNN:
+        if self._kind == TWO_STAGE:
             levels = len(self._size.maps)
             self._anchors = spread_over_levels(fit_anchors(self._sides, ANCHORS * levels), levels)
 
@@ -99,8 +109,9 @@ class Learner:
         options = self._request.options
         counts = [self._counts[label] for label in range(len(self._classes))]
         weights = class_weights(counts) if options.balance else None
-        if self._kind != RCNN:
-            return other_net(self._kind, self._request.size, channels, self._sides, self.spec, counts, weights)
+        if self._kind != TWO_STAGE:
+            wanted = Wanted(self._request.size, self.spec, counts, self._sides, weights, self._masks)
+            return other_net(self._kind, channels, wanted)
         plan = RcnnPlan(
             classes=len(self._classes),
             size=self._size,
@@ -114,7 +125,7 @@ class Learner:
         return Rcnn(channels, plan, weights)
 
     def pixel_net(self, channels: int) -> nn.Module:
-        raise InvalidRequestError("a two-stage detector learns on the maps of a backbone: use transfer or finetune")
+        raise InvalidRequestError("a detector learns on the maps of a backbone: use transfer or finetune")
 
     def loss(self, answers: Any, truth: Any) -> Tensor:
         raise NotImplementedError("the net of a detector has losses of its own")
@@ -123,10 +134,11 @@ class Learner:
         return AveragePrecision()
 
     def settings(self) -> dict[str, Any]:
-        if self._kind != RCNN:
-            return other_settings(self._kind) | {"size": self._request.size, "score_threshold": SHOWN}
+        if self._kind != TWO_STAGE:
+            found = other_settings(self._kind, masks=self._masks)
+            return found | {"size": self._request.size, "score_threshold": SHOWN}
         anchors = [[[round(side, 2) for side in shape] for shape in level] for level in self._anchors]
-        found = {"net": "rcnn", "size": self._request.size, "anchors": anchors, "score_threshold": SHOWN}
+        found = {"net": TWO_STAGE, "size": self._request.size, "anchors": anchors, "score_threshold": SHOWN}
         return found | ({"largest_nms_iou": OUTLINED_NMS_IOU} if self._masks else {})
 
     def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:

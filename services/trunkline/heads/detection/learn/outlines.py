@@ -66,18 +66,18 @@ class Outlines(nn.Module):
             return fine.sum() * 0
         logits = self(levels, fine, boxes)
         cut = zip(masks, boxes, of, strict=True)
-        wanted = torch.cat([_cut_out(mask[index], box, logits.shape[-2:]) for mask, box, index in cut])
-        return nn.functional.binary_cross_entropy_with_logits(logits, wanted) + _dice_loss(logits.sigmoid(), wanted)
+        wanted = torch.cat([cut_out(mask[index], box, logits.shape[-2:]) for mask, box, index in cut])
+        return nn.functional.binary_cross_entropy_with_logits(logits, wanted) + dice_loss(logits.sigmoid(), wanted)
 
 
-def _cut_out(masks: Tensor, boxes: Tensor, cells: Sequence[int]) -> Tensor:
+def cut_out(masks: Tensor, boxes: Tensor, cells: Sequence[int]) -> Tensor:
     """uint8 (M, H, W) and a box (M, 4) of each -> float32 (M, rows, columns): the share of a cell that is object."""
     numbered = torch.cat([torch.arange(len(boxes), dtype=boxes.dtype)[:, None], boxes], dim=1)  # (M, 5)
-    found: Tensor = roi_align(masks[:, None].to(boxes.dtype), numbered, list(cells), 1.0)
+    found: Tensor = roi_align(masks[:, None].to(boxes.dtype), numbered, list(cells), 1.0, aligned=True)
     return found[:, 0]
 
 
-def _dice_loss(found: Tensor, wanted: Tensor) -> Tensor:
+def dice_loss(found: Tensor, wanted: Tensor) -> Tensor:
     """(M, h, w) probabilities and shares. The 1 keeps empty ones from being no number."""
     shared, both = (found * wanted).sum(dim=(1, 2)), found.square().sum(dim=(1, 2)) + wanted.square().sum(dim=(1, 2))
     return (1 - (2 * shared + 1) / (both + 1)).mean()

@@ -16,10 +16,8 @@ from trunkline.heads.detection.learn.outlines import Outlines
 from trunkline.heads.detection.learn.parity import largest_difference
 from trunkline.heads.detection.learn.proposals import Proposals, Targets
 from trunkline.heads.detection.learn.regions import Regions
-from trunkline.heads.detection.learn.sizes import FINE, RcnnSize
+from trunkline.heads.detection.learn.sizes import FINE, OUTLINED_NMS_IOU, RcnnSize
 
-# Overlap at which a net with outlines drops boxes in the graph, so that outlines are made of few.
-OUTLINED_NMS_IOU = 0.7
 LEAST_OUTLINED = 0.01  # score; of 30 boxes a dozen have it, and 30 outlines cost as much as all the rest
 _NMS_IOU, _MOST, _LEAST_SCORE = 0.5, 100, 0.02  # of answers to validation pictures
 

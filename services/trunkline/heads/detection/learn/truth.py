@@ -21,8 +21,8 @@ def annotation_in(objects: Sequence[Any], frame: Frame, *, masks: bool) -> dict[
     """The objects (`ObjectTruth`) in pixels of the model input.
 
     boxes: BoundingBoxes float32 (N, 4), x_min y_min x_max y_max, not clipped, so that what a view cuts off is known
-    later. labels: int64 (N,), crowd: bool (N,), both of numpy: a transform takes a plain tensor for a picture. masks,
-    where asked for: Mask uint8 (N, H, W).
+    later. labels: int64 (N,), crowd: bool (N,), of numpy: a transform takes a plain tensor for a picture. Where asked
+    for, masks: Mask uint8 (N, H, W), and outlined: bool (N,), whether the outline is known.
     """
     size = (frame.input_height, frame.input_width)
     corners = [[each.box.x_min, each.box.y_min, each.box.x_max, each.box.y_max] for each in objects]
@@ -41,6 +41,7 @@ def annotation_in(objects: Sequence[Any], frame: Frame, *, masks: bool) -> dict[
             if each.mask is not None:
                 plane[:] = _mask_in(each.mask.load(), frame)
         found["masks"] = Mask(torch.from_numpy(planes))
+        found["outlined"] = np.array([each.mask is not None for each in objects], np.bool_)
     return found
 
 
@@ -48,7 +49,8 @@ def target(annotation: Annotation) -> dict[str, Tensor]:
     """An annotation as the net takes it; background is label 0 there.
 
     boxes: float32 (N, 4), clipped to the view. labels: int64 (N,), from 1 on. ignored: float32 (M, 4), where crowds
-    are and objects of which the view shows too little: neither to be found nor to be background. masks as they are.
+    are and objects of which the view shows too little: neither to be found nor to be background. masks, and outlined,
+    bool (N,), as they are.
     """
     boxes = annotation["boxes"]
     assert isinstance(boxes, BoundingBoxes)
@@ -66,6 +68,7 @@ def target(annotation: Annotation) -> dict[str, Tensor]:
     }
     if "masks" in annotation:
         found["masks"] = annotation["masks"].as_subclass(Tensor)[kept]
+        found["outlined"] = torch.from_numpy(annotation["outlined"])[kept]
     return found
 
 

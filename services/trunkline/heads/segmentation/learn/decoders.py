@@ -1,4 +1,4 @@
-"""Decoders of segmentation_models_pytorch on the maps of a backbone: all but the encoder of such a net."""
+"""Decoders on the maps of a backbone: a light one, and those of segmentation_models_pytorch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -7,7 +7,9 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-Name = Literal["unet", "fpn", "deeplabv3plus", "pan", "upernet"]
+from trunkline.heads.segmentation.learn.light import LIGHT_SIZES, LightDecoder
+
+Name = Literal["light", "unet", "fpn", "deeplabv3plus", "pan", "upernet"]
 Size = Literal["light", "medium", "large"]
 
 _UNET = {"light": (96, 64, 32, 16), "medium": (128, 96, 64, 32), "large": (256, 128, 96, 64)}
@@ -20,11 +22,11 @@ class MapNet(nn.Module):
     The decoder of a U-Net ends at half of the size of the input, the others at a quarter.
     """
 
-    def __init__(self, decoder: nn.Module, width: int, classes: int, dropout: float) -> None:
+    def __init__(self, decoder: nn.Module, width: int, classes: int, dropout: float, kernel: int = 3) -> None:
         super().__init__()
         self.decoder = decoder
         self.drop = nn.Dropout2d(dropout)
-        self.answer = nn.Conv2d(width, classes, 3, padding=1)
+        self.answer = nn.Conv2d(width, classes, kernel, padding=kernel // 2)
 
     def learn(self, maps: Sequence[Tensor]) -> Tensor:
         found: Tensor = self.answer(self.drop(self.decoder(maps)))
@@ -78,6 +80,9 @@ class _FromQuarter(nn.Module):
 def decoder_net(name: Name, size: Size, channels: Mapping[str, int], classes: int, dropout: float) -> MapNet:
     """channels: of the maps c2 to c5, in this order."""
     widths, width = tuple(channels.values()), _WIDTH[size]
+    if name == "light":
+        light = LIGHT_SIZES[size]
+        return MapNet(LightDecoder(widths, light), light.widths[0], classes, dropout, kernel=1)
     if name == "unet":
         return MapNet(_Unet(widths, _UNET[size]), _UNET[size][-1], classes, dropout)
     if name == "deeplabv3plus":
