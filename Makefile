@@ -21,7 +21,7 @@ BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--ignorefile deploy/
   --file deploy/images/Containerfile --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
   --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) --build-arg SOURCE=$(SOURCE) $(IMAGE_FLAGS)
 
-.PHONY: demo serve bench lint type test test-datumaro fuzz proto format manifests clean
+.PHONY: demo serve bench lint type test test-datumaro docs fuzz proto format manifests clean
 .PHONY: images image image-models image-gpu image-training test-containers
 
 # Serving needs no torch: these targets install the `cpu` extra alone.
@@ -32,7 +32,7 @@ $(VENV)/.serving: pyproject.toml
 
 $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,train,kubernetes,http,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,train,kubernetes,http,docs,dev]'
 # It asks for an older protobuf than the one it works with, so pip must not look at what it asks for.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps tritonclient==2.73.0
 	touch $@ $(VENV)/.serving
@@ -63,6 +63,10 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not containers and not quiet' -n $(WORKERS) --dist loadfile --no-loadscope-reorder || failed=1; \
 	$(BIN)/python -m pytest -m 'quiet and not containers' $(QUIET) || failed=1; \
 	exit $$failed
+
+docs: $(VENV)/.dev  ## generate the reference pages and build the site into out/site; a broken link or anchor fails
+	$(BIN)/python -m docs.generate
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # datumaro wants older packages than ours.
 $(VENV)-datumaro/.made: pyproject.toml

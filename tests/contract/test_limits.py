@@ -70,11 +70,11 @@ def test_limits_say_what_their_field_can_have():
 
 
 def test_settings_that_are_named_exist():
-    readme = (ROOT / "README.md").read_text()
+    settings = (ROOT / "docs/reference/settings.md").read_text()
     for service in SERVICES.values():
         for field in request_fields(service):
             setting = limits_of(field).bytes_setting
-            assert not setting or f"| `{setting}` |" in readme
+            assert not setting or f"| `{setting}` |" in settings
 
 
 @pytest.mark.parametrize(("method", "field"), LISTS, ids=lambda each: each.full_name)

@@ -33,7 +33,8 @@ _TOOLS = {"kubectl": "https://kubernetes.io/docs/tasks/tools", "helm": "3.14 or 
 
 def commands(name: str) -> Iterator[list[str]]:
     """Every `kubectl …` or `helm …` that has arguments, as words, from blocks and text; not what it runs in a pod."""
-    for page in (*PAGES.values(), (ROOT / "README.md").read_text(), (CHART / "README.md").read_text()):
+    others = (ROOT / "docs/operate/kubernetes.md", CHART / "README.md")
+    for page in (*PAGES.values(), *(other.read_text() for other in others)):
         joined = page.replace("\\\n", " ")
         blocks = re.findall(rf"^ *{name} (.+)$", joined, re.MULTILINE)
         inline = [re.sub(r"\s+", " ", each) for each in re.findall(rf"`{name} ([^`]+)`", joined)]
@@ -110,7 +111,7 @@ def test_components_deployments_and_ports_that_are_named_are_those_of_the_chart(
 
 
 def test_metrics_that_are_looked_for_are_there():
-    listed = (ROOT / "deploy/observability/README.md").read_text()
+    listed = (ROOT / "docs/reference/metrics.md").read_text()
     patterns = re.findall(r"grep(?: --extended-regexp)? '([^']+)'", PAGES["alerts.md"])
     assert len(patterns) == 2
     names = re.findall(r"^\| `(\w+)` \|(.*)$", listed, re.MULTILINE)

@@ -11,7 +11,7 @@ import yaml
 
 from tests.deploy.chart import CHART, ROOT, VALUES
 
-FOLDER = ROOT / "deploy/runbooks"
+FOLDER = ROOT / "docs/operate/runbooks"
 PAGES = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.md"))}
 ALL = "\n".join(PAGES.values())
 OBSERVABILITY = ROOT / "deploy/observability"

@@ -9,7 +9,7 @@ from tests.deploy.chart import ROOT, VALUES, Manifest, cores, mebibytes, of_kind
 
 # Of a node of 4 CPU and 8 GiB, beside the kubelet and what a cluster of one node runs itself.
 _SMALL_CPU, _SMALL_REQUESTS_MIB, _SMALL_LIMITS_MIB = 3.0, 4 * 1024, 7 * 1024
-_INSTALL = (ROOT / "deploy/runbooks/install.md").read_text()
+_INSTALL = (ROOT / "docs/operate/runbooks/install.md").read_text()
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,12 @@ REQUESTS = [
     ),
     TrainRequest(name="cells", data="d", task="detection", net="yolo", size="large", loss="focal"),
     TrainRequest(
-        name="people", data="d", task="detection", teacher="coco", taught={"person": "a pedestrian"}, unlabelled="more"
+        name="people",
+        data="d",
+        task="detection",
+        teacher="coco",
+        taught={"person": "a pedestrian"},
+        unlabelled="more",
     ),
     TrainRequest(
         name="ten", data="d", mode="pretrained", source="other", spec=PreprocessSpec(crop_share=0.875), backbone="b"

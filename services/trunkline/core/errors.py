@@ -52,18 +52,26 @@ class TrunklineError(Exception):
 
 
 class InvalidRequestError(TrunklineError):
+    """A parameter is wrong, or a list or a text exceeds its limit."""
+
     reason = "INVALID_REQUEST"
 
 
 class InvalidImageError(InvalidRequestError):
+    """The bytes are no image, or a damaged or cut off one."""
+
     reason = "INVALID_IMAGE"
 
 
 class ImageTooLargeError(InvalidRequestError):
+    """The image exceeds the limit on bytes or pixels, which the message names."""
+
     reason = "IMAGE_TOO_LARGE"
 
 
 class DataInvalidError(TrunklineError):
+    """Nothing can be trained on the data set; the message names file and line."""
+
     reason = "DATA_INVALID"
 
     @classmethod
@@ -76,18 +84,26 @@ class DataInvalidError(TrunklineError):
 
 
 class DataForbiddenError(TrunklineError):
+    """The service may not read this data for this caller; it reads below its data roots alone."""
+
     reason = "DATA_FORBIDDEN"
 
 
 class NotFoundError(TrunklineError):
+    """No head, version, gallery, job or backbone has this name."""
+
     reason = "NOT_FOUND"
 
 
 class WrongTaskError(TrunklineError):
+    """The head does another task; the message names the call for it."""
+
     reason = "WRONG_TASK"
 
 
 class BackboneMismatchError(TrunklineError):
+    """The head was trained on another backbone; serve that one, or train the head again."""
+
     reason = "BACKBONE_MISMATCH"
 
     @classmethod
@@ -118,6 +134,8 @@ class BackboneMismatchError(TrunklineError):
 
 
 class SpaceMismatchError(TrunklineError):
+    """The vectors are of different embedding spaces; embed both images by one version of a head."""
+
     reason = "SPACE_MISMATCH"
 
     @classmethod
@@ -132,10 +150,14 @@ class SpaceMismatchError(TrunklineError):
 
 
 class ModelInvalidError(TrunklineError):
+    """A bundle is damaged, or does not reproduce its golden outputs."""
+
     reason = "MODEL_INVALID"
 
 
 class TermsError(TrunklineError):
+    """The head may not be used commercially, and this service is for commercial use (TRUNKLINE_TERMS)."""
+
     reason = "TERMS"
 
     @classmethod
@@ -150,23 +172,34 @@ class TermsError(TrunklineError):
 
 
 class GateFailedError(TrunklineError):
+    """The version is worse than the default, or was not measured on the same samples."""
+
     reason = "GATE_FAILED"
 
 
 class StorageError(TrunklineError):
+    """The model folder cannot be written, or the object store not used."""
+
     reason = "STORAGE"
 
 
 class ConfigurationError(TrunklineError):
+    """Nothing can start with these settings."""
+
     reason = "CONFIGURATION"
 
 
 class UnsupportedError(TrunklineError):
+    """A call of a protocol that has no meaning here, such as unloading a model."""
+
     reason = "UNSUPPORTED"
 
 
 class QueueFullError(TrunklineError):
-    """`retry_after_s` is when a new try makes sense, in seconds."""
+    """Too much is waiting, or the work cannot be done within the deadline.
+
+    `retry_after_s` is when a new try makes sense, in seconds.
+    """
 
     reason = "QUEUE_FULL"
 
@@ -176,11 +209,16 @@ class QueueFullError(TrunklineError):
 
 
 class MemoryFullError(QueueFullError):
+    """Requests hold as much memory as they may, or too many large ones come at once."""
+
     reason = "MEMORY"
 
 
 class QuotaError(QueueFullError):
-    """`retry_after_s` is long: somebody has to delete something first, or raise the limit that the text names."""
+    """Galleries, their images or their disk space are used up: delete something, or raise the limit that is named.
+
+    `retry_after_s` is long, since somebody has to do that first.
+    """
 
     reason = "QUOTA"
 
@@ -189,24 +227,36 @@ class QuotaError(QueueFullError):
 
 
 class ServiceUnavailableError(TrunklineError):
+    """A service is down, starts or stops, or ended while it worked on a large image."""
+
     reason = "UNAVAILABLE"
 
 
 class FeaturesGoneError(ServiceUnavailableError):
+    """Features in shared memory were gone before a head had read them; ask again."""
+
     reason = "FEATURES_GONE"
 
 
 class DeadlineError(TrunklineError):
+    """The time of the call, the image or the head is over."""
+
     reason = "DEADLINE_EXCEEDED"
 
 
 class AlreadyExistsError(TrunklineError):
+    """Something else has this name, such as a gallery with other settings."""
+
     reason = "ALREADY_EXISTS"
 
 
 class GalleryStateError(TrunklineError):
+    """The gallery cannot do that as it is now, such as re-embedding without kept images."""
+
     reason = "GALLERY_STATE"
 
 
 class JobStateError(TrunklineError):
+    """The job cannot do that as it is now, such as being deleted before it has ended."""
+
     reason = "JOB_STATE"

@@ -45,8 +45,8 @@ answer is that error. Where services are apart, each checks what it is asked.
 - Numbers with a fraction must be finite, also where no limit is listed. The numbers of vectors and tensors are looked
   at where they are used.
 - `page_size` is cut at 1,000. A page may hold fewer items than that: go on while there is a `next_page_token`.
-- What a picture or a message may hold is for a setting, which the README lists. A higher one costs memory: about
-  three times the bytes of a request while it is received and read.
+- What an image or a message may hold is a [setting](settings.md). A higher one costs memory: about three times the
+  bytes of a request while it is received and read.
 """
 
 
