@@ -72,6 +72,6 @@ def test_a_service_that_dies_while_it_is_asked_shows_what_it_said_last(capfd, mo
 
 
 def test_a_service_that_does_not_start_shows_what_it_said_last(tmp_path):
-    expected = "ended with status 1: there is no backbone 'efficientnet-lite0'"
+    expected = "ended with status 1: .*there is no backbone in .*: is that the model folder"
     with pytest.raises(ConfigurationError, match=expected), LocalService(str(tmp_path)):
         pass

@@ -314,7 +314,7 @@ async def test_the_command_prints_json_and_draws_boxes_where_they_are(one, tmp_p
         "detect", photo, "--head", "spots-pad", *options, "--json", "--draw", drawn, "--target", one.address
     )
     assert (code, err) == (0, "")
-    document = json.loads(out)
+    (document,) = json.loads(out)
     assert list(document) == ["image", "head", "version", "width", "height", "objects", "timings"]
     (found,) = document["objects"]
     assert list(found) == ["box", "label", "mask"]

@@ -194,7 +194,7 @@ async def test_a_bad_picture_fails_its_request_by_its_place_and_no_other(ask, ph
     )
     kind, status, message = results[1]
     assert (kind, status) == ("error", {"grpc": "StatusCode.INVALID_ARGUMENT", "http": "400"}[ask.kind])
-    assert message.startswith("item 2 of the batch of 5: not a picture")
+    assert message.startswith(f"item 2 of the batch of {len(bad)}: not a picture")
     assert results[0]["labels"].tolist() == results[2]["labels"].tolist()
 
 

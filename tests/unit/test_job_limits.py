@@ -70,6 +70,8 @@ def store_text(database, job: str, column: str, value: str) -> None:
 def test_the_request_of_the_command_line_has_the_limits_of_the_proto(field):
     limits = limits_of(field)
     base = {"name": "a", "data": "/d", "task": "segmentation", "mode": "scratch", "size": "large"}
+    if field.name in ("taught", "unlabelled"):
+        base = {"name": "a", "data": "/d", "task": "detection", "teacher": "coco"}
     beyond = [filled(field, limits.max_length + 1, 1)]
     beyond += [filled(field, 3, limits.max_items + 1)] if field.is_repeated else []
     for value in beyond:

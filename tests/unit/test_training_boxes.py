@@ -324,7 +324,7 @@ def test_what_cannot_be_learned_is_refused(fields, samples, word):
 
 
 def test_a_learner_fits_itself_to_the_data():
-    request = TrainRequest(name="x", data="x", task="detection", mode="transfer")
+    request = TrainRequest(name="x", data="x", task="detection", mode="transfer", net="two-stage")
     learner = Learner(("a",), (), request)
     learner.prepare([sample(truth(0, 0, 100, 50)), sample(truth(0, 0, 200, 100))])
     assert (learner.spec.width, learner.spec.height) == (512, 384)

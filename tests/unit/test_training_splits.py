@@ -7,7 +7,7 @@ import pytest
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.train_request import TrainRequest
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.run import _splits
+from trunkline.training.data.wanted import wanted
 
 SPLITS = ("train", "val", "test")
 
@@ -33,7 +33,7 @@ def names(samples) -> set[str]:
 )
 def test_what_picks_the_epoch_is_neither_learned_from_nor_measured(given, learned, measured, picks):
     request = TrainRequest(name="a", data="a", train_splits=learned, test_split=measured)
-    found = _splits(request, dataset(*given))
+    found = wanted(request, dataset(*given))
     assert names(found.train) == set(learned)
     assert names(found.validation) == picks
     assert names(found.test) == {measured}
@@ -42,4 +42,4 @@ def test_what_picks_the_epoch_is_neither_learned_from_nor_measured(given, learne
 def test_a_split_is_not_learned_from_and_measured():
     request = TrainRequest(name="a", data="a", train_splits=("train", "val"), test_split="val")
     with pytest.raises(InvalidRequestError, match="cannot be learned from and evaluated on"):
-        _splits(request, dataset(*SPLITS))
+        wanted(request, dataset(*SPLITS))

@@ -91,8 +91,8 @@ class LoadedBackbones:
     def start(self) -> None:
         """The first look. After it what the names ask for is there, or the newest of each where nothing is needed.
 
-        Raises NotFoundError for a name that does not exist, ModelInvalidError where a named backbone is damaged, or
-        where one that is needed is and no other can be had.
+        Raises NotFoundError for a name that does not exist or where there is no backbone at all, ModelInvalidError
+        where a named one is damaged, or where one that is needed is and no other can be had.
         """
         self._look()
         if self._damaged and not self._loaded:
@@ -101,7 +101,10 @@ class LoadedBackbones:
             if not any(named.has(info.name, int(info.version)) for info in self.infos()):
                 self._put(self._repository.backbone(named.name, named.version))
         if not self._names and not self._loaded and not self._needed():
-            for name in self._repository.names("backbone"):
+            names = self._repository.names("backbone")
+            if not names:
+                raise NotFoundError(f"there is no backbone in {self._repository.root}: is that the model folder?")
+            for name in names:
                 self._put(self._repository.backbone(name))
 
     async def refresh(self) -> None:

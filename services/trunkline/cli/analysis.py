@@ -109,7 +109,7 @@ def show(asked: Asked[AnalyzeAnswer]) -> None:
             first = (outcome.head, outcome.version) if place == 0 else ("", "")
             made.add_row(*first, text, value, f"{outcome.head_ms:.1f}" if place == 0 else "")
     out = console()
-    out.print(f"{asked.image}  {width}x{height}", style="bold")
+    out.print(f"{asked.image}  {width}x{height}", style="bold", soft_wrap=True)
     show_table(made)
     out.print(f"  {_passes(answer)}: {timings_to_text(answer.timings)}\n", soft_wrap=True)
 

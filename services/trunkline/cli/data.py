@@ -145,7 +145,7 @@ def _to_json(report: "DataReport") -> dict[str, Any]:
 def _show(report: "DataReport") -> None:
     out, pictures = console(), sum(report.splits.values())
     learnt = _count(len(report.classes), "class") if report.classes else _count(len(report.targets), "target")
-    out.print(f"{report.root}: layout {report.layout}, {pictures} pictures, {learnt}")
+    out.print(f"{report.root}: layout {report.layout}, {pictures} pictures, {learnt}", soft_wrap=True)
     _show_counts(report)
     if report.unbalance is not None and len(report.classes) > 1:
         each = [sum(counts.get(split, 0) for split in _FOR_TRAINING) for counts in report.classes.values()]

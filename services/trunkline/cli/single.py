@@ -135,6 +135,6 @@ def _card(image: Path, answer: SingleAnswer[R]) -> "Card":
 def _show(image: Path, answer: SingleAnswer[R], view: View[R]) -> None:
     width, height = answer.image_size
     out = console()
-    out.print(f"{image}  {width}x{height}", style="bold")
+    out.print(f"{image}  {width}x{height}", style="bold", soft_wrap=True)
     show(view.table(answer.result))
     out.print(f"  {answer.head} {answer.version}: {timings_to_text(answer.timings)}\n")
