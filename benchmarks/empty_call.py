@@ -7,8 +7,6 @@ again when they were answered. Forms take turns, so that both see the same machi
 import argparse
 import asyncio
 import statistics
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,12 +17,12 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from benchmarks.launch import started
 from benchmarks.machine import describe
 from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
 
-ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results/empty_call.md"
 _PICTURE = bytes(40_000)
 Call = Callable[[grpc.aio.Channel], Awaitable[Any]]
@@ -60,13 +58,8 @@ ROWS: tuple[tuple[str, Call, tuple[str, ...]], ...] = (
 
 @contextmanager
 def server(form: str) -> Iterator[tuple[str, psutil.Process]]:
-    command = [sys.executable, "-m", "benchmarks.empty_server", form]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip(), psutil.Process(process.pid)
-        finally:
-            process.terminate()
+    with started("benchmarks.empty_server", form) as found:
+        yield found
 
 
 def cpu_ms(address: str, process: psutil.Process, call: Call, calls: int, callers: int) -> float:

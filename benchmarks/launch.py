@@ -1,12 +1,18 @@
-"""How long a server takes from exec to SERVING."""
+"""Servers as processes of their own, and how long one takes from exec to SERVING."""
 
 import socket
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+_ROOT = Path(__file__).parents[1]
 _PAUSE_S = 0.002
 
 
@@ -42,3 +48,15 @@ def _wait_listening(address: str, ends_at: float) -> None:
         else:
             return
     raise TimeoutError(f"nobody listens on {address}")
+
+
+@contextmanager
+def started(module: str, *arguments: str) -> Iterator[tuple[str, psutil.Process]]:
+    """A module of ours that prints its address first and serves until it is told to end: the address, the process."""
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip(), psutil.Process(process.pid)
+        finally:
+            process.terminate()

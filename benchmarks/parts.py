@@ -5,7 +5,6 @@
 
 import asyncio
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 import grpc
 import psutil
 
+from benchmarks.launch import started
 from benchmarks.output import Output, tell
 from benchmarks.repository import FOUR_HEADS, benchmark_repository
 from benchmarks.statistics import spread, table
@@ -162,13 +162,8 @@ def _in_threads(work: list[Callable[[], None]]) -> None:
 @contextmanager
 def _server(repository: Path, form: str, off: str) -> Iterator[tuple[str, psutil.Process]]:
     wide = "1" if off == "all cores" else "0"
-    command = [sys.executable, "-m", "benchmarks.parts", form, off, str(repository), wide]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip(), psutil.Process(process.pid)
-        finally:
-            process.terminate()
+    with started("benchmarks.parts", form, off, str(repository), wide) as found:
+        yield found
 
 
 async def main(form: str, off: str, repository: str, wide: str) -> None:

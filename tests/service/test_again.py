@@ -162,9 +162,7 @@ def test_a_move_that_was_interrupted_goes_on(places, data):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the head was learned before the signal came")
-    assert process.returncode == 130, said
+    assert process.returncode == 130, said  # 0: the head, seconds from its end at the signal, was learned before
     assert Repository(models).versions("head", "photos") == [1]
     assert not list(models.glob(".export-*"))
     moved = run(*command[3:])

@@ -3,20 +3,13 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from trunkline.cli.extras import train_extra
 from trunkline.cli.options import DEFAULT_TARGET, Json, Models, check_target
-from trunkline.cli.output import print_json, print_metrics
 from trunkline.core.terms import Terms
 from trunkline.core.train_choices import Augmentation, Loss
-
-if TYPE_CHECKING:
-    from trunkline.core.bundle import HeadManifest
-    from trunkline.core.train_request import TrainRequest
 
 _CACHE = Path("out/features")
 OwnData = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder of the data set.")]
@@ -257,10 +250,13 @@ def train(
     The head is exported to ONNX, checked against torch, and evaluated
     through the serving path; only then does it appear in the model folder.
     """
+    from trunkline.cli.train_run import train_again, train_here
     from trunkline.core.train_request import parse_request
 
     if again is not None:
-        _again(context, again, backbone, data, cache, models, service if watch else None, changed_data, json=json)
+        train_again(
+            context, again, backbone, data, cache, models, service if watch else None, changed_data, json=json
+        )
         return
     if data is None or name is None:
         raise typer.BadParameter("a head needs --data DIR and --name NAME, or --again HEAD")
@@ -310,72 +306,7 @@ def train(
 
         submit_and_watch(request, service, json=json)
     else:
-        _train_here(request, cache, models, json=json)
-
-
-def _again(
-    context: typer.Context,
-    head: str,
-    backbone: str,
-    data: Path | None,
-    cache: Path,
-    models: str | None,
-    service: str | None,
-    changed_data: bool,
-    *,
-    json: bool,
-) -> None:
-    from trunkline.cli import again
-
-    again.check_alone(context)
-    request, before = again.again(models, head, backbone, data)
-    if service is None:
-        _train_here(request, cache, models, like=None if changed_data else before.manifest, json=json)
-        return
-    from trunkline.cli.jobs import submit_and_watch
-
-    submit_and_watch(request, service, json=json)
-
-
-def _train_here(
-    request: "TrainRequest",
-    cache: Path,
-    models: str | None,
-    *,
-    like: "HeadManifest | None" = None,
-    json: bool,
-) -> None:
-    from trunkline.cli.interrupts import on_interrupt
-    from trunkline.cli.stages import watcher
-    from trunkline.core.errors import TrunklineError
-    from trunkline.serving.settings import read_settings
-    from trunkline.serving.store.opening import open_store
-
-    settings = read_settings(models=models)
-    store = open_store(settings)
-    with train_extra("training"):
-        from trunkline.training import group
-        from trunkline.training.data.reading import limit_annotations
-        from trunkline.training.early import looked_ahead
-
-    def how_far() -> str:
-        return f"stopped: nothing is published; features that were computed are kept in {cache} for the next run"
-
-    limit_annotations(settings.training_annotations_mib)
-    try:
-        with on_interrupt(how_far):
-            read = looked_ahead(request, store.root)
-            with train_extra("training"):
-                from trunkline.training.run import Places, train_head
-            with TemporaryDirectory(prefix="trunkline-train-") as work, watcher(shown=group.rank() == 0) as watched:
-                places = Places(store.root, cache, Path(work))
-                folder = train_head(request, places, watched, store.publish, read, like)
-    except TrunklineError as error:
-        if group.rank():
-            raise typer.Exit(1) from error  # the first process says why
-        raise
-    if folder is not None:
-        _report(folder, json=json)
+        train_here(request, cache, models, json=json)
 
 
 def _spec(
@@ -398,22 +329,3 @@ def _pairs(pairs: Sequence[str], option: str, form: str) -> dict[str, str]:
             raise typer.BadParameter(f"{option} {pair}: write {form}")
         found[name] = value
     return found
-
-
-def _report(folder: Path, *, json: bool) -> None:
-    from trunkline.core.bundle import HeadManifest, read_bundle
-
-    manifest = read_bundle(folder).manifest
-    assert isinstance(manifest, HeadManifest)
-    if json:
-        print_json(
-            {
-                "head": manifest.name,
-                "version": str(manifest.version),
-                "path": str(folder),
-                "metrics": manifest.metrics,
-            }
-        )
-        return
-    print(f"head {manifest.name} version {manifest.version}: {folder}")
-    print_metrics(manifest.metrics)

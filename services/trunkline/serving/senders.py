@@ -1,4 +1,4 @@
-"""Connections whose messages have been small so far."""
+"""Connections whose latest message was small."""
 
 from collections import OrderedDict
 
@@ -7,9 +7,9 @@ _MOST = 8192  # connections that are remembered, about 1 MB
 
 
 class SmallSenders:
-    """Which connections have sent small messages alone, so that these need not wait behind large ones of others.
+    """Connections that sent a small message last, so that the next one need not wait behind large ones of others.
 
-    Nothing says how large a message is before it was read; what a connection sent before is the best guess.
+    Nothing says how large a message is before it was read; what came last from there is the best guess.
     """
 
     def __init__(self) -> None:

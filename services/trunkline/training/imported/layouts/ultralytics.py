@@ -29,8 +29,8 @@ were trained with it are bound by that is for you to find out before you serve t
 
 
 @dataclass(frozen=True)
-class Grid:
-    """(1, 4 + K, N): centre x and y, width, height, then a probability for each class (YOLOv8, 9, 11, 12)."""
+class _Export:
+    """What all exports of it share: one output, of so many rows and classes."""
 
     output: str
     rows: int
@@ -38,15 +38,20 @@ class Grid:
     title: ClassVar[str] = "Ultralytics"
     scaling: ClassVar[Scaling] = Scaling()
     resize: ClassVar[Resize] = "pad"
-    settings: ClassVar[Mapping[str, float]] = {"score_threshold": _SCORE_THRESHOLD, "nms_iou": _NMS_IOU}
-    told: ClassVar[str] = (
-        "every place of its grids with a probability for each class; overlapping boxes are suppressed after it"
-    )
     otherwise: ClassVar[str] = _OTHERWISE
 
     @property
     def outputs(self) -> tuple[str, ...]:
         return (self.output,)
+
+
+class Grid(_Export):
+    """(1, 4 + K, N): centre x and y, width, height, then a probability for each class (YOLOv8, 9, 11, 12)."""
+
+    settings: ClassVar[Mapping[str, float]] = {"score_threshold": _SCORE_THRESHOLD, "nms_iou": _NMS_IOU}
+    told: ClassVar[str] = (
+        "every place of its grids with a probability for each class; overlapping boxes are suppressed after it"
+    )
 
     def nodes(self) -> tuple[list[Any], Constants]:
         end = 4 + self.classes
@@ -66,24 +71,12 @@ class Grid:
         return np.concatenate([centre - size / 2, centre + size / 2], axis=2), found[:, 4:].transpose(0, 2, 1)
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(_Export):
     """(1, N, 6): x_min y_min x_max y_max, probability, class (YOLOv10 and 26 end to end, and nms=True)."""
 
-    output: str
-    rows: int
-    classes: int
-    title: ClassVar[str] = "Ultralytics"
-    scaling: ClassVar[Scaling] = Scaling()
-    resize: ClassVar[Resize] = "pad"
     # Rows come from a model that has chosen among overlapping boxes by itself.
     settings: ClassVar[Mapping[str, float]] = {"score_threshold": _SCORE_THRESHOLD, "nms_iou": 1.0}
     told: ClassVar[str] = "the boxes that it has chosen itself, so none is suppressed after it"
-    otherwise: ClassVar[str] = _OTHERWISE
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return (self.output,)
 
     def nodes(self) -> tuple[list[Any], Constants]:
         """The probability goes into the column of its class, 0 into the others."""
