@@ -1,4 +1,4 @@
-"""CPU of a call that computes nothing, beside a hand-written server. Command: `python -m benchmarks.empty_call`.
+"""CPU of a call that computes nothing, beside hand-written servers. Command: `python -m benchmarks.empty_call`.
 
 Server CPU only (user and system, of the server's process), over `--calls` calls of `--callers` callers that each ask
 again when they were answered. Forms take turns, so that both see the same machine.
@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import statistics
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,12 @@ async def refused(channel: grpc.aio.Channel) -> None:
         await VisionServiceStub(channel).Classify(pb.ClassifyRequest(head="no such head"))
 
 
+# Columns: Trunkline, then servers by hand.
+FORMS = {"trunkline": "Trunkline", "hand": "grpc.aio", "hand-uvloop": "grpc.aio in uvloop", "hand-blocking": "grpc"}
 # Rows: what is asked, and by which forms it is answered.
 ROWS: tuple[tuple[str, Call, tuple[str, ...]], ...] = (
-    ("Classify, 40 kB, models that cost nothing", classify, ("trunkline", "hand")),
-    ("GetHead", get_head, ("trunkline", "hand")),
+    ("Classify, 40 kB, models that cost nothing", classify, tuple(FORMS)),
+    ("GetHead", get_head, tuple(FORMS)),
     ("grpc.health Check", health, ("trunkline",)),
     ("Classify, refused: no such head", refused, ("trunkline",)),
 )
@@ -83,8 +85,8 @@ async def _repeat(call: Call, channel: grpc.aio.Channel, times: int) -> None:
 def measure(calls: int, callers: int, repeats: int) -> dict[tuple[str, str], list[float]]:
     """By row and form, one figure for each repeat."""
     found: dict[tuple[str, str], list[float]] = {}
-    with server("trunkline") as ours, server("hand") as theirs:
-        servers = {"trunkline": ours, "hand": theirs}
+    with ExitStack() as stack:
+        servers = {form: stack.enter_context(server(form)) for form in FORMS}
         for _ in range(repeats):
             for name, call, forms in ROWS:
                 for form in forms:
@@ -93,16 +95,16 @@ def measure(calls: int, callers: int, repeats: int) -> dict[tuple[str, str], lis
 
 
 def table(found: dict[tuple[str, str], list[float]]) -> list[str]:
-    lines = ["| call | Trunkline, CPU ms | hand-written, CPU ms | ratio |", "| --- | --- | --- | --- |"]
+    columns = ["call", *FORMS.values(), "Trunkline / grpc.aio"]
+    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
     for name, _, forms in ROWS:
-        ours = found[name, "trunkline"]
-        if "hand" in forms:
-            theirs = found[name, "hand"]
-            ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-            lines.append(f"| {name} | {_spread(ours)} | {_spread(theirs)} | {_spread(ratios)} |")
-        else:
-            lines.append(f"| {name} | {_spread(ours)} | | |")
+        cells = [_spread(found[name, form]) if form in forms else "" for form in FORMS]
+        lines.append(f"| {name} | {' | '.join(cells)} | {_ratio(found, name) if 'hand' in forms else ''} |")
     return lines
+
+
+def _ratio(found: dict[tuple[str, str], list[float]], name: str) -> str:
+    return _spread([ours / other for ours, other in zip(found[name, "trunkline"], found[name, "hand"], strict=True)])
 
 
 def _spread(values: list[float]) -> str:
@@ -123,7 +125,8 @@ def main() -> None:
         f"- command: `python -m benchmarks.empty_call`, {datetime.now(UTC):%Y-%m-%d}; {options.calls} calls of "
         f"{options.callers} callers a figure, {options.repeats} repeats in turn",
         "- figures: median and (lowest to highest); user and system time of the server's process for each call",
-        "- hand-written: grpc.aio in asyncio's own loop, one hop to a thread pool, no errors mapped, no versions",
+        "- CPU ms; beside Trunkline servers by hand, no errors mapped, no limits and no versions: grpc.aio with one "
+        "hop to a thread pool, in asyncio's own loop and in uvloop, and gRPC's blocking server, whose threads answer",
         "",
         *table(measure(options.calls, options.callers, options.repeats)),
     ]

@@ -1,6 +1,7 @@
-"""Servers for `benchmarks.empty_call`: Trunkline whose models cost nothing, and the shortest hand-written server.
+"""Servers for `benchmarks.empty_call`: Trunkline whose models cost nothing, and the shortest hand-written servers.
 
-`python -m benchmarks.empty_server trunkline|hand` prints its address and serves until its input ends.
+`python -m benchmarks.empty_server trunkline|hand|hand-uvloop|hand-blocking` prints its address and serves until its
+input ends.
 """
 
 import asyncio
@@ -89,6 +90,12 @@ def _classification() -> Classification:
     return Classification(tuple(ScoredLabel(*label) for label in _LABELS))
 
 
+def _classified() -> pb.ClassifyResponse:
+    labels = [results_pb2.ScoredLabel(index=index, label=label, score=score) for index, label, score in _LABELS]
+    outcome = pb.HeadOutcome(head="imagenet", classification=results_pb2.Classification(labels=labels))
+    return pb.ClassifyResponse(outcome=outcome)
+
+
 class HandWritten(pb_grpc.VisionServiceServicer):
     """What one writes in an hour: an executor, one hop, an answer."""
 
@@ -96,16 +103,10 @@ class HandWritten(pb_grpc.VisionServiceServicer):
         self._pool = ThreadPoolExecutor(available_cores())
 
     async def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
-        found = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, request.image.data)
-        labels = [results_pb2.ScoredLabel(index=index, label=label, score=score) for index, label, score in found]
-        outcome = pb.HeadOutcome(head="imagenet", classification=results_pb2.Classification(labels=labels))
-        return pb.ClassifyResponse(outcome=outcome)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _classified)
 
     async def GetHead(self, request: pb.GetHeadRequest, context: Any) -> pb.GetHeadResponse:  # noqa: N802
         return pb.GetHeadResponse(head=pb.Head(name=request.head, version="1", task="classification"))
-
-    def _answer(self, image: bytes) -> Sequence[tuple[int, str, float]]:
-        return _LABELS
 
 
 async def trunkline() -> str:
@@ -125,6 +126,16 @@ async def trunkline() -> str:
     return host.address
 
 
+class Blocking(pb_grpc.VisionServiceServicer):
+    """The same for gRPC's blocking server: the thread that has the call answers it."""
+
+    def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
+        return _classified()
+
+    def GetHead(self, request: pb.GetHeadRequest, context: Any) -> pb.GetHeadResponse:  # noqa: N802
+        return pb.GetHeadResponse(head=pb.Head(name=request.head, version="1", task="classification"))
+
+
 async def hand() -> str:
     server = grpc.aio.server()
     pb_grpc.add_VisionServiceServicer_to_server(HandWritten(), server)
@@ -134,7 +145,21 @@ async def hand() -> str:
     return f"127.0.0.1:{port}"
 
 
-FORMS: dict[str, Callable[[], Any]] = {"trunkline": trunkline, "hand": hand}
+async def blocking() -> str:
+    server = grpc.server(ThreadPoolExecutor(available_cores()))
+    pb_grpc.add_VisionServiceServicer_to_server(Blocking(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    _kept.append(server)
+    return f"127.0.0.1:{port}"
+
+
+FORMS: dict[str, Callable[[], Any]] = {
+    "trunkline": trunkline,
+    "hand": hand,
+    "hand-uvloop": hand,
+    "hand-blocking": blocking,
+}
 
 
 async def main(form: str) -> None:
@@ -144,4 +169,4 @@ async def main(form: str) -> None:
 
 if __name__ == "__main__":
     form = sys.argv[1]
-    (run_loop if form == "trunkline" else asyncio.run)(main(form))
+    (run_loop if form in ("trunkline", "hand-uvloop") else asyncio.run)(main(form))

@@ -6,11 +6,11 @@ from typing import Self
 
 from trunkline.core.errors import MemoryFullError
 
-# Requests up to this size may use the whole budget, larger ones three quarters of it: large pictures that wait for
+# Requests up to this size may use the whole budget, larger ones five eighths of it: large pictures that wait for
 # their turn leave room for the calls of everybody else.
 SMALL_BYTES = 4 * 1024 * 1024
 COPIES = 3  # of a request over gRPC: its bytes, the message, and what the message gives out
-_SHARE_OF_LARGE = 0.75
+_SHARE_OF_LARGE = 0.625
 _RETRY_AFTER_S = 0.5
 _LOOK_S = 0.05
 
