@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from docs.generate import clients
 from trunkline.gateway.rest.openapi import document
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +47,12 @@ def test_generated_code_is_fresh(tmp_path):
         if path.suffix in (".py", ".pyi") and path.name != "__init__.py"
     }
     assert committed == fresh, "run `make proto`"
+
+
+@pytest.mark.parametrize("name", clients.files())
+def test_what_follows_from_the_tasks_is_fresh(name):
+    written = (clients.FOLDER / name).read_text(encoding="utf-8")
+    assert written == clients.files()[name], "run `python -m docs.generate`"
 
 
 def _protos() -> list[str]:

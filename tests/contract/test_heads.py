@@ -9,7 +9,8 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
 from trunkline.core.results import Result
-from trunkline.heads.discovery import head_class, tasks
+from trunkline.core.tasks import task_names
+from trunkline.heads.discovery import head_class
 from trunkline.serving.session import load_session
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -17,7 +18,7 @@ HEADS = Repository(MODELS).names("head")
 FRAME = Frame(640, 480, 640 / 224, 0.0, 480 / 224, 0.0, 224, 224)
 
 
-@pytest.mark.parametrize("task", tasks())
+@pytest.mark.parametrize("task", task_names())
 def test_a_task_folder_holds_what_it_must(task):
     cls = head_class(task)
     folder = Path(__file__).parents[2] / "services/trunkline/heads" / task

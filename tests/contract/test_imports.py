@@ -6,7 +6,7 @@ import sys
 import grimp
 import pytest
 
-from trunkline.heads.discovery import tasks
+from trunkline.core.tasks import task_names
 
 ENTRY_POINTS = [
     "trunkline.cli.main",
@@ -15,7 +15,7 @@ ENTRY_POINTS = [
     "trunkline.client",
     "trunkline.catalog.servicer",
     "trunkline.testing",
-    *(f"trunkline.heads.{task}.head" for task in tasks()),
+    *(f"trunkline.heads.{task}.head" for task in task_names()),
 ]
 
 
@@ -63,16 +63,16 @@ def graph() -> grimp.ImportGraph:
     return grimp.build_graph("trunkline")
 
 
-@pytest.mark.parametrize("task", tasks())
+@pytest.mark.parametrize("task", task_names())
 def test_a_head_folder_imports_no_other_head_folder(graph, task):
     own = f"trunkline.heads.{task}"
-    others = {f"trunkline.heads.{other}" for other in tasks() if other != task}
+    others = {f"trunkline.heads.{other}" for other in task_names() if other != task}
     modules = {own, *graph.find_descendants(own)}
     imported = {name for module in modules for name in graph.find_modules_directly_imported_by(module)}
     assert not {name for name in imported if any(name == other or name.startswith(other + ".") for other in others)}
 
 
-@pytest.mark.parametrize("task", tasks())
+@pytest.mark.parametrize("task", task_names())
 def test_head_py_does_not_import_learn_py(graph, task):
     assert f"trunkline.heads.{task}.learn" not in graph.find_modules_directly_imported_by(
         f"trunkline.heads.{task}.head"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.deploy.chart import VALUES, named, pods, refusal, render, run_helm
 from trunkline.core.repository import Repository
-from trunkline.heads.discovery import tasks
+from trunkline.core.tasks import task_names
 
 OLDEST, CURRENT = "1.25.0", kubernetes_validate.latest_version()
 _FOREIGN = ("GRPCRoute", "ServiceMonitor", "PrometheusRule")  # their operators bring the schemas
@@ -93,7 +93,7 @@ def test_every_task_has_a_head_service_and_so_every_head_that_ships(models):
     served = {
         each.spec["containers"][0]["args"][-1] for each in pods(render()) if each.name.startswith("trunkline-head-")
     }
-    assert served == set(tasks())
+    assert served == set(task_names())
     shipped = Repository(models)
     assert {shipped.head(name).manifest.task for name in shipped.names("head")} <= served
 

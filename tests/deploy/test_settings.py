@@ -17,7 +17,7 @@ from tests.deploy.chart import (
     render,
 )
 from trunkline.cli.serve import Role
-from trunkline.heads.discovery import tasks
+from trunkline.core.tasks import task_names
 from trunkline.serving.settings import Settings, read_settings
 
 _DNS = re.compile(r"dns:///([a-z0-9-]+):(\d+)")
@@ -68,7 +68,7 @@ def test_every_argument_is_one_of_the_command(manifests):
             case [role]:
                 assert role in list(Role)
             case ["head", "--task", task]:
-                assert task in tasks()
+                assert task in task_names()
             case other:
                 raise AssertionError(other)
 

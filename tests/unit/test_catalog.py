@@ -25,9 +25,10 @@ from trunkline.core.errors import (
     StorageError,
     WrongTaskError,
 )
-from trunkline.core.evaluation import Evaluation, deciding_metric, evaluation_digest
+from trunkline.core.evaluation import Evaluation, evaluation_digest
 from trunkline.core.models import Canary, HeadCatalog
 from trunkline.core.publishing import move_into_place
+from trunkline.core.tasks import deciding_metric
 
 SAMPLES = {"data": "flowers", "split": "test", "count": 10, "digest": "a" * 64}
 
@@ -226,14 +227,20 @@ def test_the_gate_lets_in_what_is_no_worse_than_the_margin(tmp_path, metric, def
     assert catalog.promote("dots", 2, margin=margin, force=True).catalog.default == 2
 
 
-def test_accuracy_decides_before_others_and_only_what_both_have():
-    assert deciding_metric({"rmse": 1.0, "accuracy": 0.9}, {"accuracy": 0.8, "rmse": 2.0}).name == "accuracy"
-    assert deciding_metric({"rmse": 1.0, "accuracy": 0.9}, {"rmse": 2.0}).name == "rmse"
-    assert deciding_metric({"rmse": 1.0}, {"accuracy": 0.9}) is None
+@pytest.mark.parametrize(("task", "metric"), [("classification", "accuracy"), ("regression", "rmse")])
+def test_the_metric_of_the_task_decides_before_others(task, metric):
+    both = {"rmse": 1.0, "accuracy": 0.9}
+    assert deciding_metric(task, both, both).name == metric
+
+
+@pytest.mark.parametrize("task", ["classification", "a task that is not here"])
+def test_only_what_both_have_decides(task):
+    assert deciding_metric(task, {"rmse": 1.0, "accuracy": 0.9}, {"rmse": 2.0}).name == "rmse"
+    assert deciding_metric(task, {"rmse": 1.0}, {"accuracy": 0.9}) is None
 
 
 def test_a_number_that_is_none_never_passes():
-    metric = deciding_metric({"accuracy": 0.0}, {"accuracy": 0.0})
+    metric = deciding_metric("classification", {"accuracy": 0.0}, {"accuracy": 0.0})
     assert not metric.no_worse(math.nan, 0.5, 1.0)
     assert not metric.no_worse(0.5, math.nan, 1.0)
 

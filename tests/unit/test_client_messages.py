@@ -13,9 +13,11 @@ from trunkline.client.errors import from_head_error, from_rpc_error, from_status
 from trunkline.client.readiness import Readiness
 from trunkline.core.errors import BackboneMismatchError, InvalidRequestError, NotFoundError, QueueFullError
 from trunkline.core.results import Classification, Embedding, Quantity, Regression, ScoredLabel
+from trunkline.core.tasks import task_of
 from trunkline.serving.status import to_head_error, to_status
 from trunkline.serving.wire_results import put_result
 
+CLASSIFY, REGRESS = task_of("classification"), task_of("regression")
 LABELS = Classification((ScoredLabel(967, "espresso", 0.9375), ScoredLabel(504, "coffee mug", 0.0625)))
 
 
@@ -52,14 +54,39 @@ def outcome_of(result, head="imagenet") -> pb.HeadOutcome:
 
 
 def test_what_is_not_given_is_not_sent():
-    request = messages.classify_request(b"jpeg", None, None)
+    request = messages.task_request(CLASSIFY, b"jpeg", None, {"top_k": None})
     assert (request.image.data, request.head) == (b"jpeg", "")
     assert not request.HasField("top_k")
 
 
 def test_head_and_top_k_are_sent():
-    request = messages.classify_request(b"jpeg", "flowers102", 3)
+    request = messages.task_request(CLASSIFY, b"jpeg", "flowers102", {"top_k": 3})
     assert (request.head, request.top_k) == ("flowers102", 3)
+
+
+def test_words_and_lists_are_sent_as_the_contract_has_them():
+    request = messages.task_request(task_of("segmentation"), b"png", None, {"format": "rle", "confidence_map": True})
+    assert (request.format, request.confidence_map) == (pb.MASK_FORMAT_RLE, True)
+    request = messages.task_request(task_of("detection"), b"png", "coco", {"classes": ("car", "bus"), "masks": False})
+    assert (list(request.classes), request.HasField("masks"), request.HasField("nms_iou")) == (
+        ["car", "bus"],
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "params", "fault"),
+    [
+        ("detection", {"score": 0.5}, "Detect knows no 'score'; it knows score_threshold, nms_iou, "),
+        ("regression", {"head": "x"}, "Regress knows no 'head'; it knows no parameters"),
+        ("detection", {"classes": "car"}, r"classes is a list of names: write \['car'\]"),
+        ("segmentation", {"format": "jpeg"}, "'jpeg' is no MaskFormat"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_before_it_is_sent(task, params, fault):
+    with pytest.raises((TypeError, ValueError), match=fault):
+        messages.task_request(task_of(task), b"png", None, params)
 
 
 def test_heads_are_asked_by_name_by_pair_or_in_full():
@@ -86,7 +113,7 @@ def test_a_classification_comes_back_as_values():
     response = pb.ClassifyResponse(outcome=outcome_of(LABELS))
     response.image_size.width, response.image_size.height = 640, 480
     response.timings.decode_ms, response.timings.total_ms = 4.0, 16.0
-    answer = messages.classify_answer(response)
+    answer = messages.task_answer(CLASSIFY, response)
     assert (answer.head, answer.version, answer.result) == ("imagenet", "1", LABELS)
     assert answer.image_size == (640, 480)
     assert (answer.timings.decode_ms, answer.timings.total_ms) == (4.0, 16.0)
@@ -95,20 +122,20 @@ def test_a_classification_comes_back_as_values():
 def test_a_classify_answer_that_is_no_classification_is_an_error():
     response = pb.ClassifyResponse(outcome=outcome_of(Regression(())))
     with pytest.raises(ServiceError, match="no classification"):
-        messages.classify_answer(response)
+        messages.task_answer(CLASSIFY, response)
 
 
 def test_a_regression_comes_back_as_values():
     result = Regression((Quantity("tilt", 12.5, "deg"), Quantity("cells", 3.0)))
-    assert messages.regress_request(b"jpeg", None).head == ""
-    assert messages.regress_request(b"jpeg", "tilt").head == "tilt"
-    answer = messages.regress_answer(pb.RegressResponse(outcome=outcome_of(result, "tilt")))
+    assert messages.task_request(REGRESS, b"jpeg", None, {}).head == ""
+    assert messages.task_request(REGRESS, b"jpeg", "tilt", {}).head == "tilt"
+    answer = messages.task_answer(REGRESS, pb.RegressResponse(outcome=outcome_of(result, "tilt")))
     assert (answer.head, answer.version, answer.result) == ("tilt", "1", result)
 
 
 def test_a_regress_answer_that_is_no_regression_is_an_error():
     with pytest.raises(ServiceError, match="no regression"):
-        messages.regress_answer(pb.RegressResponse(outcome=outcome_of(LABELS)))
+        messages.task_answer(REGRESS, pb.RegressResponse(outcome=outcome_of(LABELS)))
 
 
 def test_each_head_keeps_its_own_result_or_error():

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from trunkline.cli.colours import colour_of
 from trunkline.cli.draw import Card, draw_cards, save_picture
-from trunkline.cli.draw_objects import draw_objects
-from trunkline.cli.rows import Swatch, fit_text, rows_of
+from trunkline.cli.rows import fit_text
+from trunkline.core.colours import colour_of
 from trunkline.core.errors import InvalidImageError
 from trunkline.core.masks import encode_mask
 from trunkline.core.results import (
@@ -23,6 +22,8 @@ from trunkline.core.results import (
     Regression,
     ScoredLabel,
 )
+from trunkline.core.task import Canvas, Swatch
+from trunkline.core.tasks import task_of_result
 
 LABELS = (ScoredLabel(0, "espresso", 0.95), ScoredLabel(1, "a very long label of a class " * 8, 0.05))
 BAR = (70, 150, 245)
@@ -36,6 +37,15 @@ def encoded(picture: Image.Image, file_format: str = "PNG", **options) -> bytes:
 
 def card(width: int, height: int, colour: str = "red", rows=LABELS) -> Card:
     return Card(encoded(Image.new("RGB", (width, height), colour)), "photo.png", rows, "footer")
+
+
+def rows_of(result):
+    return task_of_result(result).panel(result)
+
+
+def draw_objects(picture: Image.Image, objects: list[Detection], scale: tuple[float, float]) -> None:
+    found = Detections(tuple(objects))
+    task_of_result(found).paint(Canvas(picture, scale), found)
 
 
 def rows_of_colour(drawn: Image.Image, colour: tuple[int, int, int]) -> list[int]:
@@ -128,7 +138,7 @@ def test_every_result_has_rows():
     assert rows_of(Regression(values)) == values
     assert rows_of(Embedding("faces", (1.0, 0.0))) == ["2 values in space faces"]
     assert rows_of(Classification(())) == ["unknown"]
-    assert rows_of(Custom({"count": 3})) == ()
+    assert rows_of(Custom({"count": 3})) == ["count: 3"]
 
 
 @pytest.mark.parametrize("unit", ["deg", "°"])
@@ -196,7 +206,7 @@ def test_a_mask_is_translucent_with_an_outline():
 def test_objects_are_drawn_on_a_picture_of_any_size(size):
     whole = an_object((0, 0, *size), mask=encode_mask(np.ones(size[::-1], bool)), name="a long name of a class")
     corner = an_object((size[0] - 0.01, size[1] - 0.01, *size), index=1)
-    drawn = draw_cards([Card(encoded(Image.new("RGB", size)), "t", (), "f", objects=[whole, corner])])
+    drawn = draw_cards([Card(encoded(Image.new("RGB", size)), "t", (), "f", [Detections((whole, corner))])])
     assert (np.asarray(drawn) == colour_of(0)).all(axis=-1).any()
 
 

@@ -31,7 +31,7 @@ def cosines(vectors: torch.Tensor) -> torch.Tensor:
 def test_it_keeps_directions_and_lengths_about_one(width, each):
     found, vectors = learner("triplet"), clouds(width, each)
     layer = found.answer_layer(width)
-    found.begun(layer, vectors, None, 0.01)
+    found.begun(layer, lambda: vectors, None, 0.01)
     answers = layer(vectors)
     assert answers.shape == (3 * each, WIDTH)
     assert answers.norm(dim=1).mean().item() == pytest.approx(1, abs=0.05)
@@ -43,15 +43,15 @@ def test_it_keeps_directions_and_lengths_about_one(width, each):
 def test_vectors_of_classes_learn_faster_than_the_layer():
     found, vectors = learner("proxy_anchor"), clouds(64, 20)
     layer = found.answer_layer(64)
-    slow, fast = found.begun(layer, vectors, None, 0.01)
+    slow, fast = found.begun(layer, lambda: vectors, None, 0.01)
     assert fast["lr"] == 100 * slow["lr"]
     assert [tuple(each.shape) for each in fast["params"]] == [(3, WIDTH)]
     assert {tuple(each.shape) for each in slow["params"]} == {(WIDTH, 64), (WIDTH,)}
-    assert found.begun(layer, vectors, 0.5, 0.01)[0]["lr"] == 0.5
+    assert found.begun(layer, lambda: vectors, 0.5, 0.01)[0]["lr"] == 0.5
 
 
 def test_what_never_changes_begins_without_a_fault():
     found = learner("triplet")
     layer = found.answer_layer(16)
-    found.begun(layer, torch.zeros(10, 16), None, 0.01)
+    found.begun(layer, lambda: torch.zeros(10, 16), None, 0.01)
     assert torch.isfinite(layer(torch.ones(2, 16))).all()

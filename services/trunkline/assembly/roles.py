@@ -29,6 +29,7 @@ from trunkline.core.exchange import FeatureSource, HeadRunner
 from trunkline.core.needed import NeededBackbones
 from trunkline.core.repository import Repository
 from trunkline.core.store import ModelStore
+from trunkline.core.tasks import add_folders, task_names
 from trunkline.core.terms import COMMERCIAL
 from trunkline.gateway import servicer as gateway_servicer
 from trunkline.gateway.analyzer import Analyzer
@@ -40,7 +41,6 @@ from trunkline.gateway.oip.servicer import InferenceServicer
 from trunkline.gateway.remote import RemoteBackbones, RemoteHeads
 from trunkline.gateway.streams import Streams
 from trunkline.heads import servicer as head_servicer
-from trunkline.heads.discovery import add_folders, tasks
 from trunkline.heads.engine import HeadEngine
 from trunkline.heads.loading import Need
 from trunkline.heads.versions import Choice
@@ -233,8 +233,8 @@ def _load_heads(
     need: Need | None = None,
 ) -> HeadEngine:
     add_folders(settings.heads_path)
-    if task is not None and task not in tasks():
-        raise ConfigurationError(f"there is no task {task!r}; known: {', '.join(tasks())}")
+    if task is not None and task not in task_names():
+        raise ConfigurationError(f"there is no task {task!r}; known: {', '.join(task_names())}")
     engine = HeadEngine.load(
         Repository(store.root),
         workers,
@@ -254,7 +254,8 @@ def _directory(settings: Settings, sources: Sequence[FeatureSource], runners: Se
 def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyzer:
     analyzer = Analyzer(directory, settings.max_image_bytes)
     streams = Streams(settings.pictures_in_flight, host.budget)
-    servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, settings.request_timeout_s)
+    timeout_s = settings.request_timeout_s
+    servicer = gateway_servicer.VisionServicer(analyzer, directory, streams, timeout_s)  # type: ignore[abstract]
     host.add(gateway_servicer.SERVICE_NAME, lambda server: add_VisionServiceServicer_to_server(servicer, server))
     host.when_ready(streams.start)
     host.before_drain(streams.stop)

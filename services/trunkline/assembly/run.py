@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from trunkline.assembly import roles
 from trunkline.assembly.training import training
 from trunkline.core.errors import ConfigurationError
+from trunkline.core.tasks import add_folders
 from trunkline.serving.ends import EndSignals
 from trunkline.serving.host import Host
 from trunkline.serving.logs import set_up_logs
@@ -32,6 +33,7 @@ async def run_role(role: str | None, settings: Settings, *, task: str | None = N
         if not up.is_set():
             serving.cancel()  # a start, wherever it may hang
 
+    add_folders(settings.heads_path)
     EndSignals(lambda: loop.call_soon_threadsafe(end), settings.end_s)
     started_at = time.perf_counter()
     try:

@@ -20,7 +20,7 @@ from trunkline.assembly.training import missing_packages
 from trunkline.core.errors import ConfigurationError, ModelInvalidError
 from trunkline.core.host_port import parse_host_port
 from trunkline.core.repository import Repository
-from trunkline.heads.discovery import add_folders
+from trunkline.core.tasks import add_folders
 from trunkline.serving.ends import EndSignals, fate_of
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.parent import told

@@ -4,7 +4,7 @@ import math
 
 from trunkline.core.bundle import HeadManifest
 from trunkline.core.errors import GateFailedError, InvalidRequestError
-from trunkline.core.evaluation import deciding_metric
+from trunkline.core.tasks import deciding_metric
 
 _WAY_OUT = "evaluate both on the same data, or promote with force"
 
@@ -22,7 +22,7 @@ def check_gate(candidate: HeadManifest, incumbent: HeadManifest, margin: float) 
     """
     who = f"{candidate.name}/{candidate.version}"
     _check_same_samples(candidate, incumbent)
-    metric = deciding_metric(candidate.metrics, incumbent.metrics)
+    metric = deciding_metric(candidate.task, candidate.metrics, incumbent.metrics)
     if metric is None:
         raise GateFailedError(f"{who} and version {incumbent.version} have no metric in common: {_WAY_OUT}")
     found, wanted = candidate.metrics[metric.name], incumbent.metrics[metric.name]

@@ -1,17 +1,16 @@
 """Answers of `trunkline analyze`: as JSON, as a table, as a picture."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from trunkline.cli.ask import Asked, error_to_json, timings_to_json, timings_to_text
-from trunkline.cli.output import complain, console, measure, percent, table
+from trunkline.cli.output import complain, console, table
 from trunkline.cli.output import show as show_table
-from trunkline.cli.rows import UNKNOWN, Row
 from trunkline.client import AnalyzeAnswer, HeadOutcome, Pass, ServiceError
-from trunkline.core import results
+from trunkline.core.task import Row
+from trunkline.core.tasks import task_of_result
 
 
 def complain_about_heads(asked: Asked[AnalyzeAnswer]) -> bool:
@@ -50,18 +49,8 @@ def _outcome_to_json(outcome: HeadOutcome) -> dict[str, Any]:
     if outcome.error is not None:
         return fields | {"error": error_to_json(outcome.error)}
     result = outcome.value()
-    return fields | {type(result).__name__.lower(): result_to_json(result)}
-
-
-def result_to_json(result: results.Result) -> dict[str, Any]:
-    """The fields of a result; a label map as base64 of its PNG, a custom result as it is."""
-    if isinstance(result, results.Custom):
-        return dict(result.fields)
-    fields = asdict(result)
-    if isinstance(result, results.Segmentation):
-        for name in ("label_map_png", "confidence_map_png"):
-            fields[name] = base64.b64encode(fields[name]).decode()
-    return fields
+    task = task_of_result(result)
+    return fields | {task.field: task.document(result)}
 
 
 def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> bool:
@@ -70,7 +59,7 @@ def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> bool:
     Returns whether there were any.
     """
     from trunkline.cli.draw import Card
-    from trunkline.cli.single import objects_of, overlay_of, title_of, write_cards
+    from trunkline.cli.single import title_of, write_cards
 
     cards = [
         Card(
@@ -78,8 +67,7 @@ def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> bool:
             title=title_of(each.image, each.answer.image_size),
             rows=[row for outcome in each.answer.outcomes for row in _rows(outcome)],
             footer=f"{_passes(each.answer)}: {each.answer.timings.total_ms:.1f} ms",
-            overlay=overlay_of(outcome.result for outcome in each.answer.outcomes),
-            objects=objects_of(outcome.result for outcome in each.answer.outcomes),
+            results=[outcome.result for outcome in each.answer.outcomes if outcome.result is not None],
         )
         for each in asked
         if each.answer is not None and any(outcome.result for outcome in each.answer.outcomes)
@@ -88,12 +76,10 @@ def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> bool:
 
 
 def _rows(outcome: HeadOutcome) -> list[Row]:
-    from trunkline.cli.rows import rows_of
-
     text = f"{outcome.head} {outcome.version}".rstrip()
     if outcome.result is None:
         return [f"{text}: {outcome.error.reason if outcome.error else 'no answer'}"]
-    return [text, *rows_of(outcome.result)]
+    return [text, *task_of_result(outcome.result).panel(outcome.result)]
 
 
 def show(asked: Asked[AnalyzeAnswer]) -> None:
@@ -104,7 +90,9 @@ def show(asked: Asked[AnalyzeAnswer]) -> None:
     width, height = answer.image_size
     made = table("head", "version", "answer", "value", "ms", right=("value", "ms"), text=("answer",))
     for outcome in answer.outcomes:
-        rows = [_error_row(outcome.error)] if outcome.error else _summary(outcome.value())
+        rows = (
+            [_error_row(outcome.error)] if outcome.error else task_of_result(outcome.value()).summary(outcome.value())
+        )
         for place, (text, value) in enumerate(rows):
             first = (outcome.head, outcome.version) if place == 0 else ("", "")
             made.add_row(*first, text, value, f"{outcome.head_ms:.1f}" if place == 0 else "")
@@ -120,20 +108,3 @@ def _passes(answer: AnalyzeAnswer) -> str:
 
 def _error_row(error: ServiceError) -> tuple[str, str]:
     return f"{error.reason}: {error}", ""
-
-
-def _summary(result: results.Result) -> list[tuple[str, str]]:
-    """A row for each part of a result, a few words and a value; --json has all of it."""
-    match result:
-        case results.Classification(labels):
-            return [(label.label, percent(label.score)) for label in labels] or [(UNKNOWN, "")]
-        case results.Regression(values):
-            return [(value.name, measure(value.value, value.unit)) for value in values]
-        case results.Detections(objects):
-            return [(found.label.label, percent(found.label.score)) for found in objects] or [("nothing", "")]
-        case results.Segmentation(_, classes):
-            return [(part.label, f"{percent(part.area)} of it") for part in classes]
-        case results.Embedding(space, values):
-            return [(f"{len(values)} values in space {space}", "")]
-        case results.Custom(fields):
-            return [(f"{name}: {value}", "") for name, value in fields.items()]

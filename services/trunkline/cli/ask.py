@@ -8,14 +8,8 @@ from typing import Any, Generic, TypeVar
 from trunkline.cli.output import complain
 from trunkline.client import ServiceError, Timings, UnreachableError
 from trunkline.core.errors import InvalidRequestError, WrongTaskError
+from trunkline.core.tasks import task_of
 
-_COMMANDS = {
-    "classification": "classify",
-    "regression": "regress",
-    "detection": "detect",
-    "segmentation": "segment",
-    "similarity": "embed",
-}
 Answer = TypeVar("Answer")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
@@ -68,8 +62,8 @@ def complain_about(asked: Iterable[Asked[Any]]) -> bool:
 
 def _line(image: Path, error: ServiceError) -> str:
     told = isinstance(error, UnreachableError) or str(image) in error.message
-    command = _COMMANDS.get(error.metadata.get("task", "")) if error.reason == WrongTaskError.reason else None
-    message = f"{error.message}; here: trunkline {command}" if command else error.message
+    call = task_of(error.metadata.get("task", "")).call if error.reason == WrongTaskError.reason else None
+    message = f"{error.message}; here: trunkline {call.command}" if call is not None else error.message
     return message if told else f"{image}: {message}"
 
 

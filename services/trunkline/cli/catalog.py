@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import Json, Models, check_target
-from trunkline.cli.output import percent, print_json, show, table
+from trunkline.cli.output import print_json, show, table
+from trunkline.core.figures import percent
 
 if TYPE_CHECKING:
     from trunkline.catalog.catalog import Catalog

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from trunkline.cli.options import Models, check_drawable
-from trunkline.cli.output import percent, table
 from trunkline.cli.output import show as show_table
+from trunkline.cli.output import table
+from trunkline.core.figures import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

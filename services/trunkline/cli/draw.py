@@ -4,7 +4,6 @@ Sizes follow from the card, never from the picture, so that the panel can be rea
 are scaled up, large ones down.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +11,17 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from trunkline.cli.draw_objects import draw_objects
-from trunkline.cli.rows import DIM, Row, draw_row, fit_text
+from trunkline.cli.rows import DIM, draw_row, fit_text
 from trunkline.core.images import EncodedImage, ImageLimits
-from trunkline.core.results import Detection
+from trunkline.core.results import Result
+from trunkline.core.task import Canvas, Row
+from trunkline.core.tasks import task_of_result
 
 _LONE_BOX = (960, 720)  # largest (width, height) of a picture on a card of its own
 _SHEET_BOX = (440, 330)  # of a picture on a contact sheet
 _LEAST_WIDTH = 440
 _MOST_ROWS = 24
 _LEAST_FONT, _WIDTH_PER_FONT = 18, 40
-_COLOURS = 0.55  # share of an overlay
 _GROUND = (22, 24, 29)
 # The service took the picture within its own limits; these only bound what a broken header can ask for.
 _LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 29)
@@ -32,16 +31,14 @@ _LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 29)
 class Card:
     """An encoded picture and what to write below it: rows, of which the first 24 are drawn.
 
-    overlay: an indexed PNG of the same size, laid over the picture in its colours. objects: drawn on the picture, in
-    its pixels, upright.
+    results: what of them has a place is drawn on the picture.
     """
 
     picture: bytes
     title: str
     rows: Sequence[Row]
     footer: str
-    overlay: bytes = b""
-    objects: Sequence[Detection] = ()
+    results: Sequence[Result] = ()
 
 
 def draw_cards(cards: Sequence[Card]) -> Image.Image:
@@ -73,12 +70,16 @@ def _fit(encoded: EncodedImage, box: tuple[int, int]) -> Image.Image:
 def _shown(card: Card, box: tuple[int, int]) -> Image.Image:
     encoded = EncodedImage(card.picture, _LIMITS)
     picture = _fit(encoded, box)
-    if card.overlay:
-        with Image.open(io.BytesIO(card.overlay)) as labels:
-            colours = labels.resize(picture.size, Image.Resampling.NEAREST).convert("RGB")
-        picture = Image.blend(picture, colours, _COLOURS)
-    draw_objects(picture, card.objects, (picture.width / encoded.width, picture.height / encoded.height))
-    return picture
+    canvas = Canvas(picture, (picture.width / encoded.width, picture.height / encoded.height))
+    for result in _in_layers(card.results):
+        task_of_result(result).paint(canvas, result)
+    return canvas.picture
+
+
+def _in_layers(results: Sequence[Result]) -> list[Result]:
+    """Of those that cover the picture the first, and above it all the others."""
+    covering = [each for each in results if task_of_result(each).covers]
+    return covering[:1] + [each for each in results if not task_of_result(each).covers]
 
 
 def _card(picture: Image.Image, card: Card, area: tuple[int, int]) -> Image.Image:

@@ -9,7 +9,8 @@ from typing import Any
 
 from trunkline.client import Client, HeadAsk, ServedHead, ServiceError
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
-from trunkline.core.results import Regression, Result
+from trunkline.core.results import Result
+from trunkline.core.tasks import task_of
 from trunkline.training.data.dataset import Sample
 from trunkline.training.data.read import read_dataset
 from trunkline.training.measuring import HeadFacts, Splits, measured
@@ -80,12 +81,12 @@ def _targets(
     asker: _Asker, head: ServedHead, data: Path
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[bool, ...]]:
     """Names, units and which are angles, of a head that answers with numbers: those of its first answer."""
-    if head.task != "regression":
+    task = task_of(head.task)
+    if task.truth != "numbers":
         return (), (), ()
     samples = read_dataset(data, task=head.task).samples
     if not samples:
         raise InvalidRequestError("there is nothing to evaluate on: the data has no picture")
-    first = asker.one(samples[0], None)
-    values = first.values if isinstance(first, Regression) else ()
-    units = tuple(value.unit for value in values)
-    return tuple(value.name for value in values), units, tuple(unit in _DEGREES for unit in units)
+    found = task.targets_of(asker.one(samples[0], None))
+    units = tuple(unit for _, unit in found)
+    return tuple(name for name, _ in found), units, tuple(unit in _DEGREES for unit in units)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import DEFAULT_TARGET, Images, Json, Target, Timeout
-from trunkline.cli.output import complain, console, megabytes, percent, print_json, show_facts, table
+from trunkline.cli.output import complain, console, megabytes, print_json, show_facts, table
 from trunkline.cli.output import show as show_table
+from trunkline.core.figures import percent
 from trunkline.core.text import printable
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import DEFAULT_TARGET, Json, Target
-from trunkline.cli.output import complain, percent, print_json, show_facts, table
+from trunkline.cli.output import complain, print_json, show_facts, table
 from trunkline.cli.output import show as show_table
+from trunkline.core.figures import percent
 
 if TYPE_CHECKING:
     from trunkline.client import Job, JobState, TrainingClient, TrainRequest

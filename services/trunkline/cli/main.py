@@ -12,11 +12,9 @@ from trunkline.cli import (
     analyze,
     backbone,
     catalog,
-    classify,
+    compare,
     data,
     demo,
-    detect,
-    embed,
     evaluate,
     gallery,
     health,
@@ -25,9 +23,8 @@ from trunkline.cli import (
     loadtest,
     models,
     models_import,
-    regress,
-    segment,
     serve,
+    task_command,
     train,
     usage,
 )
@@ -47,12 +44,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
-app.command("classify")(classify.classify)
-app.command("regress")(regress.regress)
-app.command("detect")(detect.detect)
-app.command("segment")(segment.segment)
-app.command("embed")(embed.embed)
-app.command("compare")(embed.compare)
+task_command.add_to(app)
+app.command("compare")(compare.compare)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
 models_import.add_to(models.app)

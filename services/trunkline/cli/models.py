@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import Json, Models, check_target
-from trunkline.cli.output import complain, console, megabytes, percent, print_json, show_facts, table
+from trunkline.cli.output import complain, console, megabytes, print_json, show_facts, table
 from trunkline.cli.output import show as show_table
+from trunkline.core.figures import percent
 
 if TYPE_CHECKING:
     from trunkline.client import ServedHead

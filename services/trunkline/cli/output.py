@@ -93,20 +93,6 @@ def megabytes(count: int | None) -> str:
     return "" if count is None else f"{count / 1e6:.1f} MB"
 
 
-def number(value: float) -> str:
-    """Four digits that count, all of them before the point; an exponent only far from 1."""
-    return f"{value:.1f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"
-
-
-def measure(value: float, unit: str) -> str:
-    """A value with its unit, such as "12.5 mm" or "12.5°"."""
-    return f"{number(value)}{'' if unit in ('', '°') else ' '}{unit}"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def print_metrics(metrics: Mapping[str, float]) -> None:
     """One line for each metric of a head."""
     for metric, value in metrics.items():

@@ -1,78 +1,20 @@
 """The lines of a card's panel: headings, labels with bars, quantities with their unit and, for angles, a dial."""
 
-import io
 import math
-from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont
 
-from trunkline.cli.colours import colour_of
-from trunkline.cli.output import measure, percent
-from trunkline.core.results import (
-    Classification,
-    Detection,
-    Detections,
-    Embedding,
-    Quantity,
-    Regression,
-    Result,
-    ScoredLabel,
-    Segmentation,
-)
+from trunkline.core.figures import measure, percent
+from trunkline.core.results import Quantity, ScoredLabel
+from trunkline.core.task import Row, Swatch
 
-MOST_LABELS = 10
-UNKNOWN = "unknown"  # what a classifier says that may give no label, such as a gallery
 TEXT, DIM = (240, 242, 245), (158, 166, 178)
 _TRACK, _BAR = (46, 51, 60), (70, 150, 245)
 _DEGREES = ("deg", "°", "degree", "degrees")
 
 
-class Swatch(NamedTuple):
-    """A line of a legend: the colour of a class in the picture above, its name, and how much of it there is."""
-
-    colour: tuple[int, int, int]
-    text: str
-    amount: str
-
-
-Row = str | ScoredLabel | Quantity | Swatch
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Point = tuple[float, float]
-
-
-def rows_of(result: Result) -> Sequence[Row]:
-    """The rows of a result: at most the first ten labels, every quantity, every class that was found; nothing for
-    what has no rows.
-    """
-    match result:
-        case Classification(labels):
-            return labels[:MOST_LABELS] or [UNKNOWN]
-        case Regression(values):
-            return values
-        case Segmentation(label_map_png, classes) if label_map_png:
-            colours = palette_of(label_map_png)
-            return [Swatch(colours[part.index], part.label, percent(part.area)) for part in classes]
-        case Detections(objects):
-            return _counts(objects)
-        case Embedding(space, values):
-            return [f"{len(values)} values in space {space}"]
-        case _:
-            return ()
-
-
-def _counts(objects: Sequence[Detection]) -> list[Swatch]:
-    """How many there are of each class, in the order in which their best ones come."""
-    counts = Counter((found.label.index, found.label.label) for found in objects)
-    return [Swatch(colour_of(index), label, str(count)) for (index, label), count in counts.items()]
-
-
-def palette_of(label_map_png: bytes) -> list[tuple[int, int, int]]:
-    """RGB by the value of a pixel of an indexed PNG."""
-    with Image.open(io.BytesIO(label_map_png)) as picture:
-        flat = picture.getpalette() or []
-    return [(flat[at], flat[at + 1], flat[at + 2]) for at in range(0, len(flat) - 2, 3)]
 
 
 def draw_row(draw: ImageDraw.ImageDraw, row: Row, at: Point, width: float, size: int) -> None:

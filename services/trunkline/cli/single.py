@@ -1,18 +1,20 @@
-"""One head about each of several pictures: what `classify`, `regress`, `detect` and `segment` share."""
+"""One head about each of several pictures."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from trunkline.cli.ask import Asked, ask_each, complain_about, error_to_json, timings_to_json, timings_to_text
 from trunkline.cli.interrupts import on_interrupt
-from trunkline.cli.output import complain, console, print_json, show
+from trunkline.cli.output import complain, console, print_json, show, table
 from trunkline.cli.picture_bar import PictureBar
 from trunkline.cli.pictures import named_pictures
 from trunkline.client import SingleAnswer
-from trunkline.core.results import Detection, Detections, Result, Segmentation
+from trunkline.core.results import Result
+from trunkline.core.task import BaseTask
+from trunkline.core.tasks import task_of_result
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,25 +22,12 @@ if TYPE_CHECKING:
     from trunkline.cli.draw import Card
 
 R = TypeVar("R", bound=Result)
-R_contra = TypeVar("R_contra", bound=Result, contravariant=True)
-
-
-class View(Protocol[R_contra]):
-    """How the results of a task are shown."""
-
-    def fields(self, result: R_contra) -> dict[str, Any]:
-        """The result's own part of the JSON document."""
-        ...
-
-    def table(self, result: R_contra) -> "Table":
-        """The result for people."""
-        ...
 
 
 def ask_and_show(
     images: Iterable[Path],
     ask: Callable[[Path], SingleAnswer[R]],
-    view: View[R],
+    task: BaseTask[R],
     *,
     json: bool,
     draw: Path | None,
@@ -57,16 +46,16 @@ def ask_and_show(
             asked.append(each)
             bar.step(failed=each.answer is None)
             if not json and each.answer is not None:
-                _show(each.image, each.answer, view)
+                _show(each.image, each.answer, task)
     if json:
-        print_json([to_json(each, view) for each in asked])
+        print_json([to_json(each, task) for each in asked])
     if draw is not None and draw_answers(asked, draw) and not json:
         print(f"annotated picture: {draw}")
     if complain_about(asked):
         raise typer.Exit(1)
 
 
-def to_json(asked: Asked[SingleAnswer[R]], view: View[R]) -> dict[str, Any]:
+def to_json(asked: Asked[SingleAnswer[R]], task: BaseTask[R]) -> dict[str, Any]:
     """The document of one picture: its answer, or {"image", "error"}."""
     if asked.answer is None:
         return {"image": str(asked.image), "error": error_to_json(asked.failure)}
@@ -77,7 +66,7 @@ def to_json(asked: Asked[SingleAnswer[R]], view: View[R]) -> dict[str, Any]:
         "version": answer.version,
         "width": answer.image_size.width,
         "height": answer.image_size.height,
-        **view.fields(answer.result),
+        **task.fields_of(answer.result),
         "timings": timings_to_json(answer.timings),
     }
 
@@ -101,40 +90,40 @@ def write_cards(cards: "Sequence[Card]", path: Path) -> bool:
     return True
 
 
-def overlay_of(results: Iterable[Result | None]) -> bytes:
-    """The first label map among them, to be laid over the picture; b"" where there is none."""
-    maps = (each.label_map_png for each in results if isinstance(each, Segmentation))
-    return next((png for png in maps if png), b"")
-
-
-def objects_of(results: Iterable[Result | None]) -> list[Detection]:
-    """All objects among them, to be drawn on the picture."""
-    return [found for each in results if isinstance(each, Detections) for found in each.objects]
-
-
 def title_of(image: Path, size: tuple[int, int]) -> str:
     return f"{image.name}  ({size[0]} x {size[1]})"
 
 
 def _card(image: Path, answer: SingleAnswer[R]) -> "Card":
     from trunkline.cli.draw import Card
-    from trunkline.cli.rows import rows_of
 
     times = answer.timings
     stages = f"decode {times.decode_ms:.1f}, backbone {times.backbone_ms:.1f}, head {times.head_ms:.1f}"
     return Card(
         picture=image.read_bytes(),
         title=title_of(image, answer.image_size),
-        rows=rows_of(answer.result),
+        rows=task_of_result(answer.result).panel(answer.result),
         footer=f"{answer.head} {answer.version}: {times.total_ms:.1f} ms ({stages})",
-        overlay=overlay_of([answer.result]),
-        objects=objects_of([answer.result]),
+        results=[answer.result],
     )
 
 
-def _show(image: Path, answer: SingleAnswer[R], view: View[R]) -> None:
+def _show(image: Path, answer: SingleAnswer[R], task: BaseTask[R]) -> None:
     width, height = answer.image_size
     out = console()
     out.print(f"{image}  {width}x{height}", style="bold", soft_wrap=True)
-    show(view.table(answer.result))
+    show(table_of(task, answer.result))
     out.print(f"  {answer.head} {answer.version}: {timings_to_text(answer.timings)}\n")
+
+
+def table_of(task: BaseTask[R], result: R) -> "Table":
+    """A result for people."""
+    columns = task.columns
+    made = table(
+        *(each.name for each in columns),
+        right=[each.name for each in columns if each.right],
+        text=[each.name for each in columns if each.text],
+    )
+    for row in task.rows(result):
+        made.add_row(*row)
+    return made

@@ -8,15 +8,24 @@ from typing import Annotated, Literal
 import typer
 
 from trunkline.cli.options import DEFAULT_TARGET, Json, Models, check_target
+from trunkline.cli.train_options import (
+    LIGHT,
+    chosen_nets,
+    learners_of_numbers,
+    named_by_task,
+    task_options,
+    with_task_options,
+)
+from trunkline.core.tasks import known
 from trunkline.core.terms import Terms
-from trunkline.core.train_choices import Augmentation, Loss
+from trunkline.core.train_choices import Augmentation
 
 _CACHE = Path("out/features")
 OwnData = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder of the data set.")]
 OwnName = Annotated[str | None, typer.Option("--name", help="Name of the head.")]
 Words = list[str] | None
 _BY_MODE = "by the mode"
-_NUMBERS, _SPLITS, _PICTURES = "Numbers (regression)", "Splits", "What the net sees"
+_NUMBERS, _SPLITS, _PICTURES = f"Numbers ({learners_of_numbers()})", "Splits", "What the net sees"
 _NET, _FITTING, _WHERE = "Net", "Fitting", "Where"
 
 
@@ -28,6 +37,7 @@ class Mode(StrEnum):
     SCRATCH = "scratch"
 
 
+@with_task_options
 def train(
     context: typer.Context,
     data: OwnData = None,
@@ -44,9 +54,7 @@ def train(
     changed_data: Annotated[
         bool, typer.Option("--changed-data", help="With --again: whether or not the data is what it was.")
     ] = False,
-    task: Annotated[
-        str, typer.Option("--task", help="classification, regression, detection, segmentation, similarity.")
-    ] = "classification",
+    task: Annotated[str, typer.Option("--task", help=f"{', '.join(known().by_name)}.")] = "classification",
     mode: Annotated[
         Mode,
         typer.Option(
@@ -92,38 +100,33 @@ def train(
         str, typer.Option("--source", help="With pretrained: the classifier.", rich_help_panel=_NET)
     ] = "imagenet",
     net: Annotated[
-        Literal["cnn", "conv4", "lenet5", "segnet", "one-stage", "two-stage", "yolo", "svm-rcnn"] | None,
+        str | None,
         typer.Option(
             "--net",
-            help="With scratch: cnn, conv4, lenet5, segnet. In detection: one-stage, two-stage, svm-rcnn, yolo "
-            "(extra ultralytics).",
+            help=f"With scratch, or in each mode{chosen_nets()}. {named_by_task('nets')}.",
             show_default="by the task",
             rich_help_panel=_NET,
         ),
     ] = None,
     decoder: Annotated[
-        Literal["light", "unet", "fpn", "deeplabv3plus", "pan", "upernet"],
-        typer.Option("--decoder", help="Of segmentation, on the maps of the backbone.", rich_help_panel=_NET),
-    ] = "light",
-    size: Annotated[
-        Literal["light", "medium", "large"],
-        typer.Option("--size", help="Of the net, in segmentation and detection.", rich_help_panel=_NET),
-    ] = "light",
-    loss: Annotated[
-        Loss | None,
+        str,
         typer.Option(
-            "--loss",
-            help="Of segmentation, detection or similarity.",
-            show_default="by the task",
-            rich_help_panel=_NET,
+            "--decoder", help=f"On the maps of the backbone. {named_by_task('decoders')}.", rich_help_panel=_NET
         ),
+    ] = LIGHT,
+    size: Annotated[
+        str, typer.Option("--size", help=f"Of the net. {named_by_task('sizes')}.", rich_help_panel=_NET)
+    ] = LIGHT,
+    loss: Annotated[
+        str | None,
+        typer.Option("--loss", help=f"{named_by_task('losses')}.", show_default="by the task", rich_help_panel=_NET),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             "--weights",
             metavar="FILE",
-            help="With scratch and --size large: VGG16-BN for SegNet's encoder.",
+            help="File of a VGG16-BN, where a net begins in one.",
             rich_help_panel=_NET,
         ),
     ] = None,
@@ -132,7 +135,7 @@ def train(
         typer.Option(
             "--teacher",
             metavar="HEAD",
-            help="In detection: head whose answers are learned from too.",
+            help="Head whose answers are learned from too, where the task can.",
             rich_help_panel=_PICTURES,
         ),
     ] = None,
@@ -244,6 +247,7 @@ def train(
         ),
     ] = DEFAULT_TARGET,
     json: Json = False,
+    **of_tasks: object,
 ) -> None:
     """Learn a head from pictures, measure it, and publish it as the next version.
 
@@ -299,6 +303,7 @@ def train(
             "terms": terms,
             "strict": strict,
             "backbone": backbone,
+            "task_options": task_options(of_tasks),
         }
     )
     if watch:

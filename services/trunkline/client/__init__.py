@@ -9,20 +9,16 @@ with Client("127.0.0.1:8500") as client:
     print(answer.result.labels[0])
 """
 
+from trunkline.client import task_answers
 from trunkline.client.aio import AsyncClient
 from trunkline.client.answers import (
     AnalyzeAnswer,
-    ClassifyAnswer,
     CompareAnswer,
-    DetectAnswer,
-    EmbedAnswer,
     Evaluation,
     HeadOutcome,
     ImageSize,
     Pass,
     PictureAnswer,
-    RegressAnswer,
-    SegmentAnswer,
     ServedHead,
     SingleAnswer,
     Timings,
@@ -35,8 +31,9 @@ from trunkline.client.errors import ServiceError, UnreachableError
 from trunkline.client.galleries import GalleryClient
 from trunkline.client.galleries_aio import AsyncGalleryClient
 from trunkline.client.galleries_calls import AddAnswer, GalleryImage
-from trunkline.client.messages import DetectOptions, HeadAsk
+from trunkline.client.messages import HeadAsk
 from trunkline.client.sync import Client
+from trunkline.client.task_answers import *  # noqa: F403
 from trunkline.client.training import TrainingClient
 from trunkline.client.training_aio import AsyncTrainingClient
 from trunkline.core.galleries import AddStatus, Gallery, GalleryMatch, Reembedding, SearchBy, SearchResult
@@ -54,12 +51,8 @@ __all__ = [
     "AsyncGalleryClient",
     "AsyncTrainingClient",
     "CatalogClient",
-    "ClassifyAnswer",
     "Client",
     "CompareAnswer",
-    "DetectAnswer",
-    "DetectOptions",
-    "EmbedAnswer",
     "Epoch",
     "Evaluation",
     "FitOptions",
@@ -79,10 +72,8 @@ __all__ = [
     "Pass",
     "PictureAnswer",
     "Reembedding",
-    "RegressAnswer",
     "SearchBy",
     "SearchResult",
-    "SegmentAnswer",
     "ServedHead",
     "ServiceError",
     "SingleAnswer",
@@ -93,3 +84,4 @@ __all__ = [
     "UnreachableError",
     "encode_image",
 ]
+__all__ += task_answers.__all__

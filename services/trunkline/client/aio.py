@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,14 +13,10 @@ from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
 from trunkline.client import messages
 from trunkline.client.answers import (
     AnalyzeAnswer,
-    ClassifyAnswer,
     CompareAnswer,
-    DetectAnswer,
-    EmbedAnswer,
     PictureAnswer,
-    RegressAnswer,
-    SegmentAnswer,
     ServedHead,
+    SingleAnswer,
 )
 from trunkline.client.connection import DEFAULT_TARGET, options_for
 from trunkline.client.conversation import IN_FLIGHT, PATIENCE_S, Conversation, OnOutcome
@@ -28,13 +24,16 @@ from trunkline.client.encode import ImageLike
 from trunkline.client.errors import from_rpc_error
 from trunkline.client.readiness import PAUSE_S, Readiness
 from trunkline.client.stream_aio import AsyncStream, Pictures, encoded
+from trunkline.client.task_methods_aio import AsyncTaskMethods
+from trunkline.core import tasks
 from trunkline.core.results import Embedding
+from trunkline.serving import wire_calls
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
-class AsyncClient:
+class AsyncClient(AsyncTaskMethods):
     """A connection to a gateway at HOST:PORT; made when it is first used. Make it inside the event loop.
 
     Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
@@ -58,45 +57,28 @@ class AsyncClient:
         """End the connection. Calls in flight are cancelled."""
         await self._channel.close()
 
-    async def classify(
-        self, image: ImageLike, head: str | None = None, top_k: int | None = None, timeout_s: float = 30.0
-    ) -> ClassifyAnswer:
-        """The `top_k` (5 by default) most probable classes, best first; see Client.classify."""
-        request = messages.classify_request(await encoded(image), head, top_k)
-        return messages.classify_answer(await self._call(self._vision.Classify, request, timeout_s))
+    async def ask(
+        self, task: str, image: ImageLike, head: str | None = None, timeout_s: float = 30.0, **params: Any
+    ) -> SingleAnswer[Any]:
+        """What the call of a task answers, by the name of the task, such as `ask("classification", image, top_k=3)`.
 
-    async def regress(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> RegressAnswer:
-        """One estimate with its unit for each target of a regression head; see Client.regress."""
-        request = messages.regress_request(await encoded(image), head)
-        return messages.regress_answer(await self._call(self._vision.Regress, request, timeout_s))
+        For a task without a call in the contract `head` is left out only where just one of its heads is served.
+        Raises NotFoundError for a task that is not here, and as `classify` does.
+        """
+        tasks.require(task)
+        if wire_calls.method_of(tasks.task_of(task)) is not None:
+            return await self._ask_task(task, image, head, params, timeout_s)
+        name = head or messages.only_head(task, await self.list_heads(task, timeout_s))
+        answer = await self.analyze(image, [messages.HeadAsk(name, params, required=True)], timeout_s)
+        return messages.single_answer(tasks.task_of(task), answer.outcomes[0], answer.image_size, answer.timings)
 
-    async def detect(
-        self,
-        image: ImageLike,
-        head: str | None = None,
-        timeout_s: float = 30.0,
-        **options: Unpack[messages.DetectOptions],
-    ) -> DetectAnswer:
-        """The objects of a picture, best first; see Client.detect."""
-        request = messages.detect_request(await encoded(image), head, options)
-        return messages.detect_answer(await self._call(self._vision.Detect, request, timeout_s))
-
-    async def segment(
-        self,
-        image: ImageLike,
-        head: str | None = None,
-        masks: messages.MaskFormat = "png",
-        confidence_map: bool = False,
-        timeout_s: float = 30.0,
-    ) -> SegmentAnswer:
-        """A class for every pixel, in the size of the upright picture; see Client.segment."""
-        request = messages.segment_request(await encoded(image), head, masks, confidence_map)
-        return messages.segment_answer(await self._call(self._vision.Segment, request, timeout_s))
-
-    async def embed(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> EmbedAnswer:
-        """The unit vector of a picture with the id of its space; see Client.embed."""
-        request = messages.embed_request(await encoded(image), head)
-        return messages.embed_answer(await self._call(self._vision.Embed, request, timeout_s))
+    async def _ask_task(
+        self, task: str, image: ImageLike, head: str | None, params: Mapping[str, Any], timeout_s: float
+    ) -> SingleAnswer[Any]:
+        asked = tasks.task_of(task)
+        request = messages.task_request(asked, await encoded(image), head, params)
+        method = getattr(self._vision, messages.require_method(asked).name)
+        return messages.task_answer(asked, await self._call(method, request, timeout_s))
 
     async def compare(
         self, first: ImageLike, second: ImageLike | Embedding, head: str | None = None, timeout_s: float = 30.0

@@ -5,15 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from trunkline.client.errors import ServiceError
-from trunkline.core.results import (
-    Classification,
-    Comparison,
-    Detections,
-    Embedding,
-    Regression,
-    Result,
-    Segmentation,
-)
+from trunkline.core.results import Comparison, Result
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -45,26 +37,6 @@ class SingleAnswer(Generic[R_co]):
     result: R_co
     image_size: ImageSize
     timings: Timings
-
-
-class ClassifyAnswer(SingleAnswer[Classification]):
-    """The classes of one picture, best first."""
-
-
-class RegressAnswer(SingleAnswer[Regression]):
-    """The estimates for one picture, each with its unit, in the order of the head's targets."""
-
-
-class DetectAnswer(SingleAnswer[Detections]):
-    """The objects of one picture, best first; none where there is nothing."""
-
-
-class SegmentAnswer(SingleAnswer[Segmentation]):
-    """A class for every pixel of one picture."""
-
-
-class EmbedAnswer(SingleAnswer[Embedding]):
-    """The vector of one picture."""
 
 
 @dataclass(frozen=True)

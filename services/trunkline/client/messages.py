@@ -1,30 +1,28 @@
 """Requests from plain values, and answers back: pure functions that both clients share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import MethodDescriptor
 
 from trunkline.api.vision.v1 import image_pb2
 from trunkline.api.vision.v1 import vision_service_pb2 as pb
 from trunkline.client.answers import (
     AnalyzeAnswer,
-    ClassifyAnswer,
     CompareAnswer,
-    DetectAnswer,
-    EmbedAnswer,
     HeadOutcome,
     ImageSize,
     Pass,
-    RegressAnswer,
-    SegmentAnswer,
     ServedHead,
+    SingleAnswer,
     Timings,
 )
 from trunkline.client.errors import ServiceError, from_head_error
-from trunkline.core.results import Classification, Detections, Embedding, Regression, Result, Segmentation
-from trunkline.serving import wire, wire_results
-
-R = TypeVar("R", bound=Result)
-MaskFormat = Literal["png", "rle", "both"]
+from trunkline.core.errors import InvalidRequestError
+from trunkline.core.results import Embedding
+from trunkline.core.tasks import AnyTask
+from trunkline.core.text import listed
+from trunkline.serving import wire, wire_calls, wire_results
 
 
 class HeadAsk(NamedTuple):
@@ -39,54 +37,28 @@ class HeadAsk(NamedTuple):
     budget_s: float | None = None
 
 
-class DetectOptions(TypedDict, total=False):
-    """What a call of `detect` may ask for; what is left out, or None, is as the head says.
-
-    score_threshold: the least score, 0 to 1. nms_iou: of two boxes of a class that overlap by more, the better one is
-    answered. max_detections: at most so many, 1 to 1000. classes: names, for objects of these alone. masks: whether
-    outlines are answered.
-    """
-
-    score_threshold: float | None
-    nms_iou: float | None
-    max_detections: int | None
-    classes: Sequence[str] | None
-    masks: bool | None
-
-
 HeadLike = str | HeadAsk | tuple[str, Mapping[str, Any]]
 
 
-def classify_request(image: bytes, head: str | None, top_k: int | None) -> pb.ClassifyRequest:
-    return pb.ClassifyRequest(image=image_pb2.Image(data=image), head=head or "", top_k=top_k)
+def task_request(task: AnyTask, image: bytes, head: str | None, params: Mapping[str, Any]) -> Any:
+    """Of the task's own call, with the parameters that are not None. Raises as wire_calls.request_of does."""
+    return wire_calls.request_of(require_method(task), image, head, params)
 
 
-def regress_request(image: bytes, head: str | None) -> pb.RegressRequest:
-    return pb.RegressRequest(image=image_pb2.Image(data=image), head=head or "")
+def require_method(task: AnyTask) -> MethodDescriptor:
+    """Raises InvalidRequestError for a task without a call of its own."""
+    method = wire_calls.method_of(task)
+    if method is None:
+        raise InvalidRequestError(f"task {task.name} has no call of its own: ask its heads by analyze")
+    return method
 
 
-def detect_request(image: bytes, head: str | None, options: DetectOptions) -> pb.DetectRequest:
-    """Raises TypeError for an option that does not exist, or where `classes` is a single string."""
-    unknown = options.keys() - DetectOptions.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"detect knows no {min(unknown)!r}; it knows {', '.join(DetectOptions.__annotations__)}")
-    if isinstance(options.get("classes"), str):
-        raise TypeError(f"classes is a list of names: write [{options['classes']!r}]")
-    return pb.DetectRequest(image=image_pb2.Image(data=image), head=head or "", **options)
-
-
-def segment_request(image: bytes, head: str | None, masks: MaskFormat, confidence_map: bool) -> pb.SegmentRequest:
-    """Raises ValueError for a format that does not exist."""
-    return pb.SegmentRequest(
-        image=image_pb2.Image(data=image),
-        head=head or "",
-        format=pb.MaskFormat.Value(f"MASK_FORMAT_{masks.upper()}"),
-        confidence_map=confidence_map,
-    )
-
-
-def embed_request(image: bytes, head: str | None) -> pb.EmbedRequest:
-    return pb.EmbedRequest(image=image_pb2.Image(data=image), head=head or "")
+def only_head(task: str, served: Sequence[ServedHead]) -> str:
+    """Raises InvalidRequestError where none is served, or several are."""
+    if len(served) != 1:
+        names = listed(head.name for head in served)
+        raise InvalidRequestError(f"name a head of task {task}; served: {names}")
+    return served[0].name
 
 
 def compare_request(first: bytes, second: bytes | Embedding, head: str | None) -> pb.CompareRequest:
@@ -129,29 +101,19 @@ def get_request(name: str) -> pb.GetHeadRequest:
     return pb.GetHeadRequest(head=name)
 
 
-def classify_answer(response: pb.ClassifyResponse) -> ClassifyAnswer:
-    """Raises ServiceError where the head gave no classification."""
-    return ClassifyAnswer(*_answer(response, Classification))
+def task_answer(task: AnyTask, response: Any) -> SingleAnswer[Any]:
+    """Of the task's own call. Raises ServiceError where the head gave no such result."""
+    outcome = head_outcome(response.outcome)
+    return single_answer(task, outcome, _size(response.image_size), _timings(response.timings))
 
 
-def regress_answer(response: pb.RegressResponse) -> RegressAnswer:
-    """Raises ServiceError where the head gave no regression."""
-    return RegressAnswer(*_answer(response, Regression))
-
-
-def detect_answer(response: pb.DetectResponse) -> DetectAnswer:
-    """Raises ServiceError where the head gave no detections."""
-    return DetectAnswer(*_answer(response, Detections))
-
-
-def segment_answer(response: pb.SegmentResponse) -> SegmentAnswer:
-    """Raises ServiceError where the head gave no segmentation."""
-    return SegmentAnswer(*_answer(response, Segmentation))
-
-
-def embed_answer(response: pb.EmbedResponse) -> EmbedAnswer:
-    """Raises ServiceError where the head gave no embedding."""
-    return EmbedAnswer(*_answer(response, Embedding))
+def single_answer(task: AnyTask, outcome: HeadOutcome, size: ImageSize, timings: Timings) -> SingleAnswer[Any]:
+    """Raises ServiceError where the head gave no result of the task."""
+    result = outcome.value()
+    if not isinstance(result, task.result):
+        text = f"head {outcome.head!r} answered with no {task.result.__name__.lower()}"
+        raise ServiceError("INTERNAL", "INTERNAL", text)
+    return SingleAnswer(outcome.head, outcome.version, result, size, timings)
 
 
 def compare_answer(response: pb.CompareResponse) -> CompareAnswer:
@@ -207,18 +169,6 @@ def _ask_to_pb(ask: HeadAsk) -> pb.HeadRequest:
     params = wire.params_to_pb(ask.params) if ask.params else None
     budget = None if ask.budget_s is None else wire.seconds_to_pb(ask.budget_s)
     return pb.HeadRequest(head=ask.head, params=params, required=ask.required, budget=budget)
-
-
-def _answer(
-    response: pb.ClassifyResponse | pb.RegressResponse | pb.DetectResponse | pb.SegmentResponse | pb.EmbedResponse,
-    wanted: type[R],
-) -> tuple[str, str, R, ImageSize, Timings]:
-    outcome = head_outcome(response.outcome)
-    result = outcome.value()
-    if not isinstance(result, wanted):
-        text = f"head {outcome.head!r} answered with no {wanted.__name__.lower()}"
-        raise ServiceError("INTERNAL", "INTERNAL", text)
-    return outcome.head, outcome.version, result, _size(response.image_size), _timings(response.timings)
 
 
 def head_outcome(outcome: pb.HeadOutcome) -> HeadOutcome:

@@ -1,9 +1,9 @@
 """The client for plain code."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -12,14 +12,10 @@ from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
 from trunkline.client import messages
 from trunkline.client.answers import (
     AnalyzeAnswer,
-    ClassifyAnswer,
     CompareAnswer,
-    DetectAnswer,
-    EmbedAnswer,
     PictureAnswer,
-    RegressAnswer,
-    SegmentAnswer,
     ServedHead,
+    SingleAnswer,
 )
 from trunkline.client.connection import DEFAULT_TARGET, options_for
 from trunkline.client.conversation import IN_FLIGHT, PATIENCE_S, Conversation, OnOutcome, PictureLike
@@ -27,13 +23,16 @@ from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import from_rpc_error
 from trunkline.client.readiness import PAUSE_S, Readiness
 from trunkline.client.stream_sync import Stream
+from trunkline.client.task_methods import TaskMethods
+from trunkline.core import tasks
 from trunkline.core.results import Embedding
+from trunkline.serving import wire_calls
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
-class Client:
+class Client(TaskMethods):
     """A connection to a gateway at HOST:PORT; made when it is first used. May be shared between threads.
 
     Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
@@ -57,65 +56,28 @@ class Client:
         """End the connection. Calls in flight are cancelled."""
         self._channel.close()
 
-    def classify(
-        self, image: ImageLike, head: str | None = None, top_k: int | None = None, timeout_s: float = 30.0
-    ) -> ClassifyAnswer:
-        """The `top_k` (5 by default) most probable classes, best first.
+    def ask(
+        self, task: str, image: ImageLike, head: str | None = None, timeout_s: float = 30.0, **params: Any
+    ) -> SingleAnswer[Any]:
+        """What the call of a task answers, by the name of the task, such as `ask("classification", image, top_k=3)`.
 
-        `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may
-        be left out where just one classification head is served, or one is the default. Raises as encode_image
-        does, too.
+        For a task without a call in the contract `head` is left out only where just one of its heads is served.
+        Raises NotFoundError for a task that is not here, and as `classify` does.
         """
-        request = messages.classify_request(encode_image(image), head, top_k)
-        return messages.classify_answer(self._call(self._vision.Classify, request, timeout_s))
+        tasks.require(task)
+        if wire_calls.method_of(tasks.task_of(task)) is not None:
+            return self._ask_task(task, image, head, params, timeout_s)
+        name = head or messages.only_head(task, self.list_heads(task, timeout_s))
+        answer = self.analyze(image, [messages.HeadAsk(name, params, required=True)], timeout_s)
+        return messages.single_answer(tasks.task_of(task), answer.outcomes[0], answer.image_size, answer.timings)
 
-    def regress(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> RegressAnswer:
-        """One estimate with its unit for each target of a regression head, in their order.
-
-        `image` is as for classify. `head` may be left out as for classify. An estimate
-        may lie outside of the range that the head was trained on. Raises as encode_image does, too.
-        """
-        request = messages.regress_request(encode_image(image), head)
-        return messages.regress_answer(self._call(self._vision.Regress, request, timeout_s))
-
-    def detect(
-        self,
-        image: ImageLike,
-        head: str | None = None,
-        timeout_s: float = 30.0,
-        **options: Unpack[messages.DetectOptions],
-    ) -> DetectAnswer:
-        """The objects of a picture, best first, with boxes in pixels of the upright picture; none may be there.
-
-        What the options mean is told by DetectOptions. `image` and `head` are as for classify. Raises as
-        encode_image does, too.
-        """
-        request = messages.detect_request(encode_image(image), head, options)
-        return messages.detect_answer(self._call(self._vision.Detect, request, timeout_s))
-
-    def segment(
-        self,
-        image: ImageLike,
-        head: str | None = None,
-        masks: messages.MaskFormat = "png",
-        confidence_map: bool = False,
-        timeout_s: float = 30.0,
-    ) -> SegmentAnswer:
-        """A class for every pixel, in the size of the upright picture.
-
-        masks: "png" for a label map, "rle" for run lengths of each class, or "both". confidence_map: the probability
-        of each pixel's class as a gray PNG. `image` and `head` are as for classify. Raises as encode_image does, too.
-        """
-        request = messages.segment_request(encode_image(image), head, masks, confidence_map)
-        return messages.segment_answer(self._call(self._vision.Segment, request, timeout_s))
-
-    def embed(self, image: ImageLike, head: str | None = None, timeout_s: float = 30.0) -> EmbedAnswer:
-        """The unit vector that stands for a picture, the id of its space, and what distances in it mean.
-
-        `image` and `head` are as for classify. Raises as encode_image does, too.
-        """
-        request = messages.embed_request(encode_image(image), head)
-        return messages.embed_answer(self._call(self._vision.Embed, request, timeout_s))
+    def _ask_task(
+        self, task: str, image: ImageLike, head: str | None, params: Mapping[str, Any], timeout_s: float
+    ) -> SingleAnswer[Any]:
+        asked = tasks.task_of(task)
+        request = messages.task_request(asked, encode_image(image), head, params)
+        method = getattr(self._vision, messages.require_method(asked).name)
+        return messages.task_answer(asked, self._call(method, request, timeout_s))
 
     def compare(
         self, first: ImageLike, second: ImageLike | Embedding, head: str | None = None, timeout_s: float = 30.0

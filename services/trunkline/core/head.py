@@ -6,27 +6,18 @@ and timings are done for it.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trunkline.core.bundle import Bundle, HeadManifest
-from trunkline.core.errors import InvalidRequestError
+from trunkline.core.params import Params, parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Result
-from trunkline.core.text import listed
+
+__all__ = ["Arrays", "Params", "TaskHead", "answer_weight", "parse_params"]
 
 Arrays = Mapping[str, np.ndarray]
-
-
-class Params(BaseModel):
-    """Base of a task's request parameters: unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-P = TypeVar("P", bound=Params)
 _PIXEL_BYTES = 4  # as which a pixel of an answer counts, like one of a picture that is decoded
 
 
@@ -58,17 +49,3 @@ def answer_weight(head: TaskHead, frame: Frame) -> int:
     """Bytes as which an answer about a picture counts; 0 where it does not grow with the picture."""
     pixels = getattr(head, "answer_pixels", None)
     return 0 if pixels is None else _PIXEL_BYTES * int(pixels(frame))
-
-
-def parse_params(model: type[P], params: Mapping[str, Any]) -> P:
-    """Check request parameters against a task's model. Raises InvalidRequestError that names the parameter."""
-    try:
-        return model.model_validate(dict(params))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(str(part) for part in fault["loc"]) or "params"
-        known = listed(model.model_fields)
-        what = "there is no such one" if fault["type"] == "extra_forbidden" else fault["msg"]
-        raise InvalidRequestError(
-            f"parameter {name!r}: {what} (parameters of this head: {known})", parameter=name
-        ) from error

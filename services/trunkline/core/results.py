@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class Result:
+    """What a head answers about a picture: the type of its task (`heads/<task>/task.py`), or Custom."""
+
+
 @dataclass(frozen=True)
 class ScoredLabel:
     """A class of the head's label list with its probability, 0 to 1."""
@@ -15,7 +19,7 @@ class ScoredLabel:
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Result):
     """The most probable classes, best first."""
 
     labels: tuple[ScoredLabel, ...]
@@ -31,7 +35,7 @@ class Quantity:
 
 
 @dataclass(frozen=True)
-class Regression:
+class Regression(Result):
     """One estimate for each target of the head."""
 
     values: tuple[Quantity, ...]
@@ -66,7 +70,7 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Detections:
+class Detections(Result):
     """Objects in falling order of score; empty where there is nothing."""
 
     objects: tuple[Detection, ...]
@@ -84,7 +88,7 @@ class SegmentClass:
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class Segmentation(Result):
     """A class for every pixel: an indexed PNG and the classes that occur, largest first.
 
     confidence_map_png: 8-bit gray, 255 for a probability of 1. A PNG that was not asked for is b"".
@@ -109,7 +113,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Embedding:
+class Embedding(Result):
     """An L2-normalised vector and the id of its space; vectors of different spaces must not be compared.
 
     calibration: of the space, where the head was calibrated.
@@ -136,10 +140,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Custom:
-    """The answer of a head whose task has no type here: JSON values."""
+class Custom(Result):
+    """The answer of a head whose task has no type of its own: JSON values."""
 
     fields: Mapping[str, Any]
-
-
-Result = Classification | Regression | Detections | Segmentation | Embedding | Custom

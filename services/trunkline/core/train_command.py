@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.params import parameters_of
+from trunkline.core.tasks import known
 from trunkline.core.train_request import TrainRequest, parse_request
 
 _START = ["trunkline", "train"]
@@ -44,7 +46,7 @@ def parsed_command(command: str) -> TrainRequest:
 
 def _fields(words: list[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    rest = iter(words)
+    rest, of_tasks = iter(words), _of_tasks()
     for word in rest:
         if word in _FLAGS:
             _put(fields, word.removeprefix("--"), True)
@@ -57,9 +59,17 @@ def _fields(words: list[str]) -> dict[str, Any]:
         elif word in _MAPS:
             name, _, meant = value.partition("=")
             fields.setdefault(_MAPS[word], {})[name] = meant
+        elif word in of_tasks:
+            fields.setdefault("task_options", {})[of_tasks[word]] = value
         else:
             _put(fields, word.removeprefix("--").replace("-", "_"), value)
     return fields
+
+
+def _of_tasks() -> dict[str, str]:
+    """Names of options that tasks add, by their flags."""
+    options = (each for task in known().by_name.values() for each in parameters_of(task.training.options))
+    return {each.flag: each.name for each in options}
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:

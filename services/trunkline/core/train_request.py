@@ -4,7 +4,8 @@ No torch here: the command line and the service read it before a worker is start
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
@@ -13,9 +14,12 @@ from pydantic_core import PydanticCustomError
 
 from trunkline.core.bundle import NAME_PATTERN, Name
 from trunkline.core.errors import InvalidRequestError
+from trunkline.core.params import parameters_of, parse_params
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.task import LIGHT, Training, Weights
+from trunkline.core.tasks import known, task_of
 from trunkline.core.terms import Terms
-from trunkline.core.train_choices import Augmentation, Loss
+from trunkline.core.train_choices import Augmentation
 
 # As in request.proto, where these limits are for callers to read.
 _SHORT, _LONG = 255, 4096  # characters
@@ -25,11 +29,6 @@ Text = Annotated[str, Field(max_length=_SHORT)]
 PathText = Annotated[str, Field(min_length=1, max_length=_LONG)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=_MANY)]
 Mode = Literal["pretrained", "features", "transfer", "finetune", "scratch"]
-_LOSSES: Mapping[str, tuple[str, ...]] = {
-    "segmentation": ("cross_entropy", "dice", "focal", "combined"),
-    "detection": ("cross_entropy", "focal"),
-    "similarity": ("contrastive", "triplet", "arcface", "proxy_anchor", "prototypical"),
-}
 
 
 class FitOptions(BaseModel):
@@ -61,16 +60,13 @@ class TrainRequest(BaseModel):
     first as it is, the others augmented; with `pasted` fewer, as most pictures are new ones then.
     augmentation: what the other views are; None takes what keeps the truth of the task true.
     source: of mode `pretrained`, the classifier that is used as it is.
-    net: of mode `scratch`: "lenet5" or "cnn" for pictures as a whole, "conv4" for similarity, "segnet" for
-    segmentation. Of detection: "one-stage", "two-stage", "yolo", Ultralytics' head, or "svm-rcnn", R-CNN with SVMs.
-    None takes what suits the task; of detection the one-stage net. decoder: of segmentation. size: of segmentation
-    and detection.
-    loss: of segmentation, detection and similarity, each its own.
-    weights: file of a VGG16 with batch norm, as torchvision has it, in which the encoder of a large SegNet begins.
+    net: of mode `scratch`, or of any where the task says so; None takes what suits the task. decoder, size, loss: for
+    tasks that have a choice (`Training` in core/task.py). task_options: further ones of the task, by name.
+    weights: a file that a net of the task begins in, as torchvision has it.
     tail: feature at which the private tail of mode `finetune` begins.
-    teacher: of detection, a head whose answers are learned from beside the labels. taught: which of its classes is
-    which class of the data, by name, where the names differ. unlabelled: a folder of further pictures, of which is
-    known what the teacher answers.
+    teacher: a head whose answers are learned from beside the labels. taught: which of its classes is which class of
+    the data, by name, where the names differ. unlabelled: a folder of further pictures, of which is known what the
+    teacher answers.
     train_splits are learned from; validation_split, where the data has it and it is neither learned from nor
     evaluated on, picks the best epoch; evaluation is on test_split.
     licence: of the data, for the card. terms: what the head may be used for; None takes what the licence says.
@@ -92,10 +88,10 @@ class TrainRequest(BaseModel):
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Augmentation | None = None
     source: Name = "imagenet"
-    net: Literal["lenet5", "cnn", "segnet", "conv4", "one-stage", "two-stage", "yolo", "svm-rcnn"] | None = None
-    decoder: Literal["light", "unet", "fpn", "deeplabv3plus", "pan", "upernet"] = "light"
-    size: Literal["light", "medium", "large"] = "light"
-    loss: Loss | None = None
+    net: Text | None = None
+    decoder: Text = LIGHT
+    size: Text = LIGHT
+    loss: Text | None = None
     weights: PathText | None = None
     tail: Name = "c4"
     teacher: Name | None = None
@@ -108,34 +104,50 @@ class TrainRequest(BaseModel):
     licence: Annotated[str, Field(max_length=_LONG)] = "not stated"
     strict: bool = False
     terms: Terms | None = None
+    task_options: Annotated[Mapping[Text, Text], Field(max_length=_FEW)] = {}
+
+    @field_validator("net", "decoder", "size")
+    @classmethod
+    def _of_some_task(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Which task has which is for the task to say, that knows the mode."""
+        names = {"net": NETS, "decoder": DECODERS, "size": SIZES}[info.field_name or ""]()
+        if value is not None and value not in names:
+            raise PydanticCustomError("choice", f"no task has {value[:_SHOWN]!r}; there are: {', '.join(names)}")
+        return value
 
     @field_validator("weights")
     @classmethod
-    def _for_large_segnet(cls, weights: str | None, info: ValidationInfo) -> str | None:
-        asked = [info.data.get(name) for name in ("task", "mode", "size")]
-        if weights is not None and asked != ["segmentation", "scratch", "large"]:
-            raise PydanticCustomError(
-                "net",
-                "a file of VGG16 fits SegNet in its size large only: --task segmentation --mode scratch --size large",
-            )
+    def _weights_fit_a_net(cls, weights: str | None, info: ValidationInfo) -> str | None:
+        asked = {name: info.data.get(name) for name in ("task", "mode", "size")}
+        known_ones = {name: task.training.weights for name, task in known().by_name.items() if task.training.weights}
+        if weights is not None and not any(_fits(asked, name, each) for name, each in known_ones.items()):
+            raise PydanticCustomError("net", "; ".join(each.about for each in known_ones.values()))
         return weights
 
     @model_validator(mode="after")
-    def _loss_is_of_the_task(self) -> Self:
-        known = _LOSSES.get(self.task, ())
-        if self.loss is not None and self.loss not in known:
-            raise ValueError(
-                f"loss {self.loss!r} is none of task {self.task}; its losses: {', '.join(known) or 'none'}"
-            )
+    def _choices_are_of_the_task(self) -> Self:
+        training = self._training
+        if self.loss is not None and self.loss not in training.losses:
+            losses = ", ".join(training.losses) or "none"
+            raise ValueError(f"loss {self.loss!r} is none of task {self.task}; its losses: {losses}")
+        try:
+            parse_params(training.options, self.task_options)
+        except InvalidRequestError as error:
+            raise ValueError(error.message) from error
         return self
 
     @model_validator(mode="after")
-    def _teacher_is_of_detection(self) -> Self:
-        if self.teacher is not None and self.task != "detection":
-            raise ValueError("a teacher is for task detection: leave teacher out")
+    def _teacher_is_of_the_task(self) -> Self:
+        if self.teacher is not None and not self._training.teachable:
+            names = ", ".join(name for name, task in known().by_name.items() if task.training.teachable)
+            raise ValueError(f"a teacher is for task {names}: leave teacher out")
         if self.teacher is None and (self.taught or self.unlabelled):
             raise ValueError("classes and pictures to be taught need a teacher")
         return self
+
+    @property
+    def _training(self) -> Training:
+        return task_of(self.task).training
 
     def command(self) -> str:
         """The command line that repeats this run, with the name of the data alone, no folder."""
@@ -152,12 +164,13 @@ class TrainRequest(BaseModel):
         words += ["--views", str(self.views)] if self.views is not None else []
         words += ["--augmentation", self.augmentation] if self.augmentation is not None else []
         words += ["--source", self.source] if self.mode == "pretrained" else []
-        words += ["--net", self.net] if self.net and (self.mode == "scratch" or self.task == "detection") else []
-        if self.task == "segmentation":
-            words += ["--size", self.size] + ([] if self.mode == "scratch" else ["--decoder", self.decoder])
-        if self.task == "detection":
-            words += ["--size", self.size]
+        training = self._training
+        words += ["--net", self.net] if self.net and (self.mode == "scratch" or training.chooses_net) else []
+        words += ["--size", self.size] if training.sizes else []
+        words += ["--decoder", self.decoder] if training.decoders and self.mode != "scratch" else []
         words += ["--loss", self.loss] if self.loss else []
+        flags = {each.name: each.flag for each in parameters_of(training.options)}
+        words += [word for name, value in self.task_options.items() for word in (flags[name], value)]
         words += ["--weights", PurePath(self.weights).name] if self.weights else []
         words += ["--tail", self.tail] if self.mode == "finetune" else []
         words += ["--terms", self.terms] if self.terms else []
@@ -167,6 +180,20 @@ class TrainRequest(BaseModel):
         words += ["--strict"] if self.strict else []
         words += _options(self.options)
         return shlex.join(words)
+
+
+def _names(choice: Callable[[Training], tuple[str, ...]]) -> tuple[str, ...]:
+    """Of all tasks, each once."""
+    return tuple(dict.fromkeys(name for task in known().by_name.values() for name in choice(task.training)))
+
+
+NETS = partial(_names, lambda training: training.nets)
+DECODERS = partial(_names, lambda training: training.decoders)
+SIZES = partial(_names, lambda training: training.sizes)
+
+
+def _fits(asked: Mapping[str, str | None], task: str, weights: Weights) -> bool:
+    return asked == {"task": task, "mode": weights.mode, "size": weights.size}
 
 
 def parse_request(fields: Mapping[str, Any]) -> TrainRequest:
@@ -203,7 +230,7 @@ def _cut(name: str, value: Any) -> Any:
         return value[:longest]
     if isinstance(value, list):
         return [_cut(name, each) for each in value[:most]]
-    if name in ("unit", "taught") and isinstance(value, Mapping):
+    if name in ("unit", "taught", "task_options") and isinstance(value, Mapping):
         return {key[:longest]: _cut(name, value[key]) for key in list(value)[:most]}
     return value
 

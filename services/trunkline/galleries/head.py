@@ -4,14 +4,12 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from pydantic import Field
+from typing import Annotated, Any
 
 from trunkline.core.errors import ServiceUnavailableError
 from trunkline.core.exchange import AnswerNow, HeadAnswer, HeadInfo, HeadQuestion, Routes
 from trunkline.core.galleries import GalleryMatch
-from trunkline.core.head import Params, parse_params
+from trunkline.core.params import Option, Params, parse_params
 from trunkline.core.results import Classification, ScoredLabel
 from trunkline.galleries.embedder import Embedder, ServedHead, check_space, embedding_of
 from trunkline.galleries.gallery_cache import GalleryCache
@@ -23,8 +21,8 @@ KIND = "gallery"  # gallery:NAME is such a head
 
 
 class _Parameters(Params):
-    top_k: int = Field(5, ge=1, le=1000)
-    threshold: float | None = Field(None, ge=0, le=2)
+    top_k: Annotated[int, Option("How many classes to answer.", low=1, high=1000)] = 5
+    threshold: Annotated[float | None, Option("Largest distance of a match.", low=0, high=2)] = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from trunkline.core.errors import (
 )
 from trunkline.core.exchange import IMAGE, Features, HeadInfo
 from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.tasks import task_of
 from trunkline.core.text import listed
 from trunkline.gateway.answers import Analysis, HeadRequest, Outcome
 from trunkline.gateway.deadline import Deadline
@@ -21,13 +22,6 @@ from trunkline.gateway.picture import PictureRun
 
 __all__ = ["Analysis", "Analyzer", "HeadRequest", "Outcome"]
 
-_CALL_OF_TASK = {
-    "classification": "Classify",
-    "regression": "Regress",
-    "detection": "Detect",
-    "segmentation": "Segment",
-    "similarity": "Embed",
-}
 _NO_PASS = {IMAGE}  # what there is without one
 Tell = Callable[[Outcome], None]
 
@@ -133,8 +127,8 @@ def _entry(ask: HeadRequest, resolve: Callable[[HeadRequest], HeadEntry]) -> Hea
 
 
 def _wrong_task(head: HeadInfo, asked: str) -> WrongTaskError:
-    call = _CALL_OF_TASK.get(head.task)
-    advice = f"{call} or Analyze" if call else "Analyze"
+    call = task_of(head.task).call
+    advice = f"{call.name} or Analyze" if call is not None else "Analyze"
     return WrongTaskError(
         f"head {head.name!r} does {head.task}, not {asked}: use {advice}", head=head.name, task=head.task
     )

@@ -1,4 +1,4 @@
-"""Two pictures, or a picture and a vector, of one version of a similarity head."""
+"""Two pictures, or a picture and a vector, of one version of a head that embeds."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from trunkline.core.comparing import compare
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.results import Comparison, Embedding
+from trunkline.core.tasks import task_answering
 from trunkline.gateway.analyzer import Analysis, Analyzer
 from trunkline.gateway.directory import HeadEntry
 
 T = TypeVar("T")
-_TASK = "similarity"
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Compared:
 async def compare_with(
     analyzer: Analyzer, head: str, first: bytes, second: bytes | Embedding, timeout_s: float
 ) -> Compared:
-    """The default similarity head where `head` is empty.
+    """The default head that embeds where `head` is empty.
 
     Raises SpaceMismatchError where a vector is of another space than the head's, and as Analyzer.ask_one does.
     """
-    entry = analyzer.entry_of(_TASK, head)
+    entry = analyzer.entry_of(task_answering(Embedding).name, head)
     if isinstance(second, Embedding):
         if not second.space:
             raise InvalidRequestError("the vector has no space: send it as Embed answered it")

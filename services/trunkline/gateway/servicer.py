@@ -1,7 +1,7 @@
 """VisionService: convert, call, convert."""
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -17,6 +17,7 @@ from trunkline.gateway.compare import compare_with
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.ids import Ids
 from trunkline.gateway.streams import Streams
+from trunkline.gateway.task_calls import task_calls
 from trunkline.serving import wire, wire_results
 from trunkline.serving.aside import aside
 from trunkline.serving.limits import check_message, short_id
@@ -24,7 +25,6 @@ from trunkline.serving.pages import message_page
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["VisionService"].full_name
-_OneHead: TypeAlias = pb.ClassifyRequest | pb.RegressRequest | pb.DetectRequest | pb.SegmentRequest | pb.EmbedRequest
 # A picture of a stream, and what is wrong with its id.
 _Picture: TypeAlias = tuple[pb.AnalyzeStreamRequest, InvalidRequestError | None]
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -38,23 +38,6 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         self._directory = directory
         self._streams = streams
         self._default_timeout_s = default_timeout_s
-
-    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        params = {"top_k": request.top_k} if request.HasField("top_k") else {}
-        return pb.ClassifyResponse(**_only(await self._ask_one(request, "classification", params, context)))
-
-    async def Regress(self, request: pb.RegressRequest, context: Context) -> pb.RegressResponse:
-        return pb.RegressResponse(**_only(await self._ask_one(request, "regression", {}, context)))
-
-    async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:
-        return pb.DetectResponse(**_only(await self._ask_one(request, "detection", _detect_params(request), context)))
-
-    async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
-        params = {"format": _mask_format(request.format), "confidence_map": request.confidence_map}
-        return pb.SegmentResponse(**_only(await self._ask_one(request, "segmentation", params, context)))
-
-    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        return pb.EmbedResponse(**_only(await self._ask_one(request, "similarity", {}, context)))
 
     async def Compare(self, request: pb.CompareRequest, context: Context) -> pb.CompareResponse:
         timeout_s = self._timeout_s(context)
@@ -115,10 +98,14 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
             raise InvalidRequestError("name a head; ListHeads says which there are")
         return pb.GetHeadResponse(head=wire.head_to_pb(self._directory.find(request.head).info))
 
-    def _ask_one(
-        self, request: _OneHead, task: str, params: Mapping[str, Any], context: Context
-    ) -> Coroutine[Any, Any, Analysis]:
-        return self._analyzer.ask_one(request.image.data, task, request.head, params, self._timeout_s(context))
+    async def ask_one(self, request: Any, task: str, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """The fields of the response of a call that asks one head."""
+        done = await self._analyzer.ask_one(request.image.data, task, request.head, params, self._timeout_s(context))
+        return {
+            "outcome": _outcome_to_pb(done.outcomes[0]),
+            "image_size": _size_to_pb(done),
+            "timings": _timings_to_pb(done),
+        }
 
     def _timeout_s(self, context: Context) -> float:
         left_s = context.time_remaining()
@@ -133,6 +120,10 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
         return budget_s
 
 
+for _name, _call in task_calls(VisionServicer.ask_one).items():
+    setattr(VisionServicer, _name, _call)
+
+
 async def _looked_at(requests: AsyncIterable[pb.AnalyzeStreamRequest]) -> AsyncIterator[_Picture]:
     ids = Ids()
     async for request in requests:
@@ -141,21 +132,6 @@ async def _looked_at(requests: AsyncIterable[pb.AnalyzeStreamRequest]) -> AsyncI
 
 def _size_of(picture: _Picture) -> int:
     return picture[0].ByteSize()
-
-
-def _only(done: Analysis) -> dict[str, Any]:
-    """The fields of the response of a call that asks one head."""
-    return {
-        "outcome": _outcome_to_pb(done.outcomes[0]),
-        "image_size": _size_to_pb(done),
-        "timings": _timings_to_pb(done),
-    }
-
-
-def _detect_params(request: pb.DetectRequest) -> dict[str, Any]:
-    """Those that are set."""
-    params = {field.name: value for field, value in request.ListFields() if field.name not in ("image", "head")}
-    return params | ({"classes": list(request.classes)} if request.classes else {})
 
 
 def _second(request: pb.CompareRequest) -> bytes | Embedding:
@@ -174,15 +150,6 @@ def _second(request: pb.CompareRequest) -> bytes | Embedding:
 def _slower(analyses: Sequence[Analysis]) -> pb.Timings:
     """Of analyses that went side by side, the longer time of each stage."""
     return pb.Timings(**{name: max(getattr(done, name) for done in analyses) for name in _STAGES})
-
-
-def _mask_format(value: "pb.MaskFormat.ValueType") -> str:
-    """Raises InvalidRequestError for a number that is no format."""
-    if value == pb.MASK_FORMAT_UNSPECIFIED:
-        return "png"
-    if value not in pb.MaskFormat.values():
-        raise InvalidRequestError(f"{value} is no MaskFormat")
-    return pb.MaskFormat.Name(value).removeprefix("MASK_FORMAT_").lower()
 
 
 def _asks_from_pb(heads: Iterable[pb.HeadRequest]) -> list[HeadRequest]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from trunkline.core.errors import InvalidRequestError, NotFoundError
 from trunkline.core.repository import Repository
+from trunkline.core.tasks import task_names
 from trunkline.core.text import shown
 from trunkline.core.train_request import TrainRequest
-from trunkline.heads.discovery import tasks
 
 
 def placed(request: TrainRequest) -> TrainRequest:
@@ -43,4 +43,4 @@ def check_data(data: str) -> None:
 
 def learnable_tasks() -> list[str]:
     """Tasks with a learn.py, which is not imported."""
-    return [task for task in tasks() if find_spec(f"trunkline.heads.{task}.learn") is not None]
+    return [task for task in task_names() if find_spec(f"trunkline.heads.{task}.learn") is not None]

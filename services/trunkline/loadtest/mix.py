@@ -2,15 +2,18 @@
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trunkline.client import HeadAsk, messages
 from trunkline.core.errors import ConfigurationError
+from trunkline.core.tasks import AnyTask, callable_tasks
+from trunkline.serving.wire_calls import method_of
 
 _SERVICE = "/trunkline.api.vision.v1.VisionService"
 _ROUND = 10_000
+_COMPARE, _ANALYZE = "compare", "analyze"
 _HOW = "write METHOD[:HEAD[+HEAD…]][=SHARE], such as classify:imagenet=3 or analyze:imagenet+camvid=1"
 
 
@@ -34,8 +37,7 @@ class Call:
 
     def request(self, picture: bytes, other: bytes) -> bytes:
         """The encoded request about a picture; `compare` asks about it and the other one."""
-        message = _REQUESTS[self.method](self, picture, other)
-        return bytes(message.SerializeToString())
+        return bytes(_message(self, picture, other).SerializeToString())
 
     @property
     def _head(self) -> str | None:
@@ -44,17 +46,23 @@ class Call:
 
 # The requests are those of the client, with its defaults. Heads of `analyze` are required, so that one that fails is
 # a failed call and not an answer.
-_REQUESTS: Mapping[str, Callable[[Call, bytes, bytes], Any]] = {
-    "classify": lambda call, picture, _: messages.classify_request(picture, call._head, None),
-    "regress": lambda call, picture, _: messages.regress_request(picture, call._head),
-    "detect": lambda call, picture, _: messages.detect_request(picture, call._head, {}),
-    "segment": lambda call, picture, _: messages.segment_request(picture, call._head, "png", False),
-    "embed": lambda call, picture, _: messages.embed_request(picture, call._head),
-    "compare": lambda call, picture, other: messages.compare_request(picture, other, call._head),
-    "analyze": lambda call, picture, _: messages.analyze_request(
-        picture, [HeadAsk(head, required=True) for head in call.heads]
-    ),
-}
+def _message(call: Call, picture: bytes, other: bytes) -> Any:
+    if call.method == _ANALYZE:
+        return messages.analyze_request(picture, [HeadAsk(head, required=True) for head in call.heads])
+    if call.method == _COMPARE:
+        return messages.compare_request(picture, other, call._head)
+    return messages.task_request(_tasks()[call.method], picture, call._head, {})
+
+
+def _tasks() -> dict[str, AnyTask]:
+    """By the name of their call, in small letters."""
+    found = ((method_of(task), task) for task in callable_tasks())
+    return {method.name.lower(): task for method, task in found if method is not None}
+
+
+def methods() -> list[str]:
+    """All that can be sent."""
+    return [*_tasks(), _COMPARE, _ANALYZE]
 
 
 def parse_mix(texts: Sequence[str]) -> tuple[Call, ...]:
@@ -81,13 +89,13 @@ def _parse(text: str) -> Call:
     what, equals, share = text.partition("=")
     method, colon, listed = what.strip().partition(":")
     heads = tuple(head.strip() for head in listed.split("+")) if colon else ()
-    if method not in _REQUESTS:
-        raise ConfigurationError(f"the mix {text!r} names no method of {', '.join(_REQUESTS)}: {_HOW}")
+    if method not in methods():
+        raise ConfigurationError(f"the mix {text!r} names no method of {', '.join(methods())}: {_HOW}")
     if not all(heads) or len(set(heads)) < len(heads):
         raise ConfigurationError(f"the mix {text!r} has an empty head, or one twice: {_HOW}")
-    if method == "analyze" and not heads:
+    if method == _ANALYZE and not heads:
         raise ConfigurationError(f"the mix {text!r} names no head, and analyze needs some: {_HOW}")
-    if method != "analyze" and len(heads) > 1:
+    if method != _ANALYZE and len(heads) > 1:
         raise ConfigurationError(f"the mix {text!r} asks {method} for several heads: analyze does that")
     return Call(method, heads, _share(text, share) if equals else 1.0)
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trunkline.core.cpu import available_cores
+from trunkline.heads.learner import MapLearner
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import Recipe, Stored, annotated_view, annotation_of_view
-from trunkline.training.learner import MapLearner
 
 
 class AnnotatedMaps(Dataset[Any]):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.repository import Repository
+from trunkline.core.tasks import task_names
 from trunkline.core.train_request import TrainRequest
-from trunkline.heads.discovery import tasks
 from trunkline.training.data.accept import read_sound
 from trunkline.training.data.dataset import Dataset
 from trunkline.training.data.wanted import wanted
@@ -26,6 +26,6 @@ def looked_ahead(request: TrainRequest, models: Path) -> Dataset:
 
 def require_trainable(task: str) -> None:
     """Raises InvalidRequestError for a task that does not exist or cannot be trained."""
-    trainable = [known for known in tasks() if find_spec(f"trunkline.heads.{known}.learn")]
+    trainable = [known for known in task_names() if find_spec(f"trunkline.heads.{known}.learn")]
     if task not in trainable:
         raise InvalidRequestError(f"task {task!r} cannot be trained; tasks that can: {', '.join(trainable)}")

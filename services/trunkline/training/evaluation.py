@@ -21,7 +21,7 @@ from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.measuring import HeadFacts, Splits, measured
 
 if TYPE_CHECKING:
-    from trunkline.training.learner import Scores, TaskLearner
+    from trunkline.heads.learner import Scores, TaskLearner
 
 _LONGEST_VERSION = 18
 
@@ -41,8 +41,6 @@ def answers(
         raise InvalidRequestError("there is nothing to evaluate on: the data has no picture of that split")
     sessions, decoder = (load_session(backbone), load_session(head)), head_class(head.manifest.task)(head)
     wanted = [name for name in head.manifest.features if name != IMAGE]
-    if params is None:
-        params = {"top_k": min(5, len(head.labels))} if head.manifest.task == "classification" else {}
 
     def answer(sample: Sample) -> Result:
         try:
@@ -51,7 +49,7 @@ def answers(
             raise DataInvalidError.at(sample.name, error.message) from error
         features = sessions[0].run({IMAGE: pixels}, wanted) if wanted else {}
         inputs = {name: {**features, IMAGE: pixels}[name] for name in head.manifest.features}
-        return decoder.decode(sessions[1].run(inputs), frame, params)
+        return decoder.decode(sessions[1].run(inputs), frame, params or {})
 
     found = []
     with ThreadPoolExecutor(available_cores()) as pool:
@@ -110,12 +108,8 @@ def scored(
     dataset: Dataset,
 ) -> "Scores":
     """The scores of a head on these samples of a data set."""
-    from trunkline.training.learner import Asking, PairLearner
-
-    if isinstance(learner, PairLearner):
-        return learner.scores_in(lambda asked: answers(head, backbone, asked, progress), samples, dataset)
-    params = learner.params() if isinstance(learner, Asking) else None
-    return learner.scores(answers(head, backbone, samples, progress, params), samples)
+    params = learner.params()
+    return learner.scores_in(lambda asked: answers(head, backbone, asked, progress, params), samples, dataset)
 
 
 def _version(models: Path, head: str) -> tuple[str, int | None]:

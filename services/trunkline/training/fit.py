@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from trunkline.core.cpu import available_cores
 from trunkline.core.progress import Epoch, Watcher
+from trunkline.heads.learner import TaskLearner, makes_losses
 from trunkline.training import group
-from trunkline.training.learner import LossNet, PairLearner, TaskLearner
 
 # Accuracy on a small validation set is often perfect from the first epoch on, and would keep that one.
 _JUDGE = "validation_loss"
@@ -47,7 +47,7 @@ class Plan:
 def best_epoch(epochs: Sequence[Epoch], *, by_metric: bool = False) -> Epoch:
     """The epoch whose weights `fit` keeps: of least validation loss; the last without validation data.
 
-    by_metric: of largest metric, for a LossNet.
+    by_metric: of largest metric, for a net that makes its own losses.
     """
     if by_metric:
         measured = [(-epoch.validation_metric, epoch) for epoch in epochs if epoch.validation_metric is not None]
@@ -73,11 +73,12 @@ def fit(
     """Fit `net` in place and leave it with the weights of its best epoch (the last, without validation data).
 
     The data gives whole batches (inputs, truth) by `__getitems__`; `net.learn(inputs)` makes the answers, or the net
-    is a LossNet. `work` takes checkpoints, and what was begun there is gone on with. Returns the learning curve.
+    makes its own losses. `work` takes checkpoints, and what was begun there is gone on with. Returns the learning
+    curve.
     """
     folder = work / plan.name
     module, curve = _Module(net, learner, plan), _Curve(learner.metric, watcher)
-    judge, mode = (_OWN_JUDGE, "max") if isinstance(net, LossNet) else (_JUDGE, "min")
+    judge, mode = (_OWN_JUDGE, "max") if makes_losses(net) else (_JUDGE, "min")
     best = ModelCheckpoint(folder, monitor=judge, mode=mode, filename="best") if validation is not None else None
     callbacks: list[Callback] = [curve, _resumable(folder, plan.epochs)]
     if best is not None:
@@ -96,7 +97,7 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            use_distributed_sampler=not isinstance(learner, PairLearner),  # its processes draw classes of their own
+            use_distributed_sampler=learner.random_batches,  # else processes draw classes of their own
             **group.trainer_options(),
         )
         begun = group.agreed(folder / _LAST if (folder / _LAST).is_file() else None)
@@ -137,7 +138,7 @@ class _Module(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         inputs, truth = batch
-        if isinstance(self.net, LossNet):
+        if makes_losses(self.net):
             loss = _total(self.net.losses(inputs, truth))
         else:
             loss = self._learner.loss(self.net.learn(inputs), truth)  # type: ignore[operator]
@@ -146,12 +147,11 @@ class _Module(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         inputs, truth = batch
-        if isinstance(self.net, LossNet):
+        if makes_losses(self.net):
             answers, loss = self.net.answers(inputs), _total(self.net.losses(inputs, truth))
         else:
             answers = self.net.learn(inputs)  # type: ignore[operator]
-            judge = self._learner.validation_loss if isinstance(self._learner, PairLearner) else self._learner.loss
-            loss = judge(answers, truth)
+            loss = self._learner.validation_loss(answers, truth)
         self.measure.update(answers, truth)
         self.log("validation_loss", loss, batch_size=len(truth), sync_dist=True)
 
@@ -245,7 +245,7 @@ def _value(seen: Any, name: str) -> float | None:
 
 
 def _batches(learner: TaskLearner, data: Dataset[Any], batch: int, *, fixed: bool) -> DataLoader[Any]:
-    if not isinstance(learner, PairLearner):
+    if learner.random_batches:
         return _loader(data, batch, shuffle=not fixed)
     truth: Tensor = data.truth  # type: ignore[attr-defined]
     steps = max(1, round(len(truth) / batch))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trunkline.core.bundle import HeadManifest
 from trunkline.core.publishing import card_title
-from trunkline.training.learner import Scores
+from trunkline.heads.learner import Scores
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class _Learned:
     """A task that has no more than a Learner, which needs torch."""
 
     def __init__(self, head: HeadFacts, classes: tuple[str, ...], data: Path) -> None:
-        from trunkline.training.learner import Asking, PairLearner, learner_class
+        from trunkline.training.learner import learner_class
 
         angles = zip(head.targets, head.angles, strict=True)
         units = zip(head.targets, head.units, strict=True)
@@ -92,17 +92,14 @@ class _Learned:
             unit={name: unit for name, unit in units if unit},
         )
         self._learner = learner_class(head.task)(classes, head.targets, request)
-        self._asking, self._pairs = Asking, PairLearner
 
     def params(self) -> dict[str, Any]:
-        return self._learner.params() if isinstance(self._learner, self._asking) else {}
+        return self._learner.params()
 
     def scores_in(
         self, ask: Callable[[Sequence[Any]], Sequence[Result]], samples: Sequence[Any], dataset: Any
     ) -> Any:
-        if isinstance(self._learner, self._pairs):
-            return self._learner.scores_in(ask, samples, dataset)
-        return self._learner.scores(ask(samples), samples)
+        return self._learner.scores_in(ask, samples, dataset)
 
 
 def _as_learned(head: HeadFacts, data: Path) -> Dataset:

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from trunkline.core.images import decode_image
 from trunkline.core.progress import Epoch
+from trunkline.heads.learner import Scores
 from trunkline.training.data.dataset import Sample
-from trunkline.training.learner import Scores
 
 _TILE = (200, 150)
 _TEXT = 34  # pixels below a tile

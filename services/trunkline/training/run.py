@@ -19,6 +19,7 @@ from trunkline.core.staging import staging
 from trunkline.core.store import FolderStore, Publish
 from trunkline.core.terms import terms_of_licence
 from trunkline.core.train_request import TrainRequest
+from trunkline.heads.learner import MapLearner, Scores, gives_rows, makes_losses
 from trunkline.serving.session import OnnxSession
 from trunkline.training import group
 from trunkline.training.again import require_same
@@ -33,7 +34,7 @@ from trunkline.training.features import FeatureStore, Recipe, pixels_of
 from trunkline.training.fit import answers_to, best_epoch, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, export_head
-from trunkline.training.learner import LossNet, MapLearner, PairLearner, RowNet, Scores, learner_class
+from trunkline.training.learner import learner_class
 from trunkline.training.modes.finetune import train_tailed
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.mapped import train_mapped
@@ -94,7 +95,7 @@ def train_head(
     job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work, teacher)
     if isinstance(learner, MapLearner):
         fitted = train_mapped(job, learner)
-    elif request.mode == "pretrained" and isinstance(learner, PairLearner):
+    elif request.mode == "pretrained" and not learner.keeps_classes:
         fitted = use_features(job)
     elif request.mode == "pretrained":
         fitted = use_pretrained(job, places.models, dataset.classes)
@@ -154,7 +155,7 @@ def _export(job: Job, fitted: Fitted, samples: Sequence[Sample]) -> _Made:
         example = {IMAGE: np.concatenate([pixels_of(sample, fitted.spec) for sample in samples])}
     else:
         example = job.store.features(samples, Recipe(fitted.features, fitted.spec))
-    if isinstance(fitted.net, RowNet):
+    if gives_rows(fitted.net):
         return _rows_made(job, fitted, example)
     output = job.learner.output
     # A net whose answers have places joins maps of several strides, whose sizes depend on each other.
@@ -177,7 +178,7 @@ def _publish(built: _Built, models: Path, publish: Publish) -> Path:
     manifest = _manifest(job, fitted, made.model, dataset, free_version(models, "head", job.request.name))
     facts = _facts(job, fitted, made, dataset, len(test), built.started_at)
     with staging(models) as aside:
-        labels = () if isinstance(job.learner, PairLearner) else dataset.classes
+        labels = dataset.classes if job.learner.keeps_classes else ()
         content = BundleContent(made.model, manifest, made.golden, "", labels)
         head = Bundle(content.write(aside / "unmeasured"), manifest)
         scores = scored(job.learner, head, job.backbone, test, partial(job.watcher.stage, "evaluation"), dataset)
@@ -239,7 +240,7 @@ def _known_by(dataset: Dataset, split: str, samples: Sequence[Sample]) -> Evalua
 
 
 def _best(fitted: Fitted) -> Epoch:
-    return best_epoch(fitted.epochs, by_metric=isinstance(fitted.net, LossNet))
+    return best_epoch(fitted.epochs, by_metric=makes_losses(fitted.net))
 
 
 def _truth(dataset: Dataset, sample: Sample) -> str:

@@ -11,6 +11,7 @@ from trunkline.core.errors import InvalidRequestError, TrunklineError
 from trunkline.core.exchange import IMAGE, HeadAnswer, HeadInfo, HeadQuestion
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.raw import pack_pixels
+from trunkline.core.tasks import task_of
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory, HeadEntry
 from trunkline.gateway.oip.model import PICTURE, Description, Item, ModelRequest, Port, each
@@ -115,13 +116,12 @@ class HeadModel:
         return Item(outputs, answer.version, infer_ms=answer.head_ms)
 
 
-_LONG = ("segmentation", "detection")  # answers of these tasks
 _SILENT = "its head service does not answer"
 
 
 async def _outputs_of(info: HeadInfo, answer: HeadAnswer, wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
     """JSON of masks and label maps is long."""
-    if info.task in _LONG:
+    if task_of(info.task).is_long:
         return await aside(outputs_of, info.name, answer, wanted)
     return outputs_of(info.name, answer, wanted)
 

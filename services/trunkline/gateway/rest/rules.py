@@ -13,6 +13,8 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from trunkline.api.catalog.v1 import catalog_service_pb2
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1 import gallery_service_pb2, vision_service_pb2
+from trunkline.core.tasks import callable_tasks
+from trunkline.serving.wire_calls import method_of
 
 _FILES: Mapping[str, FileDescriptor] = {
     "VisionService": vision_service_pb2.DESCRIPTOR,
@@ -20,13 +22,8 @@ _FILES: Mapping[str, FileDescriptor] = {
     "GalleryService": gallery_service_pb2.DESCRIPTOR,
     "TrainingService": training_service_pb2.DESCRIPTOR,
 }
-# Verb, path, call; with a body where the verb is POST or PUT.
+# Verb, path, call; with a body where the verb is POST or PUT. Each task with a call has POST /v1/images:NAME beside.
 _RULES = """
-POST   /v1/images:classify                              VisionService.Classify
-POST   /v1/images:regress                               VisionService.Regress
-POST   /v1/images:detect                                VisionService.Detect
-POST   /v1/images:segment                               VisionService.Segment
-POST   /v1/images:embed                                 VisionService.Embed
 POST   /v1/images:compare                               VisionService.Compare
 POST   /v1/images:analyze                               VisionService.Analyze
 GET    /v1/heads                                        VisionService.ListHeads
@@ -92,7 +89,9 @@ class Rule:
 
 def rules() -> Iterator[Rule]:
     """The table, longer paths first, since the first that fits a request is taken."""
-    found = [line.split() for line in _RULES.strip().splitlines()]
+    methods = (method_of(task) for task in callable_tasks())
+    tasks = [f"POST /v1/images:{each.name.lower()} VisionService.{each.name}" for each in methods if each is not None]
+    found = [line.split() for line in [*tasks, *_RULES.strip().splitlines()]]
     for verb, path, call in sorted(found, key=lambda parts: -len(parts[1])):
         service, _, method = call.partition(".")
         yield Rule(verb, path, _FILES[service].services_by_name[service].methods_by_name[method])

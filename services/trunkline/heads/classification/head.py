@@ -1,25 +1,19 @@
 """Logits to the most probable classes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import ModelInvalidError
-from trunkline.core.head import Arrays, Params, parse_params
+from trunkline.core.head import Arrays
+from trunkline.core.params import parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Classification, ScoredLabel
+from trunkline.heads.classification.task import ClassifyParams
 
 OUTPUT = "logits"
-DEFAULT_TOP_K = 5
-
-
-class ClassifyParams(Params):
-    """top_k: how many classes to answer; a head with fewer classes answers all of them."""
-
-    top_k: Annotated[int, Field(ge=1, le=1000)] = DEFAULT_TOP_K
 
 
 class Head:

@@ -13,9 +13,10 @@ from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
 from trunkline.heads.classification.measure import scores_of
 from trunkline.heads.classification.scores import ClassificationScores
+from trunkline.heads.learner import TaskLearner
 
 
-class Learner:
+class Learner(TaskLearner):
     """Logits by cross-entropy, with label smoothing and, where asked for, weights for rare classes."""
 
     output: ClassVar[str] = "logits"
@@ -50,9 +51,6 @@ class Learner:
 
     def measure(self) -> MulticlassAccuracy:
         return MulticlassAccuracy(num_classes=len(self._classes), average="micro")
-
-    def settings(self) -> dict[str, Any]:
-        return {}
 
     def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
         """The temperature of least cross-entropy. answers: logits (N, classes). See `head.Head` for the source."""

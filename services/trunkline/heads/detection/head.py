@@ -8,15 +8,16 @@ import numpy as np
 
 from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
-from trunkline.core.head import Arrays, parse_params
+from trunkline.core.head import Arrays
+from trunkline.core.params import parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Box, Detection, Detections, RunLengthMask, ScoredLabel
 from trunkline.core.steps import between_steps
 from trunkline.heads.detection.frames import clip, has_area, to_picture
 from trunkline.heads.detection.nms import best_pairs, suppress
-from trunkline.heads.detection.params import DetectParams
 from trunkline.heads.detection.paste import paste, trace
 from trunkline.heads.detection.settings import read_settings
+from trunkline.heads.detection.task import DetectParams
 
 BOXES, SCORES, MASKS = "boxes", "scores", "masks"
 _ROUNDING = 1e-3  # by which a probability may be off

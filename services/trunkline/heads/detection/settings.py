@@ -7,9 +7,10 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trunkline.core.errors import ModelInvalidError
-from trunkline.heads.detection.params import Count, Share
 
 _NMS_IOU = 0.5
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1000)]
 
 
 class DetectionSettings(BaseModel):

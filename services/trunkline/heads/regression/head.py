@@ -8,7 +8,8 @@ import numpy as np
 
 from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import ModelInvalidError
-from trunkline.core.head import Arrays, Params, parse_params
+from trunkline.core.head import Arrays
+from trunkline.core.params import Params, parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Quantity, Regression
 from trunkline.heads.regression.settings import Target, read_targets

@@ -17,13 +17,14 @@ from trunkline.core.measuring import Known
 from trunkline.core.results import Result
 from trunkline.core.text import shown
 from trunkline.core.train_choices import Augmentation
+from trunkline.heads.learner import TaskLearner
 from trunkline.heads.regression.measure import scores_of
 from trunkline.heads.regression.scores import RegressionScores
 
 _SMALLEST_SCALE = 1e-6
 
 
-class Learner:
+class Learner(TaskLearner):
     """Several targets at once; each is a number or an angle in degrees."""
 
     output: ClassVar[str] = "values"
@@ -100,9 +101,6 @@ class Learner:
                 for name, unit, angle, low, high in rows
             ]
         }
-
-    def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
-        return {}
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> RegressionScores:
         known = Known(targets=self._names, units=self._units, angles=self._angles)

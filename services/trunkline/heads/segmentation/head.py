@@ -9,17 +9,18 @@ from PIL import Image
 
 from trunkline.core.bundle import Bundle, HeadManifest
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
-from trunkline.core.head import Arrays, parse_params
+from trunkline.core.head import Arrays
 from trunkline.core.masks import LabelRuns, encode_mask
+from trunkline.core.params import parse_params
 from trunkline.core.png import PngWriter
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import RunLengthMask, Segmentation, SegmentClass
 from trunkline.heads.segmentation.bands import bands, label_map
 from trunkline.heads.segmentation.label_map import softmax
 from trunkline.heads.segmentation.palette import LARGEST, flat
-from trunkline.heads.segmentation.params import SegmentParams
 from trunkline.heads.segmentation.settings import read_palette
 from trunkline.heads.segmentation.tally import Tally, gray
+from trunkline.heads.segmentation.task import SegmentParams
 
 OUTPUT = "logits"
 AT_ONCE = 4_000_000  # pixels that are held as whole planes

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.tasks import task_of
 from trunkline.core.text import shown, shown_path
 from trunkline.core.train_request import TrainRequest
 from trunkline.training.data.check import look_through
 from trunkline.training.data.dataset import Dataset
-from trunkline.training.data.disjoint import LEARN_LIKENESS, classes_held_out, is_disjoint
+from trunkline.training.data.disjoint import classes_held_out, is_disjoint
 from trunkline.training.data.holdout import held_out
 from trunkline.training.data.read import read_dataset
 from trunkline.training.data.remarks import Remarks
@@ -29,7 +30,7 @@ def accept_data(
     DataForbiddenError for data that may not be read.
     """
     dataset = read or read_sound(request)
-    likeness = request.task in LEARN_LIKENESS
+    likeness = task_of(request.task).learns_likeness
     note = seen_before(work)
     if note is None:
         report, unsound, remarks = look_through(
@@ -52,7 +53,7 @@ def read_sound(request: TrainRequest) -> Dataset:
     """The same without a look at its pictures."""
     dataset = read_data(request)
     require_none(dataset.faults, request.data, request.task)
-    if is_disjoint(dataset) and request.task not in LEARN_LIKENESS:
+    if is_disjoint(dataset) and not task_of(request.task).learns_likeness:
         raise DataInvalidError.at(
             request.data, f"no class has pictures for both training and testing: {request.task} cannot be learned so"
         )
@@ -62,7 +63,7 @@ def read_sound(request: TrainRequest) -> Dataset:
 def read_data(request: TrainRequest) -> Dataset:
     """The same with its faults."""
     dataset = read_dataset(Path(request.data), targets=request.target, task=request.task)
-    return classes_held_out(dataset) if request.task in LEARN_LIKENESS else held_out(dataset)
+    return classes_held_out(dataset) if task_of(request.task).learns_likeness else held_out(dataset)
 
 
 def require_none(problems: Sequence[str], data: str, task: str) -> None:

@@ -3,13 +3,11 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
 
 from trunkline.training.data.dataset import Dataset
 from trunkline.training.data.holdout import held_out
 from trunkline.training.data.splits import FOR_TRAINING, NONE
 
-LEARN_LIKENESS: Final = frozenset({"similarity"})  # tasks
 _VALIDATION, _TEST = 0.1, 0.2  # shares of the classes
 _FEWEST, _MOST_VALIDATION = 10, 16  # classes
 

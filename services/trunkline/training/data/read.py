@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeGuard
 
 from trunkline.core.errors import DataInvalidError
+from trunkline.core.task import Truth
+from trunkline.core.tasks import known, task_of
 from trunkline.core.text import shown
 from trunkline.training.data.class_names import plainly_named
 from trunkline.training.data.csv_layout import FILE, read_csv
@@ -38,6 +40,21 @@ _KNOWN: Final = (
 )
 
 
+class Wanted(NamedTuple):
+    """A task, and what it learns from."""
+
+    task: str
+    truth: Truth
+
+
+def _is(wanted: Wanted | None, truth: Truth) -> TypeGuard[Wanted]:
+    return wanted is not None and wanted.truth == truth
+
+
+def _learning_from(*truths: Truth) -> str:
+    return " or ".join(name for name, task in known().by_name.items() if task.truth in truths)
+
+
 def read_dataset(root: Path, *, targets: Sequence[str] = (), task: str | None = None) -> Dataset:
     """The data set in a folder, or the one of a CSV file or of a JSON file of COCO's. No picture is decoded.
 
@@ -45,28 +62,29 @@ def read_dataset(root: Path, *, targets: Sequence[str] = (), task: str | None = 
 
     targets: the columns to learn, for regression; without any, the labels, or else all columns of numbers. The
     digits of mnist have the target "angle": each is turned by one.
-    task: what is to be learned, as a folder may be read in several ways. Detection takes objects; segmentation takes
-    masks, or else paints the outlines of objects; the others take classes or numbers. Without a task and targets it
+    task: what is to be learned, as a folder may be read in several ways: by what its truth is (core/task.py). Objects
+    are taken as they are; masks are read, or else painted from the outlines of objects. Without a task and targets it
     is what there is first of masks, objects, and classes or numbers.
     Raises DataInvalidError with the file, the line where there is one, and the reason, DataForbiddenError where this
     process may not read it.
     """
     try:
         scan(root)
-        dataset = plainly_named(_read(root, targets, task, Remarks()))
+        wanted = Wanted(task, task_of(task).truth) if task else None
+        dataset = plainly_named(_read(root, targets, wanted, Remarks()))
     except OSError as error:
         raise unreadable(root, error) from error
     if len(dataset.classes) > _MOST_CLASSES:
         raise DataInvalidError.at(root, f"there are {len(dataset.classes)} classes; the limit is {_MOST_CLASSES}")
-    _require_something(dataset, task)
+    _require_something(dataset, wanted)
     return dataset
 
 
-def _require_something(dataset: Dataset, task: str | None) -> None:
+def _require_something(dataset: Dataset, wanted: Wanted | None) -> None:
     """Raises DataInvalidError for data without what the task needs; a fault where all of it was left out."""
     remarks, where = dataset.remarks, dataset.root.name
-    if task == "segmentation" and dataset.samples and not any(sample.mask for sample in dataset.samples):
-        reason = "no masks and no outlines: segmentation needs pictures with masks, or objects with outlines"
+    if _is(wanted, "masks") and dataset.samples and not any(sample.mask for sample in dataset.samples):
+        reason = f"no masks and no outlines: {wanted.task} needs pictures with masks, or objects with outlines"
         raise DataInvalidError.at(dataset.root, reason)
     pictures, objects = remarks.left_out["picture"], remarks.left_out["object"]
     if not dataset.samples and pictures and not remarks.faults:
@@ -81,13 +99,13 @@ def _has_objects(sample: Sample) -> bool:
     return bool(sample.objects or (isinstance(sample.mask, PaintedMask) and sample.mask.objects))
 
 
-def _read(root: Path, targets: Sequence[str], task: str | None, remarks: Remarks) -> Dataset:
+def _read(root: Path, targets: Sequence[str], wanted: Wanted | None, remarks: Remarks) -> Dataset:
     if not is_there(root):
         raise DataInvalidError.at(root, "there is no such folder")
-    if task == "detection":
-        return _objects(root, remarks)
-    if not targets and task != "regression":
-        found = _likenesses(root, remarks) or _placed(root, task, remarks)
+    if _is(wanted, "objects"):
+        return _objects(root, wanted.task, remarks)
+    if not targets and not _is(wanted, "numbers"):
+        found = _likenesses(root, remarks) or _placed(root, wanted, remarks)
         if found is not None:
             return found
     return _plain(root, targets, remarks)
@@ -105,32 +123,32 @@ def _is_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def _objects(root: Path, remarks: Remarks) -> Dataset:
+def _objects(root: Path, task: str, remarks: Remarks) -> Dataset:
     dataset = read_objects(root, remarks)
     if dataset is None:
-        reason = "no objects; detection needs boxes: COCO's JSON, Pascal VOC's XML, YOLO's text or a tool's own file"
+        reason = f"no objects; {task} needs boxes: COCO's JSON, Pascal VOC's XML, YOLO's text or a tool's own file"
         raise DataInvalidError.at(root, reason)
     return dataset
 
 
-def _placed(root: Path, task: str | None, remarks: Remarks) -> Dataset | None:
+def _placed(root: Path, wanted: Wanted | None, remarks: Remarks) -> Dataset | None:
     """Data with masks or objects; None where it has neither, or classes beside them for the task."""
     if root.is_dir() and (root / CLASSES).is_file():
         masks = read_masks(root, remarks)
         if masks is not None:
             return masks
-    if root.is_dir() and has_voc_masks(root) and task in (None, "segmentation"):
+    if root.is_dir() and has_voc_masks(root) and (wanted is None or _is(wanted, "masks")):
         return read_voc_masks(root, remarks)
-    if task is None or task == "segmentation":
+    if wanted is None or _is(wanted, "masks"):
         objects = read_objects(root, remarks)
         if objects is not None:
-            return painted(objects) if task else objects
-    if task != "segmentation":
+            return painted(objects) if wanted else objects
+    if not _is(wanted, "masks"):
         tagged = read_tags(root, remarks)
         if tagged is not None:
             return tagged
-    if task not in (None, "segmentation") and not root.is_file() and not has_idx(root) and _table(root) is None:
-        _refuse_objects(root, task)
+    if wanted and wanted.truth != "masks" and not root.is_file() and not has_idx(root) and _table(root) is None:
+        _refuse_objects(root, wanted.task)
     return read_masks(root, remarks) if root.is_dir() else None  # says what is missing where masks are there
 
 
@@ -140,10 +158,12 @@ def _refuse_objects(root: Path, task: str) -> None:
     with suppress(DataInvalidError):
         found = read_objects(root, Remarks())
     if has_voc_masks(root):
-        reason = f"pictures with masks, which are for --task segmentation; {task} needs classes"
+        reason = f"pictures with masks, which are for --task {_learning_from('masks')}; {task} needs classes"
         raise DataInvalidError.at(root, reason)
     if found is not None:
-        reason = f"pictures with boxes, which are for --task detection or segmentation; {task} needs classes"
+        reason = (
+            f"pictures with boxes, which are for --task {_learning_from('objects', 'masks')}; {task} needs classes"
+        )
         raise DataInvalidError.at(root, reason)
 
 

@@ -13,10 +13,10 @@ from trunkline.core.bundle import BackboneManifest, Bundle
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Epoch, Watcher
 from trunkline.core.train_request import TrainRequest
+from trunkline.heads.learner import TaskLearner
 from trunkline.training.batches import Batch
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import FeatureStore
-from trunkline.training.learner import PairLearner, TaskLearner
 from trunkline.training.taught import Teacher
 
 
@@ -53,7 +53,7 @@ class Fitted:
 
 def batch_of(job: Job, usual: int) -> int:
     """Pictures in a step: what was asked for, what the task wants, or what is usual in the mode."""
-    return job.request.options.batch or (job.learner.batch if isinstance(job.learner, PairLearner) else usual)
+    return job.request.options.batch or job.learner.batch or usual
 
 
 def truths(job: Job) -> tuple[np.ndarray, np.ndarray | None]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE
 from trunkline.core.preprocess import STRIDE
+from trunkline.heads.learner import MapLearner, TaskNet, is_solved, makes_losses
 from trunkline.training.annotated import AnnotatedMaps, AnnotatedPixels
 from trunkline.training.compute import share_before
 from trunkline.training.data.pasted import pasted
@@ -23,7 +24,6 @@ from trunkline.training.exact import exact_model
 from trunkline.training.export.weights import file_sha256, read_state
 from trunkline.training.features import Recipe
 from trunkline.training.fit import Plan, fit
-from trunkline.training.learner import LossNet, MapLearner, Paced, SolvedNet
 from trunkline.training.modes.finetune import tail_note
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.pooled import augmentation_of, views_stored
@@ -79,13 +79,14 @@ class MapTailNet(nn.Module):
         return self.learn(maps)
 
 
-class MapTailLossNet(MapTailNet):
-    """The same for a LossNet that gives rows."""
+class MapTailTaskNet(MapTailNet, TaskNet):
+    """The same for a net that makes its own losses and gives rows."""
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        found: tuple[str, ...] = self.decoder.outputs  # type: ignore[assignment]
-        return found
+    makes_losses = True
+
+    def __init__(self, tail: Tail, decoder: TaskNet) -> None:
+        super().__init__(tail, decoder)
+        self.outputs = decoder.outputs
 
     def losses(self, maps: Sequence[Tensor], truth: Any) -> Mapping[str, Tensor]:
         found: Mapping[str, Tensor] = self.decoder.losses([*maps, *self.tail(maps[-1])], truth)  # type: ignore[operator]
@@ -112,10 +113,10 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     if job.request.mode == "finetune":
         names, after = _around(names, job.request.tail)
         tail = Tail(exact_model(job.backbone), job.request.tail, after)
-        net = (MapTailLossNet if isinstance(decoder, LossNet) else MapTailNet)(tail, decoder)
+        net = MapTailTaskNet(tail, decoder) if makes_losses(decoder) else MapTailNet(tail, decoder)
     recipe = replace(recipe, features=names, maps=names)
-    rate = learner.rate if isinstance(learner, Paced) else _RATE
-    groups = [{"params": list(decoder.parameters()), "lr": options.rate or rate, "weight_decay": _decay(job)}]
+    rate = options.rate or learner.rate or _RATE
+    groups = [{"params": list(decoder.parameters()), "lr": rate, "weight_decay": _decay(job)}]
     if tail is not None:
         groups.append({"params": list(tail.parameters()), "lr": _TAIL_RATE, "weight_decay": _decay(job)})
     usual = _VIEWS_PASTED if recipe.augmentation == "pasted" else _VIEWS[job.request.mode]
@@ -125,7 +126,7 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     validation = None
     if job.validation:
         validation = AnnotatedMaps(job.validation, views_stored(job, job.validation, recipe, 1), recipe, learner)
-    if isinstance(net, SolvedNet):
+    if is_solved(net):
         # What is measured on must not be what probabilities are fitted on.
         held = None if job.request.validation_split == job.request.test_split else validation
         found = net.solve(train, held, job.watcher.stage)
@@ -171,9 +172,8 @@ def _cut(recipe: Recipe) -> tuple[int, int] | None:
 
 def _plan(job: Job, groups: Sequence[dict[str, object]]) -> Plan:
     options = job.request.options
-    own = job.learner if isinstance(job.learner, Paced) else None
-    batch = options.batch or (own.batch if own else _BATCH)
-    steps = own.steps if own else _STEPS
+    batch = options.batch or job.learner.batch or _BATCH
+    steps = job.learner.steps or _STEPS
     epochs = options.epochs or max(1, round(steps[job.request.mode] * batch / len(job.train)))
     return Plan(epochs, batch, groups, "maps")
 

@@ -7,6 +7,9 @@ get their features through ONNX Runtime, once for each view.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
 
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
@@ -17,7 +20,6 @@ from trunkline.training.batches import VectorBatches
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import Recipe, Stored
 from trunkline.training.fit import Plan, fit
-from trunkline.training.learner import PairLearner
 from trunkline.training.modes.job import Fitted, Job, truths
 from trunkline.training.nets.pooled import PooledNet
 
@@ -89,14 +91,17 @@ def fit_pooled(job: Job, recipe: Recipe, stored: list[list[Stored]], options: Fi
     net.standardise(train.vectors.flatten(0, 1))
     decay = _WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     groups = [{"params": list(net.parameters()), "lr": options.rate or _RATE, "weight_decay": decay}]
-    asked = options.batch
-    if isinstance(job.learner, PairLearner):
-        groups = job.learner.begun(net.answer[-1], net.standardised(train.vectors.flatten(0, 1)), options.rate, decay)
-        asked = options.batch or job.learner.batch
+    layer, vectors = net.answer[-1], partial(_standardised, net, train)
+    groups = job.learner.begun(layer, vectors, options.rate, decay) or groups
+    asked = options.batch or job.learner.batch
     batch, epochs = length(len(truth), _STEPS[job.request.mode], asked, options.epochs)
     plan = Plan(epochs, batch, groups, "small")
     curve = fit(net, job.learner, train, validation, plan, job.watcher, job.work)
     return Small(net, curve, validation, seen)
+
+
+def _standardised(net: PooledNet, train: VectorBatches) -> Tensor:
+    return net.standardised(train.vectors.flatten(0, 1))
 
 
 def length(samples: int, steps: int, batch: int | None, epochs: int | None) -> tuple[int, int]:

@@ -15,7 +15,6 @@ from trunkline.training.batches import PixelBatches
 from trunkline.training.data.dataset import Sample
 from trunkline.training.features import pixels_of
 from trunkline.training.fit import Plan, fit
-from trunkline.training.learner import PairLearner
 from trunkline.training.modes.job import Fitted, Job, batch_of, truths
 from trunkline.training.modes.pooled import augmentation_of
 from trunkline.training.nets.small import LENET_SIDE, PixelNet, conv4, lenet5, plain_cnn
@@ -28,17 +27,14 @@ _LARGEST_BYTES = 4 * 1024**3
 
 def train_scratch(job: Job) -> Fitted:
     """Raises InvalidRequestError where the pictures do not fit the net or the memory."""
-    pairs = job.learner if isinstance(job.learner, PairLearner) else None
-    options, spec = job.request.options, job.request.spec or (pairs.spec if pairs else _SPEC)
+    options, spec = job.request.options, job.request.spec or job.learner.scratch_spec or _SPEC
     dropout = job.learner.dropout if options.dropout is None else options.dropout
-    kind = job.request.net or (pairs.net if pairs else "cnn")
+    kind = job.request.net or job.learner.net
     body, width = _body(kind, spec, dropout)
     # A quarter less time on CPUs.
     net = PixelNet(body, job.learner.answer_layer(width)).to(memory_format=torch.channels_last)
     truth, validation_truth = truths(job)
-    pixels = _pixels(job, job.train, spec)
-    if pairs:
-        pixels, truth = pairs.further_classes(pixels, truth)
+    pixels, truth = job.learner.further_classes(_pixels(job, job.train, spec), truth)
     train = PixelBatches(pixels, truth, augmentation_of(job, spec))
     validation = None
     if validation_truth is not None:

@@ -65,6 +65,26 @@ class TrainingRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class TaskOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
@@ -94,6 +114,7 @@ class TrainingRequest(_message.Message):
     TEACHER_FIELD_NUMBER: _builtins.int
     TAUGHT_FIELD_NUMBER: _builtins.int
     UNLABELLED_FIELD_NUMBER: _builtins.int
+    TASK_OPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head: 1 to 63 of a-z 0-9 . _ - that start with a letter or digit."""
     data: _builtins.str
@@ -172,6 +193,10 @@ class TrainingRequest(_message.Message):
     def taught(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Which class of the teacher is which class of the data, where the names differ."""
 
+    @_builtins.property
+    def task_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Further options of the task, by name."""
+
     def __init__(
         self,
         *,
@@ -204,10 +229,11 @@ class TrainingRequest(_message.Message):
         teacher: _builtins.str | None = ...,
         taught: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         unlabelled: _builtins.str | None = ...,
+        task_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "target", b"target", "task", b"task", "taught", b"taught", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "target", b"target", "task", b"task", "task_options", b"task_options", "taught", b"taught", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__augmentation: _TypeAlias = _typing.Literal["augmentation"]  # noqa: Y015
     _WhichOneofArgType__augmentation: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation"]  # noqa: Y015

@@ -800,6 +800,7 @@ class HeadOutcome(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     HEAD_MS_FIELD_NUMBER: _builtins.int
     QUEUE_MS_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """The head, as it was asked."""
     model_version: _builtins.str
@@ -808,6 +809,8 @@ class HeadOutcome(_message.Message):
     """Time in the head: waiting and running, milliseconds."""
     queue_ms: _builtins.float
     """Of that, waiting for a place to run, milliseconds."""
+    task: _builtins.str
+    """Task of the head, where the answer is custom and the task has a type for it."""
     @_builtins.property
     def classification(self) -> _results_pb2.Classification:
         """Answer of a classification head."""
@@ -850,13 +853,19 @@ class HeadOutcome(_message.Message):
         error: Global___HeadError | None = ...,
         head_ms: _builtins.float = ...,
         queue_ms: _builtins.float = ...,
+        task: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "regression", b"regression", "result", b"result", "segmentation", b"segmentation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "head", b"head", "head_ms", b"head_ms", "model_version", b"model_version", "queue_ms", b"queue_ms", "regression", b"regression", "result", b"result", "segmentation", b"segmentation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "head", b"head", "head_ms", b"head_ms", "model_version", b"model_version", "queue_ms", b"queue_ms", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__task: _TypeAlias = _typing.Literal["task"]  # noqa: Y015
+    _WhichOneofArgType__task: _TypeAlias = _typing.Literal["_task", b"_task"]  # noqa: Y015
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["classification", "regression", "detections", "segmentation", "embedding", "custom", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task) -> _WhichOneofReturnType__task | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___HeadOutcome: _TypeAlias = HeadOutcome  # noqa: Y015

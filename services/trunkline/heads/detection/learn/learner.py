@@ -34,15 +34,17 @@ from trunkline.heads.detection.learn.truth import Annotation, annotation_in, sid
 from trunkline.heads.detection.matches import SHOWN
 from trunkline.heads.detection.measure import NO_BOXES, measured_params, scores_of
 from trunkline.heads.detection.scores import DetectionScores
+from trunkline.heads.learner import MapLearner
 
 
-class Learner:
+class Learner(MapLearner):
     """A detector on the maps of the backbone, of one stage or two, with outlines where the data has them."""
 
     output: ClassVar[str] = "boxes"
     metric: ClassVar[str] = "ap"
     augmentation: ClassVar[Augmentation] = "boxes"
     dropout: ClassVar[float] = 0.1
+    spec = PreprocessSpec(resize="pad", width=512, height=512)
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if not classes or targets:
@@ -61,7 +63,6 @@ class Learner:
         self._anchors: list[list[tuple[float, float]]] = []
         self._counts: Counter[int] = Counter()
         self._masks = False
-        self.spec = PreprocessSpec(resize="pad", width=512, height=512)
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -140,9 +141,6 @@ class Learner:
         anchors = [[[round(side, 2) for side in shape] for shape in level] for level in self._anchors]
         found = {"net": TWO_STAGE, "size": self._request.size, "anchors": anchors, "score_threshold": SHOWN}
         return found | ({"largest_nms_iou": OUTLINED_NMS_IOU} if self._masks else {})
-
-    def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
-        return {}
 
     def params(self) -> dict[str, Any]:
         """What the head is asked for when it is measured."""

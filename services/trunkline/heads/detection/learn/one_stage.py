@@ -20,6 +20,7 @@ from trunkline.heads.detection.learn.parity import largest_difference
 from trunkline.heads.detection.learn.places import BINS, STRIDES, boxes_at, in_a_row, places_of, sides_of, within
 from trunkline.heads.detection.learn.sizes import OUTLINED_NMS_IOU, DenseSize
 from trunkline.heads.detection.learn.towers import Tower
+from trunkline.heads.learner import TaskNet
 
 _LEAST_OUTLINED = 0.01
 _PRIOR = 0.01  # score of every place at the start
@@ -39,14 +40,14 @@ class _Seen:
     known: Tensor
 
 
-class OneStage(nn.Module):
+class OneStage(TaskNet):
     """Maps c2 to c5, float32 (N, C, H, W), of pictures of one size.
 
     forward, of one picture: boxes float32 (1, M, 4), scores float32 (1, M, K) and, with cells, masks float32
     (1, M, h, w), as `Head` of the task takes them. Of all places only the best are answered.
     """
 
-    outputs: tuple[str, ...]
+    makes_losses = True
     weights: Tensor | None
     centres: Tensor
     strides: Tensor

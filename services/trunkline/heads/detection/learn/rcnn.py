@@ -17,6 +17,7 @@ from trunkline.heads.detection.learn.parity import largest_difference
 from trunkline.heads.detection.learn.proposals import Proposals, Targets
 from trunkline.heads.detection.learn.regions import Regions
 from trunkline.heads.detection.learn.sizes import FINE, OUTLINED_NMS_IOU, RcnnSize
+from trunkline.heads.learner import TaskNet
 
 LEAST_OUTLINED = 0.01  # score; of 30 boxes a dozen have it, and 30 outlines cost as much as all the rest
 _NMS_IOU, _MOST, _LEAST_SCORE = 0.5, 100, 0.02  # of answers to validation pictures
@@ -39,7 +40,7 @@ class RcnnPlan:
     smoothing: float = 0.0
 
 
-class Rcnn(nn.Module):
+class Rcnn(TaskNet):
     """Maps float32 (N, C, H, W), fine to coarse, of pictures of one size: of the pyramid, and FINE for outlines.
 
     forward, of one picture: boxes float32 (1, M, 4), scores float32 (1, M, K) and, with masks, masks float32
@@ -47,7 +48,7 @@ class Rcnn(nn.Module):
     """
 
     weights: Tensor | None
-    outputs: tuple[str, ...]
+    makes_losses = True
 
     def __init__(self, channels: Mapping[str, int], plan: RcnnPlan, weights: Tensor | None = None) -> None:
         """channels: of each map. weights: float32 (K + 1,) of the classes in the loss, background first."""

@@ -18,6 +18,7 @@ from torchvision.ops import roi_align
 
 from trunkline.heads.detection.learn.svm_boxes import chosen, moved
 from trunkline.heads.detection.learn.svm_mining import Solution, solve
+from trunkline.heads.learner import TaskNet
 
 STRIDES = {"c2": 4, "c3": 8, "c4": 16, "c5": 32}
 _CELLS = {"c2": 4, "c3": 4, "c4": 3, "c5": 2}  # of a region at a side
@@ -27,12 +28,13 @@ _OFF = 0.002  # share of values that may differ between runtimes: where two clas
 Progress = Callable[[str, int, int], None]
 
 
-class SvmRcnn(nn.Module):
+class SvmRcnn(TaskNet):
     """Maps float32 (1, C, H, W), fine to coarse -> boxes float32 (1, W, 4) and scores float32 (1, W, K).
 
     windows: float32 (W, 4), in pixels of the model input.
     """
 
+    is_solved = True
     outputs = ("boxes", "scores")
     windows: Tensor
     weight: Tensor

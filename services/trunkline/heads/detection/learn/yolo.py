@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from trunkline.heads.detection.learn.ultralytics_parts import ultralytics_parts
+from trunkline.heads.learner import TaskNet
 
 _STRIDES = (8.0, 16.0, 32.0)
 _WIDTHS = {"light": 64, "medium": 96, "large": 128}
@@ -23,13 +24,14 @@ _GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)  # Ultralytics' own
 _NMS_IOU, _MOST, _LEAST_SCORE, _LOOKED_AT = 0.6, 100, 0.01, 1000  # of answers to validation pictures
 
 
-class YoloNet(nn.Module):
+class YoloNet(TaskNet):
     """Maps c3 c4 c5, float32 (N, C, H, W), of pictures of one size.
 
     forward, of one picture: boxes float32 (1, M, 4) in pixels of the model input and scores float32 (1, M, K), M the
     number of places of the three maps.
     """
 
+    makes_losses = True
     outputs = ("boxes", "scores")
 
     def __init__(

@@ -13,6 +13,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
+from trunkline.heads.learner import MapLearner
 from trunkline.heads.segmentation.label_map import IGNORED, in_frame
 from trunkline.heads.segmentation.learn.decoders import decoder_net
 from trunkline.heads.segmentation.learn.losses import SegmentationLoss, median_frequencies
@@ -22,15 +23,15 @@ from trunkline.heads.segmentation.palette import default_palette
 from trunkline.heads.segmentation.scores import SegmentationScores
 
 
-class Learner:
+class Learner(MapLearner):
     """A decoder on the maps of the backbone, or SegNet on the pixels."""
 
     output: ClassVar[str] = "logits"
     metric: ClassVar[str] = "mean_iou"
     augmentation: ClassVar[Augmentation] = "scene"
     dropout: ClassVar[float] = 0.1
-    maps: ClassVar[tuple[str, ...]] = ("c2", "c3", "c4", "c5")
-    spec: ClassVar[PreprocessSpec] = PreprocessSpec(resize="squash", width=480, height=352)
+    maps = ("c2", "c3", "c4", "c5")
+    spec = PreprocessSpec(resize="squash", width=480, height=352)
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if len(classes) < 2 or targets:
@@ -95,9 +96,6 @@ class Learner:
         request = self._request
         net = "segnet" if request.mode == "scratch" else request.decoder
         return {"palette": palette, "net": net, "size": request.size}
-
-    def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
-        return {}
 
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> SegmentationScores:
         return scores_of(answers, samples, self._classes)

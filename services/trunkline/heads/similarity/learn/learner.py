@@ -1,6 +1,6 @@
 """Answer layer, loss, batches, metric and scores of similarity."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from trunkline.core.measuring import Ask, Known
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
+from trunkline.heads.learner import TaskLearner
 from trunkline.heads.similarity.calibration import distances, fit_calibration, pairs_of
 from trunkline.heads.similarity.learn.batches import class_batches
 from trunkline.heads.similarity.learn.losses import Name, PrototypicalLoss, SimilarityLoss
@@ -24,16 +25,18 @@ _TURNS = 4
 _RATE, _OF_CLASSES = 1e-4, 100  # on features; times that for the vectors of the classes, which begin at random
 
 
-class Learner:
+class Learner(TaskLearner):
     """Vectors by a loss on what is alike in a batch; classes that are measured may be others than were learned."""
 
     output: ClassVar[str] = "embedding"
     metric: ClassVar[str] = "recall_at_1"
     augmentation: ClassVar[Augmentation] = "photo"
     dropout: ClassVar[float] = 0.0
-    batch: ClassVar[int] = 128
     net: ClassVar[str] = "cnn"
-    spec: ClassVar[PreprocessSpec] = PreprocessSpec(resize="squash", width=32, height=32, colour="L")
+    scratch_spec: ClassVar[PreprocessSpec] = PreprocessSpec(resize="squash", width=32, height=32, colour="L")
+    keeps_classes: ClassVar[bool] = False
+    random_batches: ClassVar[bool] = False
+    batch = 128
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if len(classes) < 2:
@@ -65,10 +68,12 @@ class Learner:
         assert self._loss is not None
         return EmbeddingLayer(width, self._loss)
 
-    def begun(self, layer: nn.Module, vectors: Tensor, rate: float | None, decay: float) -> list[dict[str, Any]]:
+    def begun(
+        self, layer: nn.Module, vectors: Callable[[], Tensor], rate: float | None, decay: float
+    ) -> list[dict[str, Any]]:
         """The layer keeps what is alike in the features alike, and learns from there with a small rate."""
         assert isinstance(layer, EmbeddingLayer)
-        layer.begin_at_components(vectors)
+        layer.begin_at_components(vectors())
         return [
             {"params": list(layer.linear.parameters()), "lr": rate or _RATE, "weight_decay": decay},
             {"params": list(layer.loss.parameters()), "lr": _OF_CLASSES * (rate or _RATE), "weight_decay": decay},

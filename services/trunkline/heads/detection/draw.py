@@ -5,20 +5,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-from trunkline.cli.colours import Colour, colour_of, text_on
+from trunkline.core.colours import Colour, colour_of, text_on
 from trunkline.core.masks import decode_mask
 from trunkline.core.results import Box, Detection
+from trunkline.core.task import Canvas, Rectangle
 
-Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 _MASK = 0.4  # share of a mask's colour
 _WIDTH_PER_LINE, _WIDTH_PER_FONT, _LEAST_FONT = 360, 60, 11
 
 
-def draw_objects(picture: Image.Image, objects: Sequence[Detection], scale: tuple[float, float]) -> None:
-    """Draw on an RGB picture, the best object last and so on top.
-
-    scale: (x, y), pixels of this picture for each one of the picture that the objects speak of.
-    """
+def draw_objects(canvas: Canvas, objects: Sequence[Detection]) -> None:
+    """Draw on a picture, the best object last and so on top."""
+    picture, scale = canvas.picture, canvas.scale
     line = max(2, round(picture.width / _WIDTH_PER_LINE))
     for found in reversed(objects):
         if found.mask is not None:
@@ -26,7 +24,7 @@ def draw_objects(picture: Image.Image, objects: Sequence[Detection], scale: tupl
     draw = ImageDraw.Draw(picture)
     for found in reversed(objects):
         draw.rectangle(_shown(found.box, scale), outline=colour_of(found.label.index), width=line)
-    _draw_labels(draw, objects, scale, picture.size)
+    _draw_labels(draw, objects, canvas)
 
 
 def _shown(box: Box, scale: tuple[float, float]) -> Rectangle:
@@ -52,12 +50,10 @@ def _draw_mask(picture: Image.Image, found: Detection, scale: tuple[float, float
     picture.paste(colour, at, outline)
 
 
-def _draw_labels(
-    draw: ImageDraw.ImageDraw, objects: Sequence[Detection], scale: tuple[float, float], size: tuple[int, int]
-) -> None:
+def _draw_labels(draw: ImageDraw.ImageDraw, objects: Sequence[Detection], canvas: Canvas) -> None:
     """The best object first: it takes the place that is best for it."""
+    scale, size, taken = canvas.scale, canvas.picture.size, canvas.taken
     font = ImageFont.load_default(max(_LEAST_FONT, size[0] / _WIDTH_PER_FONT))
-    taken: list[Rectangle] = []
     for found in objects:
         colour: Colour = colour_of(found.label.index)
         text = f"{found.label.label} {found.label.score:.2f}"

@@ -1,40 +1,29 @@
-"""`trunkline embed` and `trunkline compare`: vectors of pictures, and how alike two pictures are."""
+"""`trunkline compare`: how alike two pictures are."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trunkline.cli.options import DEFAULT_TARGET, Images, Json, Target, Timeout
-from trunkline.cli.output import console, number, percent, print_json, show, table
+from trunkline.cli.options import DEFAULT_TARGET, Json, Target, Timeout
+from trunkline.cli.output import console, print_json, show, table
+from trunkline.core.figures import number, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trunkline.core.results import Comparison, Embedding
+    from trunkline.core.results import Comparison
 
-Head = Annotated[
+_Head = Annotated[
     str | None, typer.Option("--head", metavar="NAME", help="Similarity head; may be left out for the default one.")
 ]
-_SHOWN = 8  # values of a vector that people see
-
-
-def embed(
-    images: Images, head: Head = None, json: Json = False, target: Target = DEFAULT_TARGET, timeout: Timeout = 30.0
-) -> None:
-    """Give the vectors that stand for pictures; --json has all of their values."""
-    from trunkline.cli.single import ask_and_show
-    from trunkline.client import Client
-
-    with Client(target) as client:
-        ask_and_show(images, lambda image: client.embed(image, head, timeout), _Vector(), json=json, draw=None)
 
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A picture.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another picture.", show_default=False)],
-    head: Head = None,
+    head: _Head = None,
     json: Json = False,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = 30.0,
@@ -53,20 +42,6 @@ def compare(
     out.print(f"{first}  {second}", style="bold")
     show(_comparison_table(answer.result))
     out.print(f"  {answer.head} {answer.version}: {timings_to_text(answer.timings)}")
-
-
-class _Vector:
-    """A View of embeddings."""
-
-    def fields(self, result: "Embedding") -> dict[str, Any]:
-        calibration = asdict(result.calibration) if result.calibration else None
-        return {"space": result.space, "embedding": list(result.values), "calibration": calibration}
-
-    def table(self, result: "Embedding") -> "Table":
-        made = table("space", "values", "the first of them", right=("values",), text=("the first of them",))
-        shown = " ".join(f"{value:.3f}" for value in result.values[:_SHOWN])
-        made.add_row(result.space, str(len(result.values)), shown)
-        return made
 
 
 def _comparison_table(found: "Comparison") -> "Table":
