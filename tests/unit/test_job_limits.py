@@ -77,6 +77,8 @@ def test_the_request_of_the_command_line_has_the_limits_of_the_proto(field):
     for value in beyond:
         with pytest.raises(InvalidRequestError):
             parse_request(base | {field.name: value})
+    if field.name == "task_options":
+        return  # names of options that the task has: no others are taken
     if field.is_repeated or field.name in ("data", "licence", "weights", "validation_split", "test_split"):
         parse_request(base | {field.name: filled(field, limits.max_length, max(1, limits.max_items))})
 
