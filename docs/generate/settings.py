@@ -12,6 +12,7 @@ _GROUPS = {
     "Addresses": rf"(?!{_TRAINING}|{_GALLERIES}){_ADDRESSES}",
     "Models": rf"(?!{_ADDRESSES}){_MODELS}",
     "Limits": rf"(?!{_TRAINING}|{_GALLERIES})(max_|request_|connection_|.*_mib$|.*_bytes$|stream_)",
+    "Security": r"(tls_|auth$|access_file|insecure)",
     "Watching": rf"(?!{_ADDRESSES})(log|access|metrics|otel)_",
     "Galleries": _GALLERIES,
     "Training": _TRAINING,

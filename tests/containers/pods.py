@@ -87,7 +87,8 @@ class Pods:
         """Start a container of a service; its name. It has been started, not more."""
         self._count += 1
         name = f"{self.prefix}-{service}-{self._count}"
-        values = {"TRUNKLINE_METRICS_ADDRESS": f"0.0.0.0:{METRICS_PORT}", **(environment or {})}
+        listens = {"TRUNKLINE_METRICS_ADDRESS": f"0.0.0.0:{METRICS_PORT}", "TRUNKLINE_INSECURE": "true"}
+        values = {**listens, **(environment or {})}
         self.podman(
             "run",
             "--detach",

@@ -105,7 +105,9 @@ def test_a_job_does_not_follow_a_link_that_appeared_after_it_was_taken(place, da
 def test_without_roots_a_service_for_the_network_reads_nothing(place, data):
     port = free_port()
     with (
-        start_server(place.folder / "log", "training", address=f"0.0.0.0:{port}", **place.environment()),
+        start_server(
+            place.folder / "log", "training", "--insecure", address=f"0.0.0.0:{port}", **place.environment()
+        ),
         TrainingClient(f"127.0.0.1:{port}") as client,
     ):
         for error in refusals(client, str(data / "photos")):
@@ -122,7 +124,7 @@ def _address_of_training(log: str) -> str:
 @pytest.mark.parametrize("network", [True, False])
 def test_a_gateway_for_the_network_before_a_service_on_loopback_counts(place, data, network):
     environment = place.environment(TRUNKLINE_TRAINING_JOBS="1")
-    http = ("--http", f"0.0.0.0:{free_port()}") if network else ()
+    http = ("--insecure", "--http", f"0.0.0.0:{free_port()}") if network else ()
     with (
         start_server(place.folder / "log", "--split", *http, **environment) as server,
         TrainingClient(server.address) as client,

@@ -31,7 +31,7 @@ async def test_the_parts_of_the_split_form_reach_each_other(photos, host):
 
 
 async def test_the_http_port_reaches_the_grpc_port_of_its_process():
-    async with serve(heads=("imagenet",), address="0.0.0.0:0", http_address="127.0.0.1:0") as host:
+    async with serve(heads=("imagenet",), address="0.0.0.0:0", http_address="127.0.0.1:0", insecure=True) as host:
         request = b"GET /v1/heads HTTP/1.1\r\nHost: x\r\n\r\n"
         status, answer = await asyncio.to_thread(send, host.http_address, request)
         assert status == 200

@@ -7,11 +7,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from trunkline.assembly.databases import shown_health
+from trunkline.core.exchange import HeadInfo, HeadRunner
 from trunkline.core.results import Result
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
 from trunkline.serving.host import Host
+from trunkline.serving.security.callers import GALLERY, as_service, finds
 from trunkline.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,14 +39,21 @@ async def galleries_if_installed(
     from trunkline.api.vision.v1.gallery_service_pb2_grpc import add_GalleryServiceServicer_to_server
     from trunkline.galleries.opening import Opening
     from trunkline.galleries.servicer import SERVICE_NAME, GalleryServicer
+    from trunkline.galleries.store import no_such_gallery
 
     opening = Opening(settings.gallery_database, lambda: _open(settings, directory, analyzer))
     streams: Streams = Streams(_IN_FLIGHT, host.budget)
-    servicer = GalleryServicer(opening, streams, settings.request_timeout_s)
+    servicer = GalleryServicer(opening, streams, settings.request_timeout_s, directory.find)
     host.add(SERVICE_NAME, lambda server: add_GalleryServiceServicer_to_server(servicer, server))
     host.when_ready(streams.start)
     host.before_drain(streams.stop)
-    directory.add_kind("gallery", opening.head)
+
+    def head_of(name: str) -> tuple[HeadInfo, HeadRunner]:
+        if not finds(f"{GALLERY}{name}"):
+            raise no_such_gallery(name)
+        return opening.head(name)
+
+    directory.add_kind("gallery", head_of)
     async with shown_health(host, SERVICE_NAME, opening.look):
         following = asyncio.create_task(opening.follow(_FOLLOW_S))
         try:
@@ -81,7 +90,8 @@ class _Embedder:
     def head(self, name: str) -> "ServedHead":
         from trunkline.galleries.embedder import ServedHead
 
-        entry = self._directory.find(name)
+        with as_service():  # who may use a gallery need not see the head that it was made with
+            entry = self._directory.find(name)
         self._directory.check(entry)
         return ServedHead(entry.info, entry.runner)
 

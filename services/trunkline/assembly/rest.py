@@ -31,6 +31,6 @@ async def rest_beside(host: Host, settings: Settings) -> AsyncIterator[None]:
         return
     from trunkline.gateway.rest.server import rest_port
 
-    async with rest_port(settings, host.address, host.budget) as address:
+    async with rest_port(settings, host) as address:
         host.http_address = address
         yield

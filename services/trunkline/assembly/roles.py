@@ -15,6 +15,7 @@ from trunkline.api.oip.v2.inference_service_pb2_grpc import add_GRPCInferenceSer
 from trunkline.api.training.v1 import training_service_pb2
 from trunkline.api.vision.v1.vision_service_pb2_grpc import add_VisionServiceServicer_to_server
 from trunkline.assembly.backbones import open_backbones
+from trunkline.assembly.behind import addresses_behind, tls_behind
 from trunkline.assembly.following import answering, cancelled, drained, following_catalog, head_health, watch_services
 from trunkline.assembly.galleries import galleries_if_installed
 from trunkline.assembly.observe import observe_backbones, observe_directory, observe_workers
@@ -66,6 +67,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
     With the train extra, the training service too; its jobs run in processes of their own.
     """
     check_rest(settings)
+    host = Host(settings)
     import_beside(settings)
     store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
@@ -73,7 +75,6 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         heads = await in_thread(lambda: _load_heads(settings, store, workers, need=backbones.loaded.need))
         backbones.loaded.follow(heads.backbones)
         await in_thread(backbones.loaded.start)
-        host = Host(settings)
         observe_workers(host, workers)
         observe_backbones(host, backbones.cache, backbones.batches)
         source = observed_source(traced_source(backbones.source, host.telemetry), host.telemetry)
@@ -81,7 +82,7 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
         observe_directory(host, directory)
         await directory.refresh()
         analyzer = _add_gateway(host, settings, directory)
-        await _add_catalog(host, store)
+        await _add_catalog(host, store, for_operators=True)
         async with (
             training_if_installed(host, settings, store),
             galleries_if_installed(host, settings, directory, analyzer),
@@ -109,12 +110,12 @@ async def all_in_one(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def backbone(settings: Settings) -> AsyncIterator[Host]:
     """The backbone service, with one backbone or several. Ready when it is entered."""
+    host = Host(settings, "backbone")
     store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
         backbones = open_backbones(settings, store, workers)
         backbones.loaded.follow(NeededBackbones(Repository(store.root), settings.heads).look)
         await in_thread(backbones.loaded.start)
-        host = Host(settings, "backbone")
         observe_workers(host, workers)
         observe_backbones(host, backbones.cache, backbones.batches)
         with arena(settings) as shared:
@@ -137,10 +138,10 @@ async def backbone(settings: Settings) -> AsyncIterator[Host]:
 @contextlib.asynccontextmanager
 async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Host]:
     """A head service with the heads of one task, or of all. Ready when it is entered."""
+    host = Host(settings, "head")
     store = await in_thread(lambda: open_store(settings))
     with _workers(settings) as workers:
         engine = await in_thread(lambda: _load_heads(settings, store, workers, task=task))
-        host = Host(settings, "head")
         observe_workers(host, workers)
         servicer = head_servicer.HeadServicer(engine, arena_reader(settings), settings.max_image_pixels)
         host.add(head_servicer.SERVICE_NAME, lambda server: add_HeadServiceServicer_to_server(servicer, server))
@@ -158,8 +159,8 @@ async def heads(settings: Settings, task: str | None = None) -> AsyncIterator[Ho
 @contextlib.asynccontextmanager
 async def catalog(settings: Settings) -> AsyncIterator[Host]:
     """The catalog service. Ready when it is entered."""
-    store = await in_thread(lambda: open_store(settings))
     host = Host(settings, "catalog")
+    store = await in_thread(lambda: open_store(settings))
     await _add_catalog(host, store)
     await host.start()
     await host.ready()
@@ -173,22 +174,17 @@ async def gateway(settings: Settings) -> AsyncIterator[Host]:
     """The gateway. It listens when it is entered and gets ready when the services behind it have answered."""
     check_rest(settings)
     async with contextlib.AsyncExitStack() as stack:
-        backbone_count = len(settings.backbone_targets)
-        addresses = (
-            settings.catalog_address,
-            settings.training_address,
-            *settings.backbone_targets,
-            *settings.head_addresses,
-        )
+        host = Host(settings, "gateway")
+        tls = tls_behind(settings, host.security.tls)
+        backbone_count, addresses = len(settings.backbone_targets), addresses_behind(settings)
         channels = [
-            await stack.enter_async_context(open_channel(address, settings.max_message_bytes))
+            await stack.enter_async_context(open_channel(address, settings.max_message_bytes, tls))
             for address in addresses
         ]
         (to_catalog, _), (to_training, _), *others = zip(channels, addresses, strict=True)
-        host = Host(settings, "gateway")
         sources: list[FeatureSource] = []
         for channel, address in others[:backbone_count]:
-            for_large = open_channel(address, settings.max_message_bytes, shared=False)
+            for_large = open_channel(address, settings.max_message_bytes, tls, shared=False)
             await stack.enter_async_context(for_large)
             sources.append(observed_source(RemoteBackbones(channel, address, for_large), host.telemetry))
         runners = [observed_runner(RemoteHeads(*each), host.telemetry) for each in others[backbone_count:]]
@@ -265,11 +261,15 @@ def _add_gateway(host: Host, settings: Settings, directory: Directory) -> Analyz
     return analyzer
 
 
-async def _add_catalog(host: Host, store: ModelStore) -> None:
+async def _add_catalog(host: Host, store: ModelStore, *, for_operators: bool = False) -> None:
     servicer = CatalogServicer(await in_thread(lambda: Catalog(store.root, store.change_catalog)))
-    host.add(CATALOG.full_name, lambda server: add_CatalogServiceServicer_to_server(servicer, server))
+    host.add(
+        CATALOG.full_name,
+        lambda server: add_CatalogServiceServicer_to_server(servicer, server),
+        for_operators=for_operators,
+    )
 
 
 def _pass_on(host: Host, service: ServiceDescriptor, forward: Forward) -> None:
-    host.add(service.full_name, forward.add_to)
+    host.add(service.full_name, forward.add_to, for_operators=True)
     host.before_drain(forward.stop)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ from trunkline.serving.ends import EndSignals, fate_of
 from trunkline.serving.logs import set_up_logs
 from trunkline.serving.parent import told
 from trunkline.serving.reads import Reads, in_thread
+from trunkline.serving.security.security import Security
 from trunkline.serving.settings import Settings
 from trunkline.serving.store.opening import open_store
 
@@ -53,6 +55,7 @@ class Supervisor:
     def __init__(self, plans: list[Plan], drain_pause_s: float, drain_s: float) -> None:
         self._plans = plans
         self._pause_s, self._drain_s = drain_pause_s, drain_s
+        self._key = secrets.token_hex(32)
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = False
 
@@ -86,7 +89,7 @@ class Supervisor:
                 "trunkline.cli.main",
                 "serve",
                 *plan.arguments,
-                env={**os.environ, **plan.environment, **told(port_kept=True)},
+                env={**os.environ, **plan.environment, **told(port_kept=True, key=self._key)},
                 start_new_session=True,  # a Ctrl-C reaches the supervisor alone, which then stops in order
             )
             self._processes[plan.name] = process
@@ -137,6 +140,7 @@ async def run_split(settings: Settings) -> None:
         last=lambda: _kill_all(supervisors),
     )
     check_rest(settings)
+    Security(settings)  # what cannot be used, or may not be reached so, is said once
     tasks = await _unless(stop, in_thread(lambda: _tasks(settings)))
     if tasks is None:
         return
@@ -175,7 +179,13 @@ def split_plans(settings: Settings, shared: str, tasks: Sequence[str], addresses
     """
     gateway, backbone, catalog, training, *heads = addresses
     where = settings.models if "://" in settings.models else str(Path(settings.models).absolute())
-    models = {"TRUNKLINE_MODELS": where, "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute())}
+    # TLS is for who calls from outside: the services behind the gateway listen on loopback.
+    plain = {
+        **dict.fromkeys(("TRUNKLINE_TLS_CERT", "TRUNKLINE_TLS_KEY", "TRUNKLINE_TLS_CLIENT_CA"), ""),
+        "TRUNKLINE_ADMIN_ADDRESS": "",
+        "TRUNKLINE_AUTH": "keys" if settings.auth else "",  # theirs are known by the key of this supervisor, too
+    }
+    models = {**plain, "TRUNKLINE_MODELS": where, "TRUNKLINE_MODELS_CACHE": str(settings.models_cache.absolute())}
     features = {**models, "TRUNKLINE_SHARED_MEMORY": shared}
     trains = bool(settings.training_jobs) and not missing_packages()
     return [
@@ -200,6 +210,8 @@ def split_plans(settings: Settings, shared: str, tasks: Sequence[str], addresses
                 "TRUNKLINE_TRAINING_ADDRESS": training,
                 "TRUNKLINE_TRAINING_JOBS": str(settings.training_jobs) if trains else "0",
                 "TRUNKLINE_HTTP_ADDRESS": settings.http_address,
+                "TRUNKLINE_ADMIN_ADDRESS": settings.admin_address,
+                "TRUNKLINE_INSECURE": str(int(settings.insecure)),
             },
         ),
     ]

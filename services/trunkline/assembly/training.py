@@ -40,8 +40,8 @@ async def training(settings: Settings) -> AsyncIterator[Host]:
         )
     if "address" not in settings.model_fields_set:
         settings = settings.model_copy(update={"address": settings.training_address})
-    store = await in_thread(lambda: open_store(settings))
     host = Host(settings, "training")
+    store = await in_thread(lambda: open_store(settings))
     async with training_within(host, settings, store):
         await host.start()
         await host.ready()
@@ -64,14 +64,16 @@ async def training_if_installed(host: Host, settings: Settings, store: ModelStor
     async with contextlib.AsyncExitStack() as stack:
         if settings.training_jobs and not missing_packages():
             try:
-                await stack.enter_async_context(training_within(host, settings, store))
+                await stack.enter_async_context(training_within(host, settings, store, for_operators=True))
             except ConfigurationError as error:
                 _log.warning("no training here: %s", error)
         yield
 
 
 @contextlib.asynccontextmanager
-async def training_within(host: Host, settings: Settings, store: ModelStore) -> AsyncIterator[None]:
+async def training_within(
+    host: Host, settings: Settings, store: ModelStore, *, for_operators: bool = False
+) -> AsyncIterator[None]:
     """Add the training service to a host that has not started yet; its workers end before this is left."""
     from trunkline.api.training.v1.training_service_pb2_grpc import add_TrainingServiceServicer_to_server
     from trunkline.database.threads import Threads
@@ -102,7 +104,11 @@ async def training_within(host: Host, settings: Settings, store: ModelStore) -> 
     evaluator = Evaluator(store.where, cpus_for(settings.training_cores), _environment(settings, store))
     jobs, access = JobStore(database, settings.training_queue), DataAccess.of(settings)
     servicer = TrainingServicer(jobs, threads, evaluator, store, settings.training_work, scheduler.wake, access)
-    host.add(SERVICE_NAME, lambda server: add_TrainingServiceServicer_to_server(servicer, server))
+    host.add(
+        SERVICE_NAME,
+        lambda server: add_TrainingServiceServicer_to_server(servicer, server),
+        for_operators=for_operators,
+    )
     # Streams end at once and workers end beside the drain, not after it.
     host.before_drain(servicer.stop)
     host.before_drain(scheduler.stop)

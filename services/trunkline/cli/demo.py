@@ -82,9 +82,8 @@ def _find_models(named: str | None) -> str:
 
 def _ask(service: "LocalService", pictures: list[Path]) -> "list[Asked[ClassifyAnswer]]":
     from trunkline.cli.ask import ask_each
-    from trunkline.client import Client
 
-    with Client(service.target) as client:
+    with service.client() as client:
         return list(ask_each(pictures, client.classify))
 
 
@@ -108,13 +107,12 @@ def _analyze(service: "LocalService", asked: "list[Asked[ClassifyAnswer]]", draw
     """Ask a head of every task about one picture in one call, and draw all that they answer on it."""
     from trunkline.cli import analysis
     from trunkline.cli.ask import Asked
-    from trunkline.client import Client
 
     good = [each.image for each in asked if each.answer is not None]
     if not good:
         return
     picture = next((image for image in good if image.name == _STREET), good[0])
-    with Client(service.target) as client:
+    with service.client() as client:
         heads = _one_of_each_task(client.list_heads())
         print(f"{len(heads)} heads about one picture, in one call:", flush=True)
         answered = Asked(picture, answer=client.analyze(picture, heads))

@@ -31,11 +31,11 @@ def health(
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    from trunkline.client.connection import options_for
+    from trunkline.client.connection import open_sync
     from trunkline.client.errors import from_rpc_error
 
     try:
-        with grpc.insecure_channel(address, options=options_for(address)) as channel:
+        with open_sync(address) as channel:
             request = health_pb2.HealthCheckRequest(service=service)
             answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout)
     except grpc.RpcError as error:

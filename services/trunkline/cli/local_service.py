@@ -13,7 +13,7 @@ from typing import Self
 
 from trunkline.assembly.ports import kept_ports
 from trunkline.cli.output import complain
-from trunkline.client import Client, ServiceError
+from trunkline.client import Client, Credentials, ServiceError
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.host_port import parse_host_port
 from trunkline.serving.ends import fate_of
@@ -22,7 +22,15 @@ from trunkline.serving.parent import told
 _LAST_LINES = 20
 _LOOK_EACH_S = 2.0
 _STOP_WITHIN_S = 30.0
-_OTHERS = {"TRUNKLINE_TRAINING_JOBS": "0"}  # it shall touch no jobs of others
+# It shall touch no jobs of others, and is for its caller alone.
+_OTHERS = {
+    "TRUNKLINE_TRAINING_JOBS": "0",
+    "TRUNKLINE_TLS_CERT": "",
+    "TRUNKLINE_TLS_KEY": "",
+    "TRUNKLINE_TLS_CLIENT_CA": "",
+    "TRUNKLINE_AUTH": "",
+}
+_PLAIN = Credentials()
 
 
 class LocalService:
@@ -73,6 +81,10 @@ class LocalService:
         finally:
             self._end()
 
+    def client(self) -> Client:
+        """Of this service, whatever the environment says of others."""
+        return Client(self.target, _PLAIN)
+
     def stop(self) -> int:
         """Ask the service to stop, wait for it, and return its exit status; 0 is a clean stop."""
         assert self._process is not None
@@ -96,7 +108,7 @@ class LocalService:
         while not _listens(self.target):
             self._check(process, ends_at)
             time.sleep(0.02)
-        with Client(self.target) as client:
+        with self.client() as client:
             while not _is_ready(client):
                 self._check(process, ends_at)
 

@@ -13,6 +13,7 @@ from trunkline.cli import (
     backbone,
     catalog,
     compare,
+    connecting,
     data,
     demo,
     evaluate,
@@ -20,6 +21,7 @@ from trunkline.cli import (
     health,
     interrupts,
     jobs,
+    keys,
     loadtest,
     models,
     models_import,
@@ -57,8 +59,10 @@ app.command("train")(train.train)
 app.add_typer(jobs.app, name="jobs")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(loadtest.app, name="loadtest")
+app.add_typer(keys.app, name="keys")
 app.command("health")(health.health)
 app.command("demo")(demo.demo)
+connecting.add_to(app)
 
 
 @app.command("version", hidden=True)

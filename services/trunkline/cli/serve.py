@@ -87,6 +87,10 @@ def serve(
     metrics_address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Where Prometheus finds /metrics.", show_default="off")
     ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Listen beyond loopback in plain text, or to callers that nobody knows."),
+    ] = False,
 ) -> None:
     """Serve heads over gRPC until SIGTERM or Ctrl-C: all in one process, one service of it, or --split.
 
@@ -110,6 +114,7 @@ def serve(
         threads=threads,
         log_level=log_level,
         metrics_address=metrics_address,
+        insecure=insecure or None,
     )
     for name, meant in misspelt(os.environ):
         complain(f"{name} is no setting and is passed over; did you mean {meant}?")

@@ -25,7 +25,7 @@ from trunkline.client.answers import (
 )
 from trunkline.client.catalog import CatalogClient
 from trunkline.client.catalog_aio import AsyncCatalogClient
-from trunkline.client.connection import DEFAULT_TARGET
+from trunkline.client.connection import DEFAULT_TARGET, Credentials
 from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import ServiceError, UnreachableError
 from trunkline.client.galleries import GalleryClient
@@ -53,6 +53,7 @@ __all__ = [
     "CatalogClient",
     "Client",
     "CompareAnswer",
+    "Credentials",
     "Epoch",
     "Evaluation",
     "FitOptions",

@@ -12,7 +12,7 @@ import grpc
 
 from trunkline.api.catalog.v1 import catalog_service_pb2 as pb
 from trunkline.api.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
-from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.connection import DEFAULT_TARGET, Credentials, open_sync
 from trunkline.client.errors import from_rpc_error
 from trunkline.core.models import Model, ModelVersion
 from trunkline.serving.catalog_wire import model_from_pb, version_from_pb
@@ -27,11 +27,13 @@ class CatalogClient:
     something return the head after it; head services follow within seconds.
     """
 
-    def __init__(self, target: str = DEFAULT_TARGET, timeout_s: float = _TIMEOUT_S) -> None:
-        """`timeout_s` is for each call."""
+    def __init__(
+        self, target: str = DEFAULT_TARGET, timeout_s: float = _TIMEOUT_S, credentials: Credentials | None = None
+    ) -> None:
+        """`timeout_s` is for each call. credentials: those of the environment where none are given."""
         self.target = target
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(target, options=options_for(target))
+        self._channel = open_sync(target, credentials)
         self._stub = CatalogServiceStub(self._channel)
 
     def __enter__(self) -> Self:

@@ -15,7 +15,7 @@ import grpc
 
 from trunkline.api.vision.v1 import gallery_service_pb2 as pb
 from trunkline.api.vision.v1.gallery_service_pb2_grpc import GalleryServiceStub
-from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.connection import DEFAULT_TARGET, Credentials, open_sync
 from trunkline.client.encode import ImageLike
 from trunkline.client.galleries_calls import (
     AddAnswer,
@@ -40,11 +40,13 @@ class GalleryClient:
     Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
     """
 
-    def __init__(self, target: str = DEFAULT_TARGET, timeout_s: float = 30.0) -> None:
-        """`timeout_s` is for each call but add()."""
+    def __init__(
+        self, target: str = DEFAULT_TARGET, timeout_s: float = 30.0, credentials: Credentials | None = None
+    ) -> None:
+        """`timeout_s` is for each call but add(). credentials: those of the environment where none are given."""
         self.target = target
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(target, options=options_for(target))
+        self._channel = open_sync(target, credentials)
         self._stub = GalleryServiceStub(self._channel)
 
     def __enter__(self) -> Self:

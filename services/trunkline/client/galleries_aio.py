@@ -8,7 +8,7 @@ import grpc
 
 from trunkline.api.vision.v1 import gallery_service_pb2 as pb
 from trunkline.api.vision.v1.gallery_service_pb2_grpc import GalleryServiceStub
-from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.connection import DEFAULT_TARGET, Credentials, open_aio
 from trunkline.client.encode import ImageLike
 from trunkline.client.galleries_calls import (
     AddAnswer,
@@ -33,11 +33,13 @@ class AsyncGalleryClient:
     Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
     """
 
-    def __init__(self, target: str = DEFAULT_TARGET, timeout_s: float = 30.0) -> None:
-        """`timeout_s` is for each call but add()."""
+    def __init__(
+        self, target: str = DEFAULT_TARGET, timeout_s: float = 30.0, credentials: Credentials | None = None
+    ) -> None:
+        """`timeout_s` is for each call but add(). credentials: those of the environment where none are given."""
         self.target = target
         self._timeout_s = timeout_s
-        self._channel = grpc.aio.insecure_channel(target, options=options_for(target))
+        self._channel = open_aio(target, credentials)
         self._stub = GalleryServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:

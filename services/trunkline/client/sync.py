@@ -17,7 +17,7 @@ from trunkline.client.answers import (
     ServedHead,
     SingleAnswer,
 )
-from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.connection import DEFAULT_TARGET, Credentials, open_sync
 from trunkline.client.conversation import IN_FLIGHT, PATIENCE_S, Conversation, OnOutcome, PictureLike
 from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import from_rpc_error
@@ -38,9 +38,10 @@ class Client(TaskMethods):
     Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
     """
 
-    def __init__(self, target: str = DEFAULT_TARGET) -> None:
+    def __init__(self, target: str = DEFAULT_TARGET, credentials: Credentials | None = None) -> None:
+        """credentials: those of the environment where none are given."""
         self.target = target
-        self._channel = grpc.insecure_channel(target, options=options_for(target))
+        self._channel = open_sync(target, credentials)
         self._vision = VisionServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 

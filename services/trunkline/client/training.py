@@ -10,7 +10,7 @@ import grpc
 from trunkline.api.training.v1 import training_service_pb2 as pb
 from trunkline.api.training.v1.training_service_pb2_grpc import TrainingServiceStub
 from trunkline.client.answers import Evaluation
-from trunkline.client.connection import DEFAULT_TARGET, options_for
+from trunkline.client.connection import DEFAULT_TARGET, Credentials, open_sync
 from trunkline.client.patience import PAUSE_S, Patience
 from trunkline.client.training_calls import create_request, evaluation, explained
 from trunkline.core.jobs import Job, JobEvent, JobState
@@ -27,9 +27,10 @@ class TrainingClient:
     Every method raises ServiceError where the call fails, UnreachableError where nothing answers.
     """
 
-    def __init__(self, target: str = DEFAULT_TARGET) -> None:
+    def __init__(self, target: str = DEFAULT_TARGET, credentials: Credentials | None = None) -> None:
+        """credentials: those of the environment where none are given."""
         self.target = target
-        self._channel = grpc.insecure_channel(target, options=options_for(target))
+        self._channel = open_sync(target, credentials)
         self._training = TrainingServiceStub(self._channel)
 
     def __enter__(self) -> Self:

@@ -18,6 +18,8 @@ TrunklineError
 ├── GateFailedError           a version is not good enough to become the default
 ├── StorageError              the model folder cannot be written
 ├── ConfigurationError        settings with which nothing can start
+├── UnauthenticatedError      nobody knows who asks
+├── PermissionDeniedError     who asks may not do that
 ├── UnsupportedError          a call of a protocol that has no meaning here
 ├── QueueFullError            too much work is waiting
 │   ├── MemoryFullError       requests hold as much memory as they may
@@ -189,6 +191,18 @@ class ConfigurationError(TrunklineError):
     reason = "CONFIGURATION"
 
 
+class UnauthenticatedError(TrunklineError):
+    """No key, token or certificate came with the call, or none that is valid."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(TrunklineError):
+    """The caller has none of the roles that the method needs, or no scope for what it names."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class UnsupportedError(TrunklineError):
     """A call of a protocol that has no meaning here, such as unloading a model."""
 
@@ -215,9 +229,9 @@ class MemoryFullError(QueueFullError):
 
 
 class QuotaError(QueueFullError):
-    """Galleries, their images or their disk space are used up: delete something, or raise the limit that is named.
+    """What the caller, or the service, may take is used up: calls, pixels, galleries, images, disk space or jobs.
 
-    `retry_after_s` is long, since somebody has to do that first.
+    `retry_after_s` is long where somebody has to delete something first, or raise the limit that is named.
     """
 
     reason = "QUOTA"

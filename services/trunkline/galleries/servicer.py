@@ -12,10 +12,12 @@ from trunkline.core.errors import InvalidRequestError, TrunklineError
 from trunkline.core.galleries import AddStatus
 from trunkline.galleries.opening import Opening
 from trunkline.galleries.service import Galleries
+from trunkline.galleries.store import no_such_gallery
 from trunkline.serving import wire_galleries as convert
 from trunkline.serving import wire_results
 from trunkline.serving.limits import check_message, short_id
 from trunkline.serving.pages import message_page
+from trunkline.serving.security.callers import GALLERY, current_caller, finds, require_scope, sees
 from trunkline.serving.status import to_head_error
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["GalleryService"].full_name
@@ -37,13 +39,19 @@ class Streams(Protocol):
 
 
 class GalleryServicer(pb_grpc.GalleryServiceServicer):
-    def __init__(self, opening: Opening, streams: Streams, default_timeout_s: float) -> None:
+    def __init__(
+        self, opening: Opening, streams: Streams, default_timeout_s: float, find_head: Callable[[str], object]
+    ) -> None:
+        """find_head: raises NotFoundError for a head that the caller of a call does not see."""
+        self._find_head = find_head
         self._opening = opening
         self._streams = streams
         self._default_timeout_s = default_timeout_s
 
     async def CreateGallery(self, request: pb.CreateGalleryRequest, context: Context) -> pb.CreateGalleryResponse:
         threshold = request.threshold if request.HasField("threshold") else None
+        require_scope(f"{GALLERY}{request.gallery}")
+        self._check_head(request.head)
         made = await (await self._galleries()).create(
             request.gallery, request.head, threshold, request.keep_images, self._timeout_s(context)
         )
@@ -54,7 +62,7 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
         return pb.GetGalleryResponse(gallery=convert.gallery_to_pb(found))
 
     async def ListGalleries(self, request: pb.ListGalleriesRequest, context: Context) -> pb.ListGalleriesResponse:
-        found = await (await self._galleries()).all()
+        found = [each for each in await (await self._galleries()).all() if sees(f"{GALLERY}{each.name}")]
         part, token = message_page(
             found, lambda each: each.name, convert.gallery_to_pb, request.page_size, request.page_token
         )
@@ -93,6 +101,7 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
 
     async def ReembedGallery(self, request: pb.ReembedGalleryRequest, context: Context) -> pb.ReembedGalleryResponse:
         galleries = await self._galleries()
+        self._check_head(request.head)
         found = await galleries.reembed(_named(request.gallery), request.head, self._timeout_s(context))
         return pb.ReembedGalleryResponse(gallery=convert.gallery_to_pb(found))
 
@@ -101,6 +110,10 @@ class GalleryServicer(pb_grpc.GalleryServiceServicer):
     ) -> pb.CancelReembeddingResponse:
         found = await (await self._galleries()).cancel_reembedding(_named(request.gallery))
         return pb.CancelReembeddingResponse(gallery=convert.gallery_to_pb(found))
+
+    def _check_head(self, name: str) -> None:
+        if name and current_caller() is not None:
+            self._find_head(name)
 
     async def _galleries(self) -> Galleries:
         return await self._opening.galleries()
@@ -149,4 +162,6 @@ async def _numbered(requests: AsyncIterable[pb.AddImagesRequest]) -> AsyncIterat
 def _named(gallery: str) -> str:
     if not gallery:
         raise InvalidRequestError("name a gallery; ListGalleries says which there are")
+    if not finds(f"{GALLERY}{gallery}"):
+        raise no_such_gallery(gallery)
     return gallery

@@ -19,6 +19,7 @@ from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import Directory, HeadEntry
 from trunkline.gateway.passes import pass_of
 from trunkline.gateway.picture import PictureRun
+from trunkline.serving.security.callers import count_picture, saw_pixels
 
 __all__ = ["Analysis", "Analyzer", "HeadRequest", "Outcome"]
 
@@ -85,9 +86,13 @@ class Analyzer:
         started_at = time.perf_counter()
         deadline = Deadline(timeout_s)
         self._check(image, asks)
+        count_picture()
         questions = [(ask, _entry(ask, resolve)) for ask in asks]
         run = PictureRun(image, questions, deadline, tell)
-        return _analysis(await run.outcomes(), run.features(), started_at)
+        done = _analysis(await run.outcomes(), run.features(), started_at)
+        if done.image_size is not None:
+            saw_pixels(done.image_size[0] * done.image_size[1])
+        return done
 
     def _check(self, image: bytes, asks: Sequence[HeadRequest]) -> None:
         if len(image) > self._max_image_bytes:

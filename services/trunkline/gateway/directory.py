@@ -19,6 +19,7 @@ from trunkline.core.errors import (
 from trunkline.core.exchange import BackboneInfo, FeatureSource, HeadInfo, HeadRunner
 from trunkline.core.terms import allows_commerce, bar_text, terms_text
 from trunkline.core.text import LONGEST_ECHO, listed, shown
+from trunkline.serving.security.callers import finds, sees
 
 _log = logging.getLogger(__name__)
 
@@ -119,8 +120,11 @@ class Directory:
         return entry.backbone
 
     def heads(self) -> list[HeadInfo]:
-        """All heads, in order of name."""
-        return [self._entries[name].info for name in sorted(self._entries)]
+        """All heads that the current caller sees, in order of name."""
+        return [self._entries[name].info for name in self._seen()]
+
+    def _seen(self) -> list[str]:
+        return sorted(filter(sees, self._entries))
 
     def answering(self) -> dict[str, bool]:
         """For each head that is served: its service answered when last asked, it has a backbone and no fault."""
@@ -171,15 +175,16 @@ class Directory:
 
     def _named(self, name: str) -> HeadEntry:
         entry = self._entries.get(name)
-        if entry is not None:
+        if entry is not None and finds(name):
             return entry
         if not self.complete:
             raise ServiceUnavailableError(
                 f"head {shown(name)!r} is not known yet, as not every head service has answered"
             )
-        like = get_close_matches(name[:LONGEST_ECHO], self._entries, 1)
+        seen = self._seen()
+        like = get_close_matches(name[:LONGEST_ECHO], seen, 1)
         hint = f"did you mean {like[0]}? " if like else ""
-        known = listed(sorted(self._entries))
+        known = listed(seen)
         raise NotFoundError(f"there is no head {shown(name)!r}; {hint}heads served: {known}", head=name)
 
     def default_head_of(self, task: str) -> HeadEntry:

@@ -8,6 +8,8 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from trunkline.core.errors import ServiceUnavailableError
+from trunkline.serving.security.callers import current_caller
+from trunkline.serving.security.peers import behalf_of
 from trunkline.serving.status import from_rpc_error
 
 
@@ -58,7 +60,8 @@ class Forward:
             left_s = context.time_remaining()
             try:
                 timeout_s = self._default_timeout_s if left_s is None else left_s
-                answer: bytes = await behind(request, timeout=timeout_s, metadata=self._metadata)
+                said = (*self._metadata, *behalf_of(current_caller()))
+                answer: bytes = await behind(request, timeout=timeout_s, metadata=said)
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, self._name) from error
             return answer
@@ -69,7 +72,7 @@ class Forward:
         async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
             if self._stopping:
                 raise self._stops()
-            call = behind(request, timeout=context.time_remaining())
+            call = behind(request, timeout=context.time_remaining(), metadata=behalf_of(current_caller()))
             self._streams.add(call)
             try:
                 async for message in call:

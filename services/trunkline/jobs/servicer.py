@@ -11,7 +11,7 @@ import grpc
 
 from trunkline.api.training.v1 import training_service_pb2 as pb
 from trunkline.api.training.v1 import training_service_pb2_grpc as pb_grpc
-from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
+from trunkline.core.errors import InvalidRequestError, NotFoundError, ServiceUnavailableError
 from trunkline.core.jobs import Job, JobEvent
 from trunkline.core.store import ModelStore
 from trunkline.core.train_request import TrainRequest
@@ -23,6 +23,7 @@ from trunkline.jobs.patience import Patience
 from trunkline.jobs.rows import no_such_job
 from trunkline.jobs.store import JobStore
 from trunkline.jobs.sweep import clear
+from trunkline.serving.security.callers import finds, is_limited, no_such_head, require_scope, sees
 from trunkline.serving.wire_training import event_to_pb, job_to_pb, request_from_pb, state_from_pb
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["TrainingService"].full_name
@@ -67,6 +68,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
             raise InvalidRequestError("request_id must be characters that can be printed")
         asked = request_from_pb(request.request)
         wanted = placed(asked)
+        require_scope(wanted.name)
         metadata = metadata_of(context)
 
         def check() -> None:
@@ -82,7 +84,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         return pb.CreateTrainingJobResponse(job=job_to_pb(job))
 
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.GetTrainingJobResponse:
-        job = await self._threads.run(self._store.get, _named(request.job))
+        job = await self._threads.run(self._store.get, await self._seen(request.job))
         return pb.GetTrainingJobResponse(job=job_to_pb(job))
 
     async def ListTrainingJobs(
@@ -90,25 +92,27 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
     ) -> pb.ListTrainingJobsResponse:
         states = [state_from_pb(state) for state in request.states]
         jobs, token = await self._threads.run(self._store.page, states, request.page_size, request.page_token)
-        return pb.ListTrainingJobsResponse(jobs=map(job_to_pb, jobs), next_page_token=token)
+        seen = [job for job in jobs if sees(job.request.name)]
+        return pb.ListTrainingJobsResponse(jobs=map(job_to_pb, seen), next_page_token=token)
 
     async def CancelTrainingJob(
         self, request: pb.CancelTrainingJobRequest, context: Context
     ) -> pb.CancelTrainingJobResponse:
-        job = await self._threads.run(self._store.cancel, _named(request.job))
+        job = await self._threads.run(self._store.cancel, await self._seen(request.job))
         self._changed()
         return pb.CancelTrainingJobResponse(job=job_to_pb(job))
 
     async def DeleteTrainingJob(
         self, request: pb.DeleteTrainingJobRequest, context: Context
     ) -> pb.DeleteTrainingJobResponse:
-        await self._threads.run(self._store.delete, _named(request.job), partial(clear, self._work))
+        name = await self._seen(request.job)
+        await self._threads.run(self._store.delete, name, partial(clear, self._work))
         return pb.DeleteTrainingJobResponse()
 
     async def WatchTrainingJob(
         self, request: pb.WatchTrainingJobRequest, context: Context
     ) -> AsyncIterator[pb.WatchTrainingJobResponse]:
-        job = _named(request.job)
+        job = await self._seen(request.job)
         if request.after_sequence < 0:
             raise InvalidRequestError(f"after_sequence is {request.after_sequence}; it must not be negative")
         async for event in self._watch(job, request.after_sequence):
@@ -117,6 +121,8 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
     async def EvaluateHead(self, request: pb.EvaluateHeadRequest, context: Context) -> pb.EvaluateHeadResponse:
         if not request.head:
             raise InvalidRequestError("name a head to evaluate")
+        if not finds(request.head.partition("/")[0].partition("@")[0]):
+            raise no_such_head(request.head)
         metadata = metadata_of(context)
 
         def check() -> None:
@@ -125,8 +131,20 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
 
         await self._patience.ask("the check of the data", check, context.time_remaining())
         split = request.split if request.HasField("split") else None
-        found = await self._evaluator.evaluate(request.head, request.data, split, context.time_remaining())
+        try:
+            found = await self._evaluator.evaluate(request.head, request.data, split, context.time_remaining())
+        except NotFoundError:
+            if is_limited():
+                raise no_such_head(request.head) from None
+            raise
         return pb.EvaluateHeadResponse(**found)
+
+    async def _seen(self, name: str) -> str:
+        """The id itself. Raises NotFoundError for a job of a head that the caller does not see."""
+        job = _named(name)
+        if is_limited() and not finds((await self._threads.run(self._store.get, job)).request.name):
+            raise no_such_job(name)
+        return job
 
     async def _find(self, request_id: str, wanted: TrainRequest) -> Job | None:
         return await self._threads.run(self._store.find, request_id, wanted) if request_id else None

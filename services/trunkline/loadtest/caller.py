@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import grpc
 
 from trunkline.client import ServiceError, UnreachableError
-from trunkline.client.connection import options_for
+from trunkline.client.connection import open_aio, options_for
 from trunkline.client.errors import from_rpc_error
 from trunkline.loadtest.mix import Call
 from trunkline.loadtest.recorder import OK
@@ -41,7 +41,7 @@ class Caller:
         self._policy = policy_of(options)
         # Each channel gets a connection of its own; retries are done here, where they are seen.
         own = [*options, ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-        self._channels = [grpc.aio.insecure_channel(target, options=own) for _ in range(connections)]
+        self._channels = [open_aio(target, options=own) for _ in range(connections)]
         self._turn = itertools.cycle(self._channels)
 
     async def __aenter__(self) -> Self:

@@ -1,12 +1,22 @@
-"""Channels between services: one message limit on every hop, load spread over replicas, safe calls retried."""
+"""The one place that opens channels: one message limit on every hop, load over all replicas, safe calls retried."""
 
 import json
-from typing import cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import grpc
 
 from trunkline.serving.addresses import proxy_options
+from trunkline.serving.parent import peer_key
+from trunkline.serving.security.peers import PEER
+from trunkline.serving.security.renewed import RenewedChannel
+from trunkline.serving.telemetry.call import outgoing_metadata
 from trunkline.serving.telemetry.carrying import CarryingChannel
+
+if TYPE_CHECKING:
+    from trunkline.serving.security.tls import TlsFiles
+
+Options = Sequence[tuple[str, int | str]]
 
 # Nearly every call is a pure function of its request, or the same done twice, so a new try can do no harm. A server
 # that stops answers CANCELLED to calls that it has received and not begun; who cancels a call gets no other try. What
@@ -69,12 +79,35 @@ def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int 
     ]
 
 
-def open_channel(address: str, max_message_bytes: int, *, shared: bool = True) -> grpc.aio.Channel:
+def dial(target: str, options: Options, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
+    """A channel for plain code: TLS with credentials, plain text without."""
+    if credentials is None:
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, credentials, options=options)
+
+
+def dial_aio(target: str, options: Options, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """The same for asyncio."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, credentials, options=options)
+
+
+def open_channel(
+    address: str, max_message_bytes: int, tls: "TlsFiles | None" = None, *, shared: bool = True
+) -> grpc.aio.Channel:
     """A channel to HOST:PORT or any gRPC target, such as dns:///heads:8502. Connects when it is first used.
 
-    Its calls carry the request id and the trace of the call that they are made for. shared: channels of a process to
-    one address have one connection together.
+    Its calls carry the request id and the trace of the call that they are made for. tls: both sides show a
+    certificate of one CA, and new files are for the connections after them; else they know each other by the key of
+    their supervisor, where they have one. shared: channels of a process to one
+    address have one connection together.
     """
     options = [*channel_options(address, max_message_bytes), ("grpc.use_local_subchannel_pool", int(not shared))]
-    channel = grpc.aio.insecure_channel(address, options=options)
-    return cast("grpc.aio.Channel", CarryingChannel(channel))
+    if tls is None:
+        key = peer_key()
+        said = ((PEER, key),) if key else ()
+        carrying = CarryingChannel(dial_aio(address, options), lambda: (*outgoing_metadata(), *said))
+        return cast("grpc.aio.Channel", carrying)
+    renewed = RenewedChannel(lambda: dial_aio(address, options, tls.channel_credentials()), lambda: tls.latest.number)
+    return cast("grpc.aio.Channel", CarryingChannel(cast("grpc.aio.Channel", renewed), outgoing_metadata))

@@ -16,6 +16,9 @@ from trunkline.serving.aside import LARGE_BYTES
 from trunkline.serving.begun import heavy_check, say_begun
 from trunkline.serving.budget import Hold
 from trunkline.serving.receiving import Parse, Receiver, Rules
+from trunkline.serving.security.door import Door, is_denial
+from trunkline.serving.security.quota import Meter
+from trunkline.serving.security.security import Security
 from trunkline.serving.status import end_with, forget_frames
 
 _MOST_STREAMS = 1024  # open at a time; each takes some 30 KB while nothing happens
@@ -29,10 +32,11 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
     text of a bug goes to the log, never to the client.
     """
 
-    def __init__(self, receiver: Receiver, rules: Callable[[str], Rules]) -> None:
+    def __init__(self, receiver: Receiver, rules: Callable[[str], Rules], security: Security) -> None:
         """`rules` gives those of a method by its full name."""
         self._receiver = receiver
         self._rules = rules
+        self._security = security
         self._open_streams = 0
 
     async def intercept_service(
@@ -44,7 +48,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         name = handler_call_details.method
-        requests = _Requests(self._receiver, handler, self._rules(name))
+        requests = _Requests(self._receiver, handler, self._rules(name), Door(self._security, name))
         if not handler.response_streaming:
             behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
             return grpc.stream_unary_rpc_method_handler(
@@ -75,10 +79,11 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
 class _Requests:
     """How the requests of one method are received."""
 
-    def __init__(self, receiver: Receiver, handler: Any, rules: Rules) -> None:
+    def __init__(self, receiver: Receiver, handler: Any, rules: Rules, door: Door) -> None:
         self._receiver = receiver
         self._parse: Parse = handler.request_deserializer
         self._rules = rules
+        self.door = door
         self.is_stream = handler.request_streaming
         self.is_heavy = heavy_check(None if self.is_stream else rules.of)
 
@@ -108,14 +113,19 @@ _Opened = Callable[[], contextlib.AbstractContextManager[None]]
 class _Call:
     """Around one call: its bytes are held until it ends, and what it raises ends it with a status."""
 
-    __slots__ = ("_context", "_held", "_name", "_requests")
+    __slots__ = ("_context", "_held", "_meter", "_name", "_requests")
 
     def __init__(self, requests: _Requests, context: Any, name: str) -> None:
         self._requests, self._context, self._name = requests, context, name
         self._held = requests.hold()
+        self._meter: Meter | None = None
 
     async def requests(self) -> Any:
-        """What a behaviour is called with; the caller of a heavy one is told that it is worked on from now on."""
+        """What a behaviour is called with, once its caller was let in.
+
+        The caller of a heavy one is told that it is worked on from now on.
+        """
+        self._meter = self._requests.door.enter(self._context)
         if self._requests.is_stream:
             return self._requests.each(self._context)
         found = await self._requests.only(self._context, self._held)
@@ -125,9 +135,14 @@ class _Call:
 
     def ended(self) -> None:
         self._held.release()
+        if self._meter is not None:
+            self._meter.leave()
+            self._meter = None
 
     async def failed(self, error: Exception) -> None:
         known = _known(error, self._name)
+        if is_denial(known):
+            self._requests.door.denied(self._context, known)
         forget_frames(error)  # before anything is awaited, as the request is in them
         self.ended()
         # An InternalError says that who asked has just gone.
@@ -147,6 +162,8 @@ class _Call:
 
 
 def _one_answer(behaviour: Any, requests: _Requests, name: str) -> Any:
+    behaviour = requests.door.recorded(behaviour)
+
     async def answer(_: Any, context: Any) -> Any:
         call = _Call(requests, context, name)
         try:  # what `async with` does, for most calls without its two coroutines
@@ -165,6 +182,8 @@ def _one_answer(behaviour: Any, requests: _Requests, name: str) -> Any:
 
 
 def _many_answers(behaviour: Any, requests: _Requests, name: str, opened: _Opened) -> Any:
+    behaviour = requests.door.recorded_stream(behaviour)
+
     async def stream(_: Any, context: Any) -> AsyncIterator[Any]:
         async with _Call(requests, context, name) as call:
             with opened():

@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from trunkline.serving.security.record import NAME as AUDIT
 from trunkline.serving.telemetry.call import current_call
 
 
@@ -14,6 +15,10 @@ def set_up_logs(level: str, role: str, form: Literal["text", "json"] = "text") -
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(role) if form == "json" else TextLines(role))
     logging.basicConfig(level=level.upper(), handlers=[handler])
+    records = logging.StreamHandler(sys.stderr)
+    records.setFormatter(logging.Formatter("%(message)s"))
+    audit = logging.getLogger(AUDIT)
+    audit.handlers, audit.propagate = [records], False
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_service)
 
 

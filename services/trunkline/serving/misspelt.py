@@ -8,7 +8,10 @@ from trunkline.serving.settings import Settings
 _PREFIX = "TRUNKLINE_"
 _LIKE = 0.85
 # What is read elsewhere, or set by one process of Trunkline for another.
-_OTHERS = ("TARGET", "DATASETS", "PARENT", "PORT_KEPT", "WORKER_OWNER", "WORKER_PARENT")
+_OTHERS = (
+    *("TARGET", "TLS", "CA", "CERT", "KEY", "TOKEN", "TOKEN_FILE", "DATASETS"),
+    *("PARENT", "PORT_KEPT", "PEER_KEY", "WORKER_OWNER", "WORKER_PARENT"),
+)
 # Kubernetes tells every pod of its services so: of one called trunkline, TRUNKLINE_PORT_8500_TCP and more.
 _OF_SERVICES = ("_SERVICE_HOST", "_SERVICE_PORT", "_TCP", "_ADDR", "_PROTO", "_PORT")
 

@@ -16,6 +16,7 @@ from trunkline.serving.addresses import is_loopback
 from trunkline.serving.execution import PROVIDERS, Execution
 
 _MOST_WIDE_THREADS = 8  # a layer of a small backbone takes well under a millisecond and divides no further
+_WAYS = ("keys", "jwt", "mtls")
 _ORIGIN = re.compile(r"https?://[^/\s@?#]+", re.IGNORECASE)
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
@@ -42,6 +43,29 @@ class Settings(BaseSettings):
     http_origins: CommaList = Field(
         (),
         description="pages of which origins may call the HTTP port from a browser (CORS): https://HOST, or * for any",
+    )
+    insecure: bool = Field(
+        False, description="listen beyond loopback without TRUNKLINE_AUTH, or in plain text; otherwise nothing starts"
+    )
+    auth: CommaList = Field(
+        (), description="how callers show who they are: off, or keys, jwt and mtls, of which one is enough"
+    )
+    access_file: str = Field(
+        "", description="JSON file of who there is: roles, scopes and quotas, keys and issuers of tokens"
+    )
+    tls_cert: str = Field(
+        "", description="PEM file of this process's certificate and those of its CAs; gRPC and HTTP are TLS with it"
+    )
+    tls_key: str = Field("", description="PEM file of the private key of that certificate")
+    tls_client_ca: str = Field(
+        "",
+        description="PEM file of the CA of callers' certificates, which they must then show, and of those of the "
+        "services behind a gateway",
+    )
+    admin_address: str = Field(
+        "",
+        description="where the gateway, also in all in one, serves catalog and training over gRPC, and there alone; "
+        "beside the rest where empty",
     )
     models: str = Field(
         "models",
@@ -219,6 +243,7 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
+        "auth",
         "backbones",
         "backbone_addresses",
         "heads",
@@ -243,6 +268,11 @@ class Settings(BaseSettings):
     @classmethod
     def _can_be_listened_on(cls, value: str) -> str:
         return check_listening(value)
+
+    @field_validator("admin_address")
+    @classmethod
+    def _can_be_listened_on_too(cls, value: str) -> str:
+        return check_listening(value) if value else ""
 
     @field_validator("backbone_address", "catalog_address", "training_address")
     @classmethod
@@ -277,6 +307,15 @@ class Settings(BaseSettings):
                 )
         return tuple(each.lower() for each in value)
 
+    @field_validator("auth")
+    @classmethod
+    def _are_ways(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [each for each in value if each not in ("off", *_WAYS)]
+        if unknown or ("off" in value and len(value) > 1):
+            ways = ",".join(_WAYS)
+            raise ValueError(f"{','.join(value)!r} is no way to know callers; write off, or some of {ways}")
+        return tuple(each for each in value if each != "off")
+
     @field_validator("otel_endpoint")
     @classmethod
     def _is_url(cls, value: str) -> str:
@@ -294,7 +333,9 @@ class Settings(BaseSettings):
     @property
     def reached_from_here_alone(self) -> bool:
         """Whether this process listens on loopback alone, for gRPC and for HTTP."""
-        return all(is_loopback(address) for address in (self.address, self.http_address) if address)
+        return all(
+            is_loopback(address) for address in (self.address, self.http_address, self.admin_address) if address
+        )
 
     @property
     def named_backbones(self) -> tuple[str, ...]:

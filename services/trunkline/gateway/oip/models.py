@@ -7,10 +7,12 @@ from trunkline.core.exchange import HeadInfo
 from trunkline.core.text import listed, shown
 from trunkline.gateway.analyzer import Analyzer
 from trunkline.gateway.directory import Directory, HeadEntry
+from trunkline.gateway.oip.analyze import NAME as ANALYZE
 from trunkline.gateway.oip.analyze import AnalyzeModel, Vision
 from trunkline.gateway.oip.backbone import BackboneModel
 from trunkline.gateway.oip.heads import HeadModel
 from trunkline.gateway.oip.model import Model
+from trunkline.serving.security.callers import finds, sees
 
 
 class Models:
@@ -40,7 +42,7 @@ class Models:
             for version in _versions(info):
                 found.append(self.find(info.name, version))
         taken = {info.name for info in self._directory.heads()}
-        others = [model for model in self._others() if model.description.name not in taken]
+        others = [model for model in self._others() if model.description.name not in taken and _is_seen(model)]
         return sorted([*found, *others], key=lambda model: (model.description.name, _number(model)))
 
     def _model(self, look_up: Callable[[str], HeadEntry], name: str, version: str) -> Model:
@@ -82,7 +84,7 @@ class Models:
 
         Raises NotFoundError for a version.
         """
-        if name in self._directory.answering():
+        if name in self._directory.answering() or not (name == ANALYZE or finds(name)):
             return None
         named = [each for each in self._others() if each.description.name == name]
         model = next((each for each in named if version in ("", each.description.version)), None)
@@ -90,6 +92,11 @@ class Models:
             served = listed(each.description.version for each in reversed(named))
             raise NotFoundError(f"model {name!r} serves no version {shown(version)!r}; served: {served}", model=name)
         return model
+
+
+def _is_seen(model: Model) -> bool:
+    """What "analyze" asks has checks of its own."""
+    return model.description.name == ANALYZE or sees(model.description.name)
 
 
 def _versions(info: HeadInfo) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trunkline.core.text import shown
 from trunkline.gateway.rest.callers import Callers
+from trunkline.gateway.rest.entrance import CERTIFICATE, names_in
 from trunkline.gateway.rest.errors import refusal
 from trunkline.gateway.rest.parser import MOST_HEAD_BYTES, BoundedParser
 
@@ -56,6 +57,7 @@ class Connection(H11Protocol):
         self._task: asyncio.Task[Any] | None = None
         self._pending = b""  # received and not yet parsed
         self._raw: Any = None
+        self._certificate: tuple[str, ...] = ()  # names in what the caller showed
         self._phase, self._since = _Phase.NEW, 0.0
         self._received, self._heard_at = 0, 0.0  # of the body: bytes of the window, and when the last ones came
         # Of answers: bytes that were read, when the last of them were, and both at the begin of the window.
@@ -65,6 +67,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._raw = transport
+        self._certificate = names_in(transport)
         self._transport = _Transport(self, transport)
         self.transport = self._transport  # type: ignore[assignment]
         self._since = self._read_at = self._reading_since = self.loop.time()
@@ -146,6 +149,7 @@ class Connection(H11Protocol):
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application, in a task that ends with the connection."""
         task = self._task = asyncio.current_task()
+        scope[CERTIFICATE] = self._certificate
         try:
             await self._application(scope, receive, send)
         except asyncio.CancelledError:
@@ -258,7 +262,8 @@ class Connection(H11Protocol):
         self._enter(_Phase.GONE)
         if more_comes and not self._raw.is_closing():
             self.flow.resume_reading()
-            self._raw.write_eof()
+            if self._raw.can_write_eof():  # TLS has no such end: what comes is read for a while
+                self._raw.write_eof()
         else:
             self._raw.close()
 

@@ -8,9 +8,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from trunkline.gateway.rest.entrance import Entrance
 from trunkline.gateway.rest.giving_back import GivingBack
 from trunkline.serving.aside import Aside
 from trunkline.serving.budget import ByteBudget, Hold
+from trunkline.serving.security.security import Security
 from trunkline.serving.settings import Settings
 
 _PIECE_BYTES = 64 * 1024
@@ -26,6 +28,7 @@ class Port:
     reading: Aside
     answering: Aside
     back: GivingBack
+    security: Security
 
 
 class Endpoint:
@@ -36,13 +39,17 @@ class Endpoint:
         behaviour: Callable[[Request, Hold], Awaitable[Response]],
         as_response: Callable[[Exception], Response],
         port: Port,
+        method: str,
     ) -> None:
+        """method: path of the gRPC call that it stands for."""
         self._behaviour, self._as_response, self._port = behaviour, as_response, port
+        self._entrance = Entrance(port.security, method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         with self._port.budget.hold() as hold:
             try:
+                self._entrance.enter(request)
                 response = await self._behaviour(request, hold)
             except ClientDisconnect:
                 return

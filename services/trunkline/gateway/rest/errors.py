@@ -94,6 +94,8 @@ def http_code(error: Exception, status: status_pb2.Status) -> int:
 
 
 def _headers(status: status_pb2.Status) -> dict[str, str]:
-    """Retry-After, which knows whole seconds only."""
+    """Retry-After, which knows whole seconds only; and how to say who asks."""
+    if code_name(status.code) == "UNAUTHENTICATED":
+        return {"WWW-Authenticate": "Bearer"}
     delay_s = retry_delay_s(status)
     return {} if delay_s is None else {"Retry-After": str(max(1, math.ceil(delay_s)))}

@@ -55,10 +55,12 @@ def routes(port: Port) -> list[Route]:
     """All of them; models with and without a version in the path."""
     api = _Api(port)
 
-    def route(path: str, behaviour: _Behaviour, verb: str) -> Route:
-        return Route(path, Endpoint(behaviour, as_error_object, port), methods=[verb])
+    def route(line: V2Route) -> Route:
+        behaviour: _Behaviour = getattr(api, line.behaviour)
+        endpoint = Endpoint(behaviour, as_error_object, port, f"/{_SERVICE}/{line.method}")
+        return Route(line.path, endpoint, methods=[line.verb])
 
-    return [route(each.path, getattr(api, each.behaviour), each.verb) for each in ROUTES]
+    return list(map(route, ROUTES))
 
 
 class _Api:

@@ -30,7 +30,7 @@ _MOST_PARAMETERS = 100
 def routes(port: Port) -> list[Route]:
     """One for each rule."""
     return [
-        Route(rule.path, Endpoint(_Native(rule, port).answer, as_status, port), methods=[rule.verb])
+        Route(rule.path, Endpoint(_Native(rule, port).answer, as_status, port, rule.call), methods=[rule.verb])
         for rule in rules()
     ]
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 
@@ -24,19 +25,33 @@ from trunkline.gateway.rest.listening import listen
 from trunkline.gateway.rest.rules import rules
 from trunkline.gateway.rest.tensors import HEADER_LENGTH
 from trunkline.serving.aside import Aside
-from trunkline.serving.budget import ByteBudget
+from trunkline.serving.host import Host
 from trunkline.serving.settings import Settings
 
 # A client that keeps connections must not find each closed just as it sends on it.
 _KEEP_ALIVE_S = 75
 _LAST_ANSWERS_S = 2
+_HANDSHAKE_S = 10.0
 _log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, callers: Callers) -> None:
+    def __init__(self, config: uvicorn.Config, callers: Callers, tls: ssl.SSLContext | None) -> None:
         super().__init__(config)
-        self._callers = callers
+        self._callers, self._tls = callers, tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, which would give a handshake a minute, and reads certificates once."""
+        loop, config = asyncio.get_running_loop(), self.config
+        make = partial(Connection, self._callers, config, self.server_state, {})
+        within_s = None if self._tls is None else _HANDSHAKE_S
+        self.servers = [
+            await loop.create_server(
+                make, sock=listener, ssl=self._tls, backlog=config.backlog, ssl_handshake_timeout=within_s
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Who has not read his answer, or sent his body, after a while is waited for no longer."""
@@ -53,24 +68,27 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def rest_port(settings: Settings, grpc_address: str, budget: ByteBudget) -> AsyncIterator[str]:
-    """Serve HTTP at settings.http_address before the gRPC port at grpc_address; yields it with the real port.
+async def rest_port(settings: Settings, host: Host) -> AsyncIterator[str]:
+    """Serve HTTP, or HTTPS, at settings.http_address before the gRPC server of this process; yields the address with
+    its real port.
 
-    Bodies and answers are held in `budget`. Leave it after the drain of the gRPC port, when no call is in flight: who
-    asks meanwhile gets 503, and what of answers is not read soon is lost. Raises ConfigurationError where the address
-    cannot be had.
+    Bodies and answers are held in its budget. Leave it after the drain of the gRPC port, when no call is in flight:
+    who asks meanwhile gets 503, and what of answers is not read soon is lost. Raises ConfigurationError where the
+    address cannot be had.
     """
     listener = listen(settings.http_address)
-    channel = open_own_channel(grpc_address, settings.max_message_bytes)
-    callers = Callers(budget)
+    channel = open_own_channel(host.own_address, settings.max_message_bytes)
+    callers, tls = Callers(host.budget), host.security.tls
     async with giving_back() as back, watched(callers):
-        port = Port(settings, channel, budget, Aside("http-reading"), Aside("http-answering"), back)
-        server = _Server(_config(_application(port), callers), callers)
+        port = Port(
+            settings, channel, host.budget, Aside("http-reading"), Aside("http-answering"), back, host.security
+        )
+        server = _Server(_config(_application(port), callers), callers, None if tls is None else tls.http_context())
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not running.done():  # noqa: ASYNC110  there is no other sign
             await asyncio.sleep(0.01)
         address = str(parse_host_port(settings.http_address)._replace(port=listener.getsockname()[1]))
-        _log.info("HTTP on %s, for up to %d connections", address, callers.limit)
+        _log.info("%s on %s, for up to %d connections", "HTTP" if tls is None else "HTTPS", address, callers.limit)
         try:
             yield address
         finally:
