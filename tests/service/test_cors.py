@@ -54,7 +54,7 @@ async def test_pages_of_other_origins_may_not(host, photos):
     assert (status, ALLOWED in headers) == (400, False)
     kind = {"Content-Type": "image/jpeg"}
     status, headers = await ask(host, "POST", "/v1/images:classify", photos[0].read_bytes(), Origin=OTHER, **kind)
-    assert (status, ALLOWED in headers) == (200, False)  # the browser keeps the answer from the page
+    assert (status, ALLOWED in headers) == (403, False)  # nor does it get anything done without asking
 
 
 async def test_answers_errors_and_refusals_name_the_origin(host, photos):

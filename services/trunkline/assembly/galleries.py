@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from trunkline.gateway.directory import Directory
 from trunkline.gateway.streams import Streams
 from trunkline.serving.host import Host
 from trunkline.serving.security.callers import GALLERY, as_service, finds
+from trunkline.serving.security.quota import Quota
 from trunkline.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ async def galleries_if_installed(
     from trunkline.galleries.servicer import SERVICE_NAME, GalleryServicer
     from trunkline.galleries.store import no_such_gallery
 
-    opening = Opening(settings.gallery_database, lambda: _open(settings, directory, analyzer))
+    quota_of = host.security.quota_of
+    opening = Opening(settings.gallery_database, lambda: _open(settings, directory, analyzer, quota_of))
     streams: Streams = Streams(_IN_FLIGHT, host.budget)
     servicer = GalleryServicer(opening, streams, settings.request_timeout_s, directory.find)
     host.add(SERVICE_NAME, lambda server: add_GalleryServiceServicer_to_server(servicer, server))
@@ -64,7 +66,9 @@ async def galleries_if_installed(
             await opening.close()
 
 
-def _open(settings: Settings, directory: Directory, analyzer: Analyzer) -> "Galleries":
+def _open(
+    settings: Settings, directory: Directory, analyzer: Analyzer, quota_of: Callable[[str], Quota | None]
+) -> "Galleries":
     from trunkline.galleries.database import Database
     from trunkline.galleries.limits import Limits
     from trunkline.galleries.service import Galleries
@@ -75,6 +79,7 @@ def _open(settings: Settings, directory: Directory, analyzer: Analyzer) -> "Gall
         images=settings.gallery_images,
         kept_bytes=settings.gallery_disk_mib * 1024 * 1024,
         memory_bytes=settings.gallery_memory_mib * 1024 * 1024,
+        quota_of=quota_of,
     )
     database = Database(settings.gallery_database)
     return Galleries(database, Snapshots(settings.gallery_index), _Embedder(directory, analyzer), limits)

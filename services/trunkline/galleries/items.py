@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import delete, func, select
+from sqlalchemy import case, delete, func, select
 from sqlalchemy.orm import Session
 
 from trunkline.core.errors import QuotaError, SpaceMismatchError
+from trunkline.core.files import MIB
 from trunkline.core.galleries import AddStatus
 from trunkline.galleries.classes import Sums
 from trunkline.galleries.database import Database
@@ -15,6 +16,7 @@ from trunkline.galleries.limits import (
     ROW_BYTES,
     Limits,
     memory_of,
+    over_share,
     too_many_images,
     too_much_kept,
     too_much_memory,
@@ -120,6 +122,14 @@ class _Addition:
         self._row = row
         self._limits = limits
         self._others_bytes = int(session.scalar(select(func.sum(GalleryRow.kept_bytes))) or 0) - row.kept_bytes
+        self._quota = limits.quota_of(row.identity)
+        self._own_images = self._own_bytes = 0  # in the other galleries of who made this one
+        if self._quota is not None:
+            beside = (GalleryRow.identity == row.identity) & (GalleryRow.number != row.number)
+            images = case((GalleryRow.name.is_not(None), GalleryRow.images), else_=0)
+            # What was deleted and is not swept yet still takes disk space.
+            sums = select(func.sum(images), func.sum(GalleryRow.kept_bytes)).where(beside)
+            self._own_images, self._own_bytes = (int(each or 0) for each in session.execute(sums).one())
         self._items = items
         self._sums = Sums(session, row, {item.label for item in items})
         self._waiting: list[tuple[ItemRow, NewItem]] = []
@@ -162,6 +172,17 @@ class _Addition:
             return too_much_memory(name, needed, limits.memory_bytes)
         if self._others_bytes + row.kept_bytes + self._bytes(item) > limits.kept_bytes:
             return too_much_kept(limits.kept_bytes)
+        return self._over_share(images, row.kept_bytes + self._bytes(item))
+
+    def _over_share(self, images: int, kept_bytes: int) -> QuotaError | None:
+        """Of who made this gallery, with so much in it."""
+        quota, identity = self._quota, self._row.identity
+        if quota is None:
+            return None
+        if quota.gallery_images is not None and self._own_images + images > quota.gallery_images:
+            return over_share(identity, quota.gallery_images, "images in its galleries")
+        if quota.gallery_mib is not None and self._own_bytes + kept_bytes > quota.gallery_mib * MIB:
+            return over_share(identity, quota.gallery_mib, "MiB in its galleries")
         return None
 
     def _bytes(self, item: NewItem) -> int:

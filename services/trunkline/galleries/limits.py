@@ -1,9 +1,11 @@
 """How much may be kept in galleries, and how much memory one takes when it is searched."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from trunkline.core.errors import QuotaError
+from trunkline.serving.security.quota import Quota
 
 # Of an image besides vector and picture: its row with id, class and digest, and its place in the indexes.
 ROW_BYTES: Final = 512
@@ -12,17 +14,23 @@ _GRAPH_ROW_BYTES: Final = 256
 _MIB: Final = 1024 * 1024
 
 
+def _no_quota(identity: str) -> Quota | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Limits:
     """galleries: in all; images: of one gallery; kept_bytes: of all vectors and kept pictures of the database.
 
-    memory_bytes: of all galleries that a process has loaded, and so of each of them.
+    memory_bytes: of all galleries that a process has loaded, and so of each of them. quota_of: what one identity may
+    have of the galleries that it has made, by its name; None for no more limits.
     """
 
     galleries: int = 1000
     images: int = 1_000_000
     kept_bytes: int = 16 * 1024 * _MIB
     memory_bytes: int = 1024 * _MIB
+    quota_of: Callable[[str], Quota | None] = _no_quota
 
 
 def memory_of(images: int, classes: int, dimension: int) -> int:
@@ -34,6 +42,15 @@ def memory_of(images: int, classes: int, dimension: int) -> int:
 def too_many_galleries(limit: int) -> QuotaError:
     return QuotaError(
         f"there are {limit} galleries, as many as there may be: delete one, or raise TRUNKLINE_GALLERY_LIMIT",
+        limit=limit,
+    )
+
+
+def over_share(identity: str, limit: int, what: str) -> QuotaError:
+    """What one identity has made takes as much as it may. what: such as "galleries"."""
+    return QuotaError(
+        f"{identity!r} has {limit} {what}, as many as it may: delete some, or raise its quota in the access file",
+        identity=identity,
         limit=limit,
     )
 

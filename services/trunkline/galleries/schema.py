@@ -33,18 +33,19 @@ class SchemaRow(VersionRow, Base):
 class GalleryRow(Base):
     """A gallery. Whoever changes what is in it locks this row first, so that sequence numbers are seen in order.
 
-    name: None once it is deleted. uid: random, so that files of an index are of this gallery and no other.
-    generation: of the vectors that answer. sequence: number of the last change. forgotten: the last change of
-    which no trace is left, since what was removed is not kept in mind for ever. unswept: rows of other
-    generations, or of a deleted gallery, are left. kept_bytes: vectors and pictures, for the quota. The fields
-    with `new_` are those of the last re-embedding: its generation, head, space and what belongs to that; owner:
-    token of the process that works on it, for as long as its lease.
+    name: None once it is deleted. uid: random, so that files of an index are of this gallery and no other. identity:
+    who made it, "" where nobody was asked. generation: of the vectors that answer. sequence: number of the last
+    change. forgotten: the last change of which no trace is left, since what was removed is not kept in mind for
+    ever. unswept: rows of other generations, or of a deleted gallery, are left. kept_bytes: vectors and pictures, for
+    the quota. The fields with `new_` are those of the last re-embedding: its generation, head, space and what belongs
+    to that; owner: token of the process that works on it, for as long as its lease.
     """
 
     __tablename__ = "galleries"
 
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     uid: Mapped[str] = mapped_column(String(32))
+    identity: Mapped[str] = mapped_column(String(128), default="", server_default="")
     name: Mapped[str | None] = mapped_column(String(63), unique=True)
     head: Mapped[str] = mapped_column(String(255))
     space: Mapped[str] = mapped_column(String(255))
@@ -148,5 +149,10 @@ def _count_bytes(connection: Connection) -> None:
         connection.execute(text(f"UPDATE galleries SET kept_bytes = images * {row} + ({pictures})"))
 
 
+def _know_identities(connection: Connection) -> None:
+    if "identity" not in {column["name"] for column in inspect(connection).get_columns("galleries")}:
+        connection.execute(text("ALTER TABLE galleries ADD COLUMN identity VARCHAR(128) NOT NULL DEFAULT ''"))
+
+
 # Each is run once on a database, in order; what was released is never changed, a new step is added behind it.
-SCHEMA = Schema(SchemaRow, (_first, _count_bytes))
+SCHEMA = Schema(SchemaRow, (_first, _count_bytes, _know_identities))

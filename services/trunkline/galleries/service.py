@@ -38,6 +38,7 @@ from trunkline.galleries.snapshot import Snapshots
 from trunkline.galleries.store import GalleryStore, Record, check_threshold, is_name, no_such_gallery
 from trunkline.galleries.vectors import to_bytes, unit
 from trunkline.galleries.writer import Writer
+from trunkline.serving.security.callers import current_caller
 
 # Images to add that are at the heads at the same time: enough to keep cores busy, and no burden to other callers.
 _EMBEDDED_AT_ONCE: Final = 8
@@ -134,7 +135,11 @@ class Galleries:
         if not head:
             raise InvalidRequestError("name the head that embeds; ListHeads says which there are")
         like = await self._spaces.of(head, timeout_s)
-        record = await self._threads.run(self._store.create, name, head, like, threshold, keep_images=keep_images)
+        caller = current_caller()
+        identity = "" if caller is None else caller.name
+        record = await self._threads.run(
+            self._store.create, name, head, like, threshold, keep_images=keep_images, identity=identity
+        )
         self._cache.noted(record)
         return self._described(record)
 

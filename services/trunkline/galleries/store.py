@@ -16,7 +16,7 @@ from trunkline.core.galleries import Gallery, Reembedding, ReembeddingState
 from trunkline.core.results import Calibration, Embedding
 from trunkline.database.database import clock
 from trunkline.galleries.database import Database
-from trunkline.galleries.limits import Limits, too_many_galleries
+from trunkline.galleries.limits import Limits, over_share, too_many_galleries
 from trunkline.galleries.schema import GalleryRow
 
 _ECHOED = 100  # characters of what may be no name at all
@@ -47,10 +47,19 @@ class GalleryStore:
         self._database = database
         self._limits = limits or Limits()
 
-    def create(self, name: str, head: str, like: Embedding, threshold: float | None, *, keep_images: bool) -> Record:
+    def create(
+        self,
+        name: str,
+        head: str,
+        like: Embedding,
+        threshold: float | None,
+        *,
+        keep_images: bool,
+        identity: str = "",
+    ) -> Record:
         """A new gallery in the space of `like`; the one of this name where it has the same settings.
 
-        Raises InvalidRequestError for a name or a threshold, AlreadyExistsError, QuotaError.
+        identity: who makes it. Raises InvalidRequestError for a name or a threshold, AlreadyExistsError, QuotaError.
         """
         check_name(name)
         check_threshold(threshold)
@@ -58,8 +67,9 @@ class GalleryStore:
             with self._database.write() as session:
                 row = _find(session, name)
                 if row is None:
-                    self._check_number(session)
+                    self._check_number(session, identity)
                     row = _new(name, head, like, threshold, keep_images, clock(session))
+                    row.identity = identity
                     session.add(row)
                     session.flush()
                 return _same(row, head, threshold, keep_images)
@@ -67,7 +77,12 @@ class GalleryStore:
             with self._database.read() as session:
                 return _same(named(session, name), head, threshold, keep_images)
 
-    def _check_number(self, session: Session) -> None:
+    def _check_number(self, session: Session, identity: str) -> None:
+        quota = self._limits.quota_of(identity)
+        if quota is not None and quota.galleries is not None:
+            own = select(func.count(GalleryRow.name)).where(GalleryRow.identity == identity)
+            if (session.scalar(own) or 0) >= quota.galleries:
+                raise over_share(identity, quota.galleries, "galleries")
         named = session.scalar(select(func.count(GalleryRow.name))) or 0
         rows = session.scalar(select(func.count(GalleryRow.number))) or 0
         # Those that are deleted and not swept yet are rows, too: who makes and deletes without end has to wait.

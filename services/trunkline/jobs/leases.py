@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from trunkline.core.jobs import Job, JobError, JobProgress, JobState
 from trunkline.core.progress import Epoch
@@ -166,8 +166,14 @@ class Leases:
 
 
 def _first_readable(session: Session) -> JobRow | None:
-    """The oldest job that waits; one that cannot be read, which no worker could begin, ends here."""
-    waiting = select(JobRow).where(JobRow.state == JobState.QUEUED).order_by(JobRow.number).limit(1)
+    """The oldest job that waits, and may run beside others of who made it.
+
+    One that cannot be read, which no worker could begin, ends here.
+    """
+    running = aliased(JobRow)
+    beside = select(func.count()).where(running.state == JobState.RUNNING, running.identity == JobRow.identity)
+    may_run = JobRow.most_running.is_(None) | (beside.scalar_subquery() < JobRow.most_running)
+    waiting = select(JobRow).where(JobRow.state == JobState.QUEUED, may_run).order_by(JobRow.number).limit(1)
     while (row := session.scalar(waiting.with_for_update(skip_locked=True))) is not None:
         try:
             job_of(row)

@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from trunkline.core.errors import JobStateError, QueueFullError
+from trunkline.core.errors import JobStateError, QueueFullError, QuotaError
 from trunkline.core.jobs import JobState
 from trunkline.jobs.schema import EventRow, JobRow
 
@@ -31,6 +31,21 @@ def make_room(session: Session, queue: int) -> None:
         numbers = session.scalars(gone).all()
         session.execute(delete(EventRow).where(EventRow.job.in_(numbers)))
         session.execute(delete(JobRow).where(JobRow.number.in_(numbers)))
+
+
+def check_share(session: Session, identity: str, most: int | None) -> None:
+    """For one job more of an identity, of whose jobs `most` may wait. Raises QuotaError."""
+    if most is None:
+        return
+    waiting = select(func.count()).select_from(JobRow)
+    waiting = waiting.where(JobRow.state == JobState.QUEUED, JobRow.identity == identity)
+    if (session.scalar(waiting) or 0) >= most:
+        raise QuotaError(
+            f"{most} training jobs of {identity!r} wait already, as many as may: try again later, or cancel some",
+            retry_after_s=_RETRY_AFTER_S,
+            identity=identity,
+            limit=most,
+        )
 
 
 def check_removable(session: Session, row: JobRow) -> None:

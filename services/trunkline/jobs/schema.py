@@ -3,7 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Connection, Dialect, Double, Index, Integer, String, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Connection,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    String,
+    TypeDecorator,
+    inspect,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from trunkline.database.schema import Schema, VersionRow
@@ -40,7 +52,8 @@ class JobRow(Base):
 
     number: in order of creation. owner: token of the worker that may write, "" where none is; lease_until: when it is
     taken for dead. handle: what the launcher knows the worker by. crashes: workers that died on it.
-    models: folder or URL of the model repository to publish into. swept: nothing of it is left in the work folder.
+    models: folder or URL of the model repository to publish into. identity: who made it, "" where nobody was asked;
+    most_running: how many of theirs may run at a time. swept: nothing of it is left in the work folder.
     """
 
     __tablename__ = "jobs"
@@ -67,6 +80,8 @@ class JobRow(Base):
     started_at: Mapped[float | None]
     ended_at: Mapped[float | None]
     swept: Mapped[bool] = mapped_column(Boolean, default=False)
+    identity: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    most_running: Mapped[int | None]
 
     __table_args__ = (Index("jobs_by_state", "state", "number"),)
 
@@ -88,5 +103,12 @@ def _first(connection: Connection) -> None:
     Base.metadata.create_all(connection)
 
 
+def _know_identities(connection: Connection) -> None:
+    # A new database has all columns of today from its first step on.
+    if "identity" not in {column["name"] for column in inspect(connection).get_columns("jobs")}:
+        connection.execute(text("ALTER TABLE jobs ADD COLUMN identity VARCHAR(128) NOT NULL DEFAULT ''"))
+        connection.execute(text("ALTER TABLE jobs ADD COLUMN most_running INTEGER"))
+
+
 # Each is run once on a database, in order; what was released is never changed, a new step is added behind it.
-SCHEMA = Schema(SchemaRow, (_first,))
+SCHEMA = Schema(SchemaRow, (_first, _know_identities))

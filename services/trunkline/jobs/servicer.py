@@ -23,7 +23,7 @@ from trunkline.jobs.patience import Patience
 from trunkline.jobs.rows import no_such_job
 from trunkline.jobs.store import JobStore
 from trunkline.jobs.sweep import clear
-from trunkline.serving.security.callers import finds, is_limited, no_such_head, require_scope, sees
+from trunkline.serving.security.callers import current_caller, finds, is_limited, no_such_head, require_scope, sees
 from trunkline.serving.wire_training import event_to_pb, job_to_pb, request_from_pb, state_from_pb
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["TrainingService"].full_name
@@ -79,7 +79,9 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         job = await self._find(request.request_id, wanted)
         if job is None:
             await self._patience.ask("the check of the data", check, context.time_remaining())
-            job = await self._threads.run(self._store.create, request.request_id, wanted, self._models.where)
+            job = await self._threads.run(
+                self._store.create, request.request_id, wanted, self._models.where, current_caller()
+            )
         self._changed()
         return pb.CreateTrainingJobResponse(job=job_to_pb(job))
 

@@ -11,9 +11,11 @@ from trunkline.core.jobs import Job, JobEvent, JobState
 from trunkline.core.train_request import TrainRequest
 from trunkline.jobs.database import Database, clock
 from trunkline.jobs.listing import listed
-from trunkline.jobs.removal import ACTIVE, check_removable, make_room
+from trunkline.jobs.removal import ACTIVE, check_removable, check_share, make_room
 from trunkline.jobs.rows import DamagedError, event_of, job_of, locked, no_such_job, readable, set_state
 from trunkline.jobs.schema import EventRow, JobRow
+from trunkline.serving.security.callers import Caller
+from trunkline.serving.security.quota import Quota
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
 _EVENTS_AT_ONCE = 500
@@ -34,11 +36,13 @@ class JobStore:
             row = session.scalar(select(JobRow).where(JobRow.request_id == request_id))
             return None if row is None else _same(row, request)
 
-    def create(self, request_id: str, request: TrainRequest, models: str) -> Job:
+    def create(self, request_id: str, request: TrainRequest, models: str, caller: Caller | None = None) -> Job:
         """Queue a job that publishes into `models`, a folder or URL; the job of this request_id where there is one.
 
-        Raises InvalidRequestError where that one has another request, QueueFullError where too many wait.
+        caller: who makes it. Raises InvalidRequestError where that one has another request, QueueFullError where too
+        many wait, QuotaError where too many of this caller do.
         """
+        identity, quota = ("", Quota()) if caller is None else (caller.name, caller.quota)
         request_id = request_id or secrets.token_hex(16)
         try:
             with self._database.write() as session:
@@ -46,6 +50,7 @@ class JobStore:
                 if found is not None:
                     return _same(found, request)
                 make_room(session, self._queue)
+                check_share(session, identity, quota.jobs_queued)
                 row = JobRow(
                     id=f"job-{secrets.token_hex(6)}",
                     request_id=request_id,
@@ -55,6 +60,8 @@ class JobStore:
                     attempt=0,
                     last_sequence=0,
                     created_at=clock(session),
+                    identity=identity,
+                    most_running=quota.jobs_running,
                 )
                 row.state = JobState.QUEUED.value
                 session.add(row)

@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from trunkline.gateway.rest.browsers import Pages
 from trunkline.gateway.rest.entrance import Entrance
 from trunkline.gateway.rest.giving_back import GivingBack
 from trunkline.serving.aside import Aside
@@ -43,7 +44,7 @@ class Endpoint:
     ) -> None:
         """method: path of the gRPC call that it stands for."""
         self._behaviour, self._as_response, self._port = behaviour, as_response, port
-        self._entrance = Entrance(port.security, method)
+        self._entrance = Entrance(port.security, Pages(port.settings), method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from trunkline.gateway.rest.browsers import Pages
 from trunkline.serving.security.gate import AUTHORIZATION
 from trunkline.serving.security.methods import need_of
 from trunkline.serving.security.peers import FROM, PEER, behalf_of
@@ -16,12 +17,14 @@ _SAID: Final = "trunkline.said"
 class Entrance:
     """For the requests of one route."""
 
-    def __init__(self, security: Security, method: str) -> None:
+    def __init__(self, security: Security, pages: Pages, method: str) -> None:
         """method: path of the gRPC call that it stands for."""
+        self._pages = pages
         self._security, self._need, self._method = security, need_of(method), method
 
     def enter(self, request: Request) -> None:
-        """Raises UnauthenticatedError, PermissionDeniedError."""
+        """Raises UnauthenticatedError, PermissionDeniedError, MediaTypeError."""
+        self._pages.check(request)
         client = request.client
         where = "" if client is None else f"{client.host}:{client.port}"
         said: tuple[tuple[str, str], ...] = ((PEER, self._security.own_key), (FROM, where))

@@ -20,7 +20,7 @@ from trunkline.serving.security.callers import Admission, Caller, Role, begin_as
 from trunkline.serving.security.keys import digest_of
 from trunkline.serving.security.methods import Need
 from trunkline.serving.security.peers import BEHALF, PEER, caller_in
-from trunkline.serving.security.quota import Meter
+from trunkline.serving.security.quota import Meter, Quota
 from trunkline.serving.security.record import Record
 from trunkline.serving.security.tokens import Tokens
 from trunkline.serving.security.watched import state_of
@@ -117,6 +117,11 @@ class Gate:
         if meter is not None:
             meter.enter()
         return meter
+
+    def quota_of(self, identity: str) -> Quota | None:
+        """That of an identity by its name; None for one that is not in the file."""
+        found = self._known.access.identities.get(identity)
+        return None if found is None else found.quota
 
     def check(self, authorization: str | None, certificate: Sequence[str], need: Need) -> Caller | None:
         """Who asks over HTTP, before anything of the request is read; None where the method is open to all.

@@ -6,6 +6,7 @@ import secrets
 from trunkline.core.errors import ConfigurationError
 from trunkline.serving.addresses import is_loopback
 from trunkline.serving.security.gate import Gate
+from trunkline.serving.security.quota import Quota
 from trunkline.serving.security.record import Record
 from trunkline.serving.security.tls import TlsFiles
 from trunkline.serving.settings import Settings
@@ -32,6 +33,10 @@ class Security:
             self.tls.look()
         if self.gate is not None:
             self.gate.look()
+
+    def quota_of(self, identity: str) -> Quota | None:
+        """That of an identity by its name, as the access file says it now; None where there is none."""
+        return None if self.gate is None else self.gate.quota_of(identity)
 
     @property
     def reflection(self) -> bool:
