@@ -24,10 +24,10 @@ BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--ignorefile deploy/
 .PHONY: demo serve bench lint type test test-datumaro docs fuzz proto format manifests clean
 .PHONY: images image image-models image-gpu image-training test-containers
 
-# Serving needs no torch: these targets install the `cpu` extra alone.
+# Serving needs no torch: these targets install the extras `cpu` and `gallery` alone.
 $(VENV)/.serving: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,gallery]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml
@@ -37,7 +37,7 @@ $(VENV)/.dev: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps tritonclient==2.73.0
 	touch $@ $(VENV)/.serving
 
-demo: $(VENV)/.serving  ## start the service, ask it about real photographs, show the answers
+demo: $(VENV)/.serving  ## start the service, ask it about sample images, show the answers
 	$(BIN)/trunkline demo --draw out/demo.png
 
 serve: $(VENV)/.serving  ## keep the all-in-one service running

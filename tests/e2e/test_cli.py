@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import socket
@@ -396,25 +397,24 @@ def test_a_missing_model_folder_is_one_line_with_what_to_do(tmp_path):
 # demo ------------------------------------------------------------------------------------------------------
 
 
-def test_the_demo_shows_every_photograph_and_stops_its_service(photos, tmp_path):
+def test_the_demo_asks_each_image_what_makes_sense_for_it_and_stops_its_service(tmp_path):
     out = tmp_path / "demo.png"
     done = run("demo", "--draw", out)
     assert (done.returncode, done.stderr) == (0, "")
-    for text in (
-        "SERVING",
-        "espresso",
-        "tripod",
-        "backbone",
-        "heads about one picture, in one call",
-        "backbone pass",
-        "stopped cleanly",
-        *(photo.name for photo in photos),
-    ):
+    for text in ("SERVING", "espresso", "dahlia", "tabby", "street.jpg", "backbone pass", "stopped cleanly"):
         assert text in done.stdout
-    with Image.open(out) as sheet:
-        assert sheet.width > 960
-    with Image.open(tmp_path / "demo-tasks.png") as card:
-        assert card.height > card.width
+    digit = done.stdout.partition("digit.png")[2].partition("backbone pass")[0]
+    (angle,) = re.findall(r"angle +(-?[\d.]+) deg", digit)
+    assert float(angle) == pytest.approx(25, abs=8)  # it was drawn so
+    street = done.stdout.partition("street.jpg")[2].partition("backbone pass")[0]
+    assert [head for head in ("coco", "camvid", "pennfudan", "digit-angle") if head in street] == [
+        "coco",
+        "camvid",
+        "pennfudan",
+    ]
+    for sheet in (out, tmp_path / "demo-street.png"):
+        with Image.open(sheet) as drawn:
+            assert drawn.width > 960
 
 
 def test_the_demo_works_from_any_folder_with_a_photograph_of_ones_own(coffee, tmp_path):

@@ -119,7 +119,7 @@ def test_serving_outlives_the_store_and_follows_it_again(bucket, models, photos,
         Client(server.address) as client,
     ):
         with s3.away(bucket.root.partition("/")[0]):
-            wait_until(lambda: "going on with what was there" in server.log)
+            wait_until(lambda: "continuing with the previous state" in server.log)
             for photo in photos * 3:
                 assert client.classify(photo, "dots", timeout_s=30).version == "1"
         folder = write_version(made, "dots", 2)

@@ -53,7 +53,7 @@ def test_what_is_trained_can_be_evaluated(data, repository, tmp_path):
     ("options", "status", "says"),
     [
         (["--unit", "cells"], 2, "write TARGET=UNIT"),
-        (["--colour", "L"], 2, "need --width too"),
+        (["--colour", "L"], 2, "need --width"),
         (["--mode", "magic"], 2, "magic"),
         (["--epochs", "0"], 1, "options.epochs"),
         (["--width", "100"], 1, "spec.width"),

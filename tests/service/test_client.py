@@ -205,7 +205,7 @@ async def test_waiting_for_a_server_without_health_ends_at_once(call):
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        with pytest.raises(ServiceError, match="no Trunkline gateway"):
+        with pytest.raises(ServiceError, match="not a Trunkline gateway"):
             await asyncio.wait_for(call(f"127.0.0.1:{port}", "wait_ready", timeout_s=30), timeout=10)
     finally:
         await server.stop(None)

@@ -197,7 +197,7 @@ async def test_callers_wait_until_their_deadline_and_a_few_of_them_at_most(slow)
     with pytest.raises(QueueFullError, match="an evaluation runs and 2 wait") as caught:
         await evaluator.evaluate("x", "y", None, None)
     assert caught.value.retry_after_s > 0
-    with pytest.raises(DeadlineError, match="before its turn came"):
+    with pytest.raises(DeadlineError, match="while its evaluation waited"):
         await first
     with pytest.raises(QueueFullError, match="no turn came within"):
         await second

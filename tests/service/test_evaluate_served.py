@@ -118,7 +118,7 @@ def test_splits_are_measured_together(datasets, models):
 def test_what_is_wrong_is_one_line(server, things):
     where = ("--data", str(things), "--target", server.address)
     assert "no head 'nothing'" in run("--head", "nothing", *where, status=1).stderr
-    assert "two ways" in run("--head", "imagenet", *where, "--models", "models", status=2).stderr
+    assert "either --models or --target" in run("--head", "imagenet", *where, "--models", "models", status=2).stderr
 
 
 def test_a_picture_that_is_none_is_left_out_with_a_remark(server, things):

@@ -114,7 +114,7 @@ def test_the_command_line_adds_folders_and_searches_them(tmp_path, models, crops
         assert "the name is not UTF-8, so it can be no id and no class: rename it" in refused.stderr
         assert run("remove", "things", "z.jpg").stdout == "removed 1\n"
         said = only_line(run("show", os.fsdecode(b"things\xff"), status=1).stderr)
-        assert said == "trunkline: things\\udcff is not UTF-8, and names and ids are"
+        assert said == "trunkline: things\\udcff is not UTF-8: names and ids must be"
         shown = run("search", "things", str(foreign / os.fsdecode(b"a\xff.jpg")), "--threshold", "2").stdout
         assert "a\udcff.jpg" in shown
         found = json.loads(run("search", "things", str(photos[0]), "--threshold", "2", "--json").stdout)

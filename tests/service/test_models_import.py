@@ -157,8 +157,8 @@ def _half(file: Path) -> None:
     ("made", "spoil", "word"),
     [
         ({}, lambda file: file.write_bytes(b""), "is empty"),
-        ({}, lambda file: file.write_bytes(b"no model at all"), "no ONNX file"),
-        ({}, lambda file: file.write_bytes(file.read_bytes()[:200]), "no ONNX file"),
+        ({}, lambda file: file.write_bytes(b"no model at all"), "not an ONNX file"),
+        ({}, lambda file: file.write_bytes(file.read_bytes()[:200]), "not an ONNX file"),
         ({}, lambda file: file.unlink(), "cannot be read"),
         ({}, _external, "second file"),
         ({}, _two_outputs, "2 outputs"),

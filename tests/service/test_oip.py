@@ -224,8 +224,8 @@ REFUSED = [
         "exclude each other",
     ),
     ("imagenet", PICTURE, {"parameters": {"top": 1}}, "INVALID_ARGUMENT", "'top'"),
-    ("imagenet", PICTURE, {"sequence_id": 7}, "INVALID_ARGUMENT", "no model here keeps a state"),
-    ("analyze", PICTURE, {}, "INVALID_ARGUMENT", "parameter 'heads' names the heads"),
+    ("imagenet", PICTURE, {"sequence_id": 7}, "INVALID_ARGUMENT", "no model keeps state"),
+    ("analyze", PICTURE, {}, "INVALID_ARGUMENT", "parameter 'heads' must name the heads"),
     (BACKBONE, PICTURE, {"parameters": {"preprocess_of": "nothing"}}, "NOT_FOUND", "there is no head 'nothing'"),
 ]
 HTTP_CODES = {"NOT_FOUND": "404", "INVALID_ARGUMENT": "400", "DEADLINE_EXCEEDED": "504", "UNIMPLEMENTED": "501"}

@@ -160,5 +160,5 @@ async def test_without_such_a_head_the_service_says_so_and_a_lone_one_needs_no_n
     add_regression_head(repository, "size", MEASURES[:1], STILL, [2.5])
     async with serve(models=repository) as host, AsyncClient(host.address) as client:
         answer = await client.regress(photos[0])
-    assert error.message == "no regression head is served; ListHeads says what is"
+    assert error.message == "no regression head is served; ListHeads lists what is"
     assert answer.result.values == (Quantity("size", 2.5, "mm"),)

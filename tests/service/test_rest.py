@@ -225,7 +225,7 @@ MALFORMED = [
 @pytest.mark.parametrize("body", MALFORMED)
 async def test_a_malformed_inference_request_is_refused(host, body):
     code, _, answer = await ask(host, "POST", "/v2/models/imagenet/infer", body, JSON)
-    assert (code, answer["error"].startswith("the body is no ")) == (400, True)
+    assert (code, "the body" in answer["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(("length", "size"), [("99999", 0), ("-1", 0), (None, 3), (None, -1), (None, "x")])

@@ -72,10 +72,10 @@ def test_heads_as_texts_and_two_pictures(ask, photos):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "no multipart"),
-        (b"--XX", "no multipart"),
-        (b"--XX\r\nContent-Disposition: form-data; name=image\r\n\r\nabc", "no multipart"),
-        (b"--YY\r\n\r\n--YY--", "no multipart"),
+        (b"", "not multipart"),
+        (b"--XX", "not multipart"),
+        (b"--XX\r\nContent-Disposition: form-data; name=image\r\n\r\nabc", "not multipart"),
+        (b"--YY\r\n\r\n--YY--", "not multipart"),
         (form(("image", b"x", "a"), ("image", b"y", "b")), "twice"),
         (form(("", b"x", None)), "no name"),
         (form(*[("a", b"", None)] * 101), "more than 100 parts"),

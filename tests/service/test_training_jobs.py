@@ -171,7 +171,7 @@ def test_jobs_on_the_command_line(job, server):
     ("changes", "reason", "match"),
     [
         ({"data": "/nowhere"}, "INVALID_REQUEST", "no folder or CSV file /nowhere"),
-        ({"task": "cooking"}, "INVALID_REQUEST", "'cooking' cannot be learned; known: "),
+        ({"task": "cooking"}, "INVALID_REQUEST", "'cooking' cannot be trained; known: "),
         ({"backbone": "other"}, "NOT_FOUND", "no backbone 'other'"),
     ],
 )

@@ -156,7 +156,7 @@ def test_a_file_that_is_moved_away_or_whose_folder_goes_is_made_anew_and_put_bac
     assert not caplog.records
     shutil.move(path.parent, path.parent.with_name("aside"))
     assert names(database) == []
-    assert caplog.text.count("is another file, or gone: it is opened anew") == 1
+    assert caplog.text.count("was replaced or deleted: it is opened again") == 1
     create(database, "new")
     shutil.rmtree(path.parent)
     shutil.move(path.parent.with_name("aside"), path.parent)

@@ -251,12 +251,12 @@ def test_a_number_that_is_none_never_passes():
         (
             (None, {"accuracy": 0.9}),
             (SAMPLES, {"accuracy": 0.9}),
-            "dots/1 was measured is not known",
+            "not known on which samples dots/1 was measured",
         ),
         (
             (SAMPLES, {"accuracy": 0.9}),
             (None, {"accuracy": 0.9}),
-            "dots/2 was measured is not known",
+            "not known on which samples dots/2 was measured",
         ),
         (
             (SAMPLES, {"accuracy": 0.9}),

@@ -39,7 +39,7 @@ def test_a_file_is_sent_as_it_is_by_path_or_by_name(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     for uri in ("data:image/png;base64,iVBORw0KGgo=", "data:image/jpeg;base64," + 5000 * "/9j"):
-        with pytest.raises(FileNotFoundError, match="a data: URI, no file: give the bytes"):
+        with pytest.raises(FileNotFoundError, match="a data: URI, not a file: decode its base64"):
             encode_image(uri)
     with pytest.raises(FileNotFoundError, match=r"there is no picture .*gone\.jpg"):
         encode_image(tmp_path / "gone.jpg")

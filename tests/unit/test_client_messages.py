@@ -210,7 +210,7 @@ def test_a_call_out_of_time_says_how_long_it_waited():
 
 def test_a_server_of_another_kind_is_recognised():
     found = from_rpc_error(FailedCall(grpc.StatusCode.UNIMPLEMENTED, "Method not found!"), "here:1", 1)
-    assert "no Trunkline gateway" in found.message
+    assert "not a Trunkline gateway" in found.message
 
 
 def test_any_other_failure_is_one_line():
@@ -243,7 +243,7 @@ def test_waiting_goes_on_while_there_is_time_and_ends_with_serving():
 
 
 def test_waiting_ends_at_once_where_it_cannot_help():
-    with pytest.raises(ServiceError, match="no Trunkline gateway"):
+    with pytest.raises(ServiceError, match="not a Trunkline gateway"):
         Readiness("here:1", timeout_s=60).failed(FailedCall(grpc.StatusCode.UNIMPLEMENTED))
 
 

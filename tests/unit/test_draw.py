@@ -82,13 +82,21 @@ def test_a_picture_is_shown_upright():
     assert drawn.getpixel((middle, 680)) == (255, 0, 0)
 
 
-@pytest.mark.parametrize(("count", "grid"), [(2, (2, 1)), (3, (2, 2)), (5, (3, 2)), (10, (4, 3))])
-def test_several_pictures_become_one_sheet_with_a_place_for_each(count, grid):
-    cards = [card(30, 20), card(20, 30), *(card(50, 50) for _ in range(count - 2))]
+@pytest.mark.parametrize(
+    ("count", "grid", "width"),
+    [(2, (2, 1), 640), (3, (3, 1), 640), (4, (2, 2), 640), (5, (3, 2), 440), (10, (4, 3), 440)],
+)
+def test_several_pictures_become_one_sheet_with_a_place_for_each(count, grid, width):
+    cards = [card(20, 30), *(card(50, 50) for _ in range(count - 1))]
     sheet = draw_cards(cards)
     columns, rows = grid
-    assert sheet.width == columns * 452 + 12
+    assert sheet.width == columns * (width + 12) + 12
     assert (sheet.height - 12) % rows == 0
+
+
+def test_a_row_is_as_high_as_its_highest_picture_needs():
+    wide, square = card(200, 50), card(50, 50)
+    assert draw_cards([wide, wide]).height < draw_cards([wide, square]).height
 
 
 def test_cards_with_fewer_labels_fit_beside_others():

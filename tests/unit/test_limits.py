@@ -112,7 +112,7 @@ def test_what_is_beyond_is_refused_by_the_field_the_count_and_the_limit(request_
         ({f"name {number}": 1 for number in range(2049)}, "too many values"),
         ({"text": SECRET * 40}, "has 1,120 characters in a name or a text; at most 1,024"),
         ({SECRET * 40: 1}, "has 1,120 characters in a name or a text"),
-        ({"deep": [[[[[[[[1]]]]]]]]}, "is nested too deeply: lists and objects lie at most 8 deep"),
+        ({"deep": [[[[[[[[1]]]]]]]]}, "is nested too deeply: lists and objects may be nested 8 deep"),
         ({"deep": {"a": [{"b": {"c": [{"d": {"e": {}}}]}}]}}, "is nested too deeply"),
     ],
 )
@@ -150,7 +150,8 @@ def test_numbers_that_are_not_finite_are_refused(number):
 def test_times_that_are_none_are_refused(seconds, nanos):
     request = analyze()
     request.heads[0].budget.seconds, request.heads[0].budget.nanos = seconds, nanos
-    assert refused(request).message.startswith("heads[0].budget is no time: give at most 1,000,000,000 seconds")
+    message = refused(request).message
+    assert message.startswith("heads[0].budget is not a valid time: give at most 1,000,000,000 seconds")
 
 
 def test_counts_are_looked_at_before_contents():

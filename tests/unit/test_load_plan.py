@@ -40,8 +40,8 @@ def test_a_mix_names_methods_heads_and_shares():
         ("classify:", "empty head"),
         ("analyze", "needs some"),
         ("analyze:a+a", "one twice"),
-        ("classify=0", "no number above 0"),
-        ("classify=many", "no number above 0"),
+        ("classify=0", "not a number above 0"),
+        ("classify=many", "not a number above 0"),
     ],
 )
 def test_a_mix_that_cannot_be_meant_is_refused_with_a_reason(text, says):

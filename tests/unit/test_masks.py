@@ -39,7 +39,7 @@ def test_run_lengths_that_do_not_fill_the_mask_are_refused(counts):
 
 @pytest.mark.parametrize(("width", "height"), [(0, 4), (4, 0), (-2, -2), (2**31 - 1, 2**31 - 1), (2**20, 2**20)])
 def test_a_mask_of_no_size_or_of_one_that_no_picture_has_is_refused(width, height):
-    with pytest.raises(InvalidRequestError, match="pixels are the most"):
+    with pytest.raises(InvalidRequestError, match="pixels are allowed"):
         decode_mask(RunLengthMask(width, height, "4"))
 
 

@@ -181,7 +181,7 @@ def test_a_store_that_is_away_at_the_start_is_a_warning_where_there_are_models(t
         again = open_models(f"file://{bucket}", tmp_path / "cache")
     assert again.root == opened.root
     assert Repository(again.root).versions("head", "dots") == [1]
-    assert "going on with what was there" in caplog.text
+    assert "continuing with the previous state" in caplog.text
 
 
 def test_the_age_of_a_version_is_that_of_its_publication(store, elsewhere, url, tmp_path):

@@ -57,7 +57,7 @@ NOT_REGULAR = [fifo, folder, loop, device, listener]
 @pytest.mark.parametrize("make", [*NOT_REGULAR, sparse])
 def test_only_regular_files_of_a_bounded_size_are_read(tmp_path, make):
     make(tmp_path / "x")
-    why = "no regular file|Is a directory|symbolic links|the limit is"
+    why = "not a regular file|Is a directory|symbolic links|the limit is"
     with pytest.raises(OSError, match=why):
         read_regular(tmp_path / "x", MIB)
 
@@ -111,10 +111,10 @@ def test_arrays_come_back_as_they_were_stored(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        ({"a": npy(np.zeros(4 * MIB, np.uint8))}, "once it is unpacked"),
-        ({name: npy(np.zeros(MIB // 2, np.uint8)) for name in "abc"}, "once it is unpacked"),
-        ({"a": claiming((1 << 40,))}, "larger than what is there"),
-        ({"a": claiming((-5,))}, "larger than what is there"),
+        ({"a": npy(np.zeros(4 * MIB, np.uint8))}, "when unpacked"),
+        ({name: npy(np.zeros(MIB // 2, np.uint8)) for name in "abc"}, "when unpacked"),
+        ({"a": claiming((1 << 40,))}, "larger than its data"),
+        ({"a": claiming((-5,))}, "larger than its data"),
         ({"a": npy(np.array([{}], object))}, "Python objects"),
         ({"a": b"text"}, "magic string"),
     ],

@@ -81,7 +81,7 @@ def test_a_classifier_that_came_with_its_backbone_has_no_request(models):
         ("trunkline train --name a --data 'b", "damaged: No closing quotation"),
         ("trunkline train --name a --data b --bacbone c", "bacbone"),
         ("trunkline train --name a --data b --epochs many", "options.epochs"),
-        ("trunkline demo", "none of trunkline train"),
+        ("trunkline demo", "not a trunkline train command"),
     ],
 )
 def test_a_damaged_card_says_where(command, says):

@@ -241,17 +241,17 @@ def test_files_of_voc_that_are_missing_empty_or_of_another_size_are_left_out(tmp
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("2 0.5 0.5 0.1 0.1", "its class is none of 0 to 1"),
-        ("0.5 0.5 0.5 0.1 0.1", "its class is none of 0 to 1"),
+        ("2 0.5 0.5 0.1 0.1", "its class is not one of 0 to 1"),
+        ("0.5 0.5 0.5 0.1 0.1", "its class is not one of 0 to 1"),
         ("0 0.5 0.5 0 0.1", "no area"),
         ("0 0.95 0.5 0.2 0.1", "outside"),
         ("0 320 200 40 40", "outside"),
         ("0 0.5 0.5 0.1", "a polygon has 3 numbers"),
-        ("0 0.5 0.5 0.1 0.1 0.9", "a box has 4 numbers behind its class"),
+        ("0 0.5 0.5 0.1 0.1 0.9", "a box has 4 numbers after its class"),
         ("0 0.5 0.5", "1 points; 3 is the least"),
         ("0 0.5 0.5 0.9 0.5 0.9 1.5", "a polygon lies outside"),
-        ("cat 0.5 0.5 0.1 0.1", "no number"),
-        ("0 nan 0.5 0.1 0.1", "no number"),
+        ("cat 0.5 0.5 0.1 0.1", "not a number"),
+        ("0 nan 0.5 0.1 0.1", "not a number"),
     ],
 )
 def test_a_line_of_yolo_that_is_wrong_is_left_out_and_named(tmp_path, line, words):

@@ -101,7 +101,7 @@ def test_the_mean_scores_zero():
 @pytest.mark.parametrize("field", ["angle", "unit"])
 def test_what_is_said_of_a_target_that_is_none_is_refused(field):
     value = ("b",) if field == "angle" else {"b": "cm"}
-    with pytest.raises(InvalidRequestError, match="'b' is none of the 1 targets of the data"):
+    with pytest.raises(InvalidRequestError, match="'b' is not one of the 1 targets of the data"):
         Regressor((), ("a",), ASKED.model_copy(update={field: value}))
 
 

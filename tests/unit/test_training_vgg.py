@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_named(vgg):
     with pytest.raises(InvalidRequestError) as caught:
         SegNet(3, 4, "large").begin_with(state, "vgg.pth")
     message = caught.value.message
-    assert "vgg.pth is no VGG16 with batch norm" in message
+    assert "vgg.pth is not a VGG16 with batch norm" in message
     assert "missing features.3.bias" in message
     assert "of another shape features.7.weight" in message
 

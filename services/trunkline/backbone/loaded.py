@@ -141,7 +141,7 @@ class LoadedBackbones:
             _log.error("backbone %s is not served: %s", about, error)
         else:
             known = isinstance(error, OSError | TrunklineError)
-            _log.error("backbones could not be followed; what is loaded goes on: %s", error, exc_info=not known)
+            _log.error("backbones cannot be updated; the loaded ones keep serving: %s", error, exc_info=not known)
 
     # What is asked ------------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class LoadedBackbones:
             gone = [info.label for info in self.infos() if info.digest not in kept]
             self._loaded = kept
         for label in gone:
-            _log.info("backbone %s is dropped: no head needs it", label)
+            _log.info("backbone %s is unloaded: no head needs it", label)
         return bool(gone)
 
     def _unserved(self, head: str, backbone: str, digest: str) -> BackboneMismatchError:

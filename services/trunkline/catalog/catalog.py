@@ -117,13 +117,13 @@ class Catalog:
         Raises WrongTaskError for another task than the default's, InvalidRequestError.
         """
         if not (math.isfinite(share) and 0 <= share <= 1):
-            raise InvalidRequestError(f"share is {share}; it must be from 0 to 1", share=share)
+            raise InvalidRequestError(f"share is {share}; it must be between 0 and 1", share=share)
 
         def change(state: HeadCatalog) -> HeadCatalog:
             if share == 0:
                 return state.model_copy(update={"canary": None})
             if version == state.default:
-                raise InvalidRequestError(f"version {version} of {name!r} is the default: it has all calls already")
+                raise InvalidRequestError(f"version {version} of {name!r} is the default: it already gets all calls")
             self._check_companion(name, version, state.default)
             return state.model_copy(update={"canary": Canary(version=version, share=share)})
 

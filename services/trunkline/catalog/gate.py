@@ -42,7 +42,7 @@ def _check_same_samples(candidate: HeadManifest, incumbent: HeadManifest) -> Non
     unknown = [manifest for manifest in (candidate, incumbent) if manifest.evaluation is None]
     if unknown:
         names = " and ".join(f"{manifest.name}/{manifest.version}" for manifest in unknown)
-        raise GateFailedError(f"on which samples {names} was measured is not known: {_WAY_OUT}")
+        raise GateFailedError(f"it is not known on which samples {names} was measured: {_WAY_OUT}")
     first, second = candidate.evaluation, incumbent.evaluation
     if first is not None and second is not None and first.digest != second.digest:
         raise GateFailedError(

@@ -99,7 +99,7 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
 
 def _name(request: Any) -> str:
     if not request.name:
-        raise InvalidRequestError("name a head; ListModels says which there are")
+        raise InvalidRequestError("name a head; ListModels lists them")
     if not finds(request.name):
         raise no_such_head(request.name)
     return str(request.name)

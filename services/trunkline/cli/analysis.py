@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trunkline.cli.ask import Asked, error_to_json, timings_to_json, timings_to_text
 from trunkline.cli.output import complain, console, table
@@ -11,6 +11,9 @@ from trunkline.cli.output import show as show_table
 from trunkline.client import AnalyzeAnswer, HeadOutcome, Pass, ServiceError
 from trunkline.core.task import Row
 from trunkline.core.tasks import task_of_result
+
+if TYPE_CHECKING:
+    from trunkline.cli.draw import Card
 
 
 def complain_about_heads(asked: Asked[AnalyzeAnswer]) -> bool:
@@ -58,21 +61,32 @@ def draw(asked: Sequence[Asked[AnalyzeAnswer]], path: Path) -> bool:
 
     Returns whether there were any.
     """
-    from trunkline.cli.draw import Card
-    from trunkline.cli.single import title_of, write_cards
+    from trunkline.cli.single import write_cards
 
-    cards = [
-        Card(
-            picture=each.image.read_bytes(),
-            title=title_of(each.image, each.answer.image_size),
-            rows=[row for outcome in each.answer.outcomes for row in _rows(outcome)],
-            footer=f"{_passes(each.answer)}: {each.answer.timings.total_ms:.1f} ms",
-            results=[outcome.result for outcome in each.answer.outcomes if outcome.result is not None],
-        )
-        for each in asked
-        if each.answer is not None and any(outcome.result for outcome in each.answer.outcomes)
-    ]
-    return write_cards(cards, path)
+    return write_cards([card for each in asked for card in cards(each)], path)
+
+
+def cards(asked: Asked[AnalyzeAnswer], *, apart: bool = False) -> "list[Card]":
+    """The card of a picture, none if no head answered. apart: a card for each head."""
+    if asked.answer is None:
+        return []
+    answered = [outcome for outcome in asked.answer.outcomes if outcome.result]
+    if apart:
+        return [_card(asked.image, asked.answer, [outcome]) for outcome in answered]
+    return [_card(asked.image, asked.answer, asked.answer.outcomes)] if answered else []
+
+
+def _card(image: Path, answer: AnalyzeAnswer, outcomes: Sequence[HeadOutcome]) -> "Card":
+    from trunkline.cli.draw import Card
+    from trunkline.cli.single import title_of
+
+    return Card(
+        picture=image.read_bytes(),
+        title=title_of(image, answer.image_size),
+        rows=[row for outcome in outcomes for row in _rows(outcome)],
+        footer=f"{_passes(answer)}: {answer.timings.total_ms:.1f} ms",
+        results=[outcome.result for outcome in outcomes if outcome.result is not None],
+    )
 
 
 def _rows(outcome: HeadOutcome) -> list[Row]:

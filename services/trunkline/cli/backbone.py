@@ -36,8 +36,12 @@ def export(
     weights: Annotated[
         str, typer.Option(help="default (the package's, or a download), none (random), or a FILE.")
     ] = "default",
-    name: Annotated[str | None, typer.Option(help="Name of the backbone; made from the architecture.")] = None,
-    version: Annotated[int | None, typer.Option(help="Version of the backbone; the next free one.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the backbone; by default made from the architecture.")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Version of the backbone; by default the next free one.")
+    ] = None,
     classifier: Annotated[
         str | None,
         typer.Option(
@@ -46,11 +50,11 @@ def export(
         ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Class names, one a line; needed unless they are ImageNet's 1,000.")
+        Path | None, typer.Option(help="File of class names, one per line; needed unless they are ImageNet's 1,000.")
     ] = None,
     sample: Annotated[
         list[Path] | None,
-        typer.Option(help="A photograph to check with, can be repeated; generated pictures otherwise."),
+        typer.Option(help="A photograph to check with; may be repeated. Without it, generated images."),
     ] = None,
     models: Models = None,
 ) -> None:

@@ -34,24 +34,21 @@ def move(
         ),
     ] = None,
     head: Annotated[
-        list[str] | None, typer.Option("--head", help="Only this head, can be repeated.", show_default="all")
+        list[str] | None, typer.Option("--head", help="Only this head; may be repeated.", show_default="all")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would be done, and do nothing.")] = False,
-    changed_data: Annotated[
-        bool, typer.Option("--changed-data", help="Whether or not the data is what it was.")
-    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be done.")] = False,
+    changed_data: Annotated[bool, typer.Option("--changed-data", help="Accept data that has changed.")] = False,
     work: Annotated[
         Path,
-        typer.Option("--work", metavar="DIR", help="Where a head goes on after an interruption."),
+        typer.Option("--work", metavar="DIR", help="Folder for continuing after an interruption."),
     ] = _WORK,
-    cache: Annotated[Path, typer.Option("--cache", metavar="DIR", help="Where features are kept.")] = _CACHE,
+    cache: Annotated[Path, typer.Option("--cache", metavar="DIR", help="Folder of stored features.")] = _CACHE,
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Make the next version of each head on another backbone, as its card says, from the data it was made from.
+    """Train the next version of each head on another backbone, as its card says, on the same data.
 
-    Nothing answers from the new versions until they are promoted. What is there already is not made again, so the
-    same command goes on where an earlier one ended.
+    The new versions answer only once you promote them. The same command continues an interrupted run.
     """
     from trunkline.cli.interrupts import on_interrupt
     from trunkline.core.repository import Repository
@@ -84,7 +81,7 @@ def move(
 def _backbone(repository: "Repository", name: str) -> "BackboneManifest":
     name, slash, version = name.partition("/")
     if slash and not version.isdecimal():
-        raise typer.BadParameter(f"{version!r} is no version: write NAME or NAME/VERSION")
+        raise typer.BadParameter(f"{version!r} is not a version: write NAME or NAME/VERSION")
     return repository.backbone(name, int(version) if slash else None).manifest
 
 

@@ -29,17 +29,17 @@ def quantize(
     new_name: Annotated[
         str | None, typer.Option("--name", help="Name of the new backbone.", show_default="NAME-int8")
     ] = None,
-    pictures: Annotated[int, typer.Option("--pictures", help="To calibrate with, at most.")] = 256,
+    pictures: Annotated[int, typer.Option("--pictures", help="Most images to calibrate with.")] = 256,
     float_layers: Annotated[
         int,
-        typer.Option("--float-layers", min=0, help="So many of the first convolutions stay in float32."),
+        typer.Option("--float-layers", min=0, help="Number of first convolutions that stay in float32."),
     ] = 6,
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Make a backbone in 8 bits: faster where the processor has VNNI, a quarter of the size.
+    """Make an 8-bit copy of a backbone: a quarter of the size, and faster on processors with VNNI.
 
-    It is another backbone with a digest of its own: make heads for it, or move them with trunkline backbone move.
+    It is a backbone of its own, with its own digest: train heads on it, or move them with trunkline backbone move.
     """
     from trunkline.cli.pictures import find_pictures
     from trunkline.cli.stages import watcher
@@ -67,7 +67,7 @@ def quantize(
 def _named(name: str) -> tuple[str, int | None]:
     backbone, slash, version = name.partition("/")
     if slash and not version.isdecimal():
-        raise typer.BadParameter(f"{version!r} is no version: write NAME or NAME/VERSION")
+        raise typer.BadParameter(f"{version!r} is not a version: write NAME or NAME/VERSION")
     return backbone, int(version) if slash else None
 
 

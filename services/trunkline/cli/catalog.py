@@ -24,7 +24,7 @@ Service = Annotated[
         "--target",
         metavar="HOST:PORT",
         callback=check_target,
-        help="Through this running service instead of the model folder.",
+        help="Work through this running service instead of the model folder.",
     ),
 ]
 
@@ -69,7 +69,7 @@ def promote(
         list[str],
         typer.Argument(
             metavar="HEAD...",
-            help="NAME VERSION, or one or several of NAME/VERSION or NAME, which is its highest version.",
+            help="NAME VERSION; or one or more of NAME/VERSION or NAME, which stands for its highest version.",
             show_default=False,
         ),
     ],
@@ -82,12 +82,12 @@ def promote(
             show_default="0.01",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Whatever was measured, or was not.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote without comparing measurements.")] = False,
     models: Models = None,
     target: Service = None,
     json: Json = False,
 ) -> None:
-    """Make a version the default, where it is no worse than the default on the same samples.
+    """Make a version the default, if it is no worse than the current default on the same samples.
 
     Several heads are switched at once: all of them, or none.
     """
@@ -125,7 +125,7 @@ def _promote_all(
 
 
 def rollback(name: Name, models: Models = None, target: Service = None, json: Json = False) -> None:
-    """Make the default before this one the default again."""
+    """Make the previous default the default again."""
     with _catalog(models, target) as catalog:
         _show(catalog.rollback(name), json)
 
@@ -140,22 +140,23 @@ def canary(
     target: Service = None,
     json: Json = False,
 ) -> None:
-    """Give a version a share of the calls that name no version."""
+    """Give a version a share of the calls that do not name a version."""
     with _catalog(models, target) as catalog:
         _show(catalog.set_canary(name, version, share), json)
 
 
 def alias(
     name: Name,
-    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias; ask it as NAME@ALIAS.")],
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias; ask for NAME@ALIAS.")],
     version: Annotated[
-        int | None, typer.Argument(metavar="VERSION", min=1, help="Its version; removes the alias where left out.")
+        int | None,
+        typer.Argument(metavar="VERSION", min=1, help="Version that it names; without it, the alias is removed."),
     ] = None,
     models: Models = None,
     target: Service = None,
     json: Json = False,
 ) -> None:
-    """Name a version, or remove the name."""
+    """Give a version an alias, or remove the alias."""
     with _catalog(models, target) as catalog:
         _show(catalog.delete_alias(name, alias) if version is None else catalog.set_alias(name, alias, version), json)
 

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from trunkline.core.results import Comparison
 
 _Head = Annotated[
-    str | None, typer.Option("--head", metavar="NAME", help="Similarity head; may be left out for the default one.")
+    str | None, typer.Option("--head", metavar="NAME", help="Similarity head; without it, the default one.")
 ]
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A picture.", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another picture.", show_default=False)],
+    first: Annotated[Path, typer.Argument(metavar="A", help="An image.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another image.", show_default=False)],
     head: _Head = None,
     json: Json = False,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = 30.0,
 ) -> None:
-    """Say how alike two pictures are, and with which probability they show the same thing."""
+    """Compare two images: their distance, and the probability that they show the same thing."""
     from trunkline.cli.ask import timings_to_json, timings_to_text
     from trunkline.client import Client
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trunkline.training.data.dataset import Dataset
     from trunkline.training.data.report import DataReport
 
-app = typer.Typer(help="Look at data for training, or write it in another format.", no_args_is_help=True)
+app = typer.Typer(help="Check data for training, or write it in another format.", no_args_is_help=True)
 
 _FOR_TRAINING = ("train", "")
 _MOST_LINES, _MOST_OF_A_KIND = 20, 3  # of a list that people read; --json has more
@@ -26,7 +26,7 @@ _MOST_LINES, _MOST_OF_A_KIND = 20, 3  # of a list that people read; --json has m
 
 @app.callback()
 def data() -> None:
-    """Look at data for training, or write it in another format."""
+    """Check data for training, or write it in another format."""
 
 
 @app.command()
@@ -38,21 +38,20 @@ def check(
             "--column",
             "--target",
             metavar="NAME",
-            help="Column to learn, for regression; may be repeated.",
+            help="Column to learn, in regression; may be repeated.",
             show_default="all numbers",
         ),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option("--task", help="What to learn, where the data can be read in several ways.", show_default="any"),
+        typer.Option("--task", help="Task, if the data can be read in several ways.", show_default="any"),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Take remarks for problems.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat remarks as problems.")] = False,
     json: Json = False,
 ) -> None:
-    """Decode every picture and say what was found: counts, what was read otherwise than it stands there, what is left
-    out and why, duplicate pictures, small classes.
+    """Decode every image and report counts, remarks, what is left out and why, duplicates and small classes.
 
-    Ends with status 1 where training on it would fail.
+    The status is 1 if training on the data would fail.
     """
     with train_extra("this data"):
         from trunkline.serving.settings import read_settings
@@ -72,17 +71,17 @@ def check(
 @app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of a data set, or its file.")],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write; new, or empty.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write: new, or empty.")],
     form: Annotated[str, typer.Option("--to", metavar="FORMAT", help="coco, yolo, voc, or folders of classes.")],
     link: Annotated[
-        bool, typer.Option("--link", help="Link the pictures (hard links) where they are files, in place of copies.")
+        bool, typer.Option("--link", help="Hard-link images that are files, instead of copying them.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write a data set in another format: the pictures, their splits and classes, and what is in them.
+    """Write a data set in another format: images, splits, classes and objects.
 
-    What training would leave out is left out. What the format cannot hold is said in remarks. DST is written whole,
-    or not at all.
+    What training would leave out is left out. Remarks say what the format cannot hold. DST is written whole or not at
+    all.
     """
     with train_extra("this data"):
         from trunkline.serving.settings import read_settings

@@ -18,7 +18,8 @@ from trunkline.core.task import Canvas, Row
 from trunkline.core.tasks import task_of_result
 
 _LONE_BOX = (960, 720)  # largest (width, height) of a picture on a card of its own
-_SHEET_BOX = (440, 330)  # of a picture on a contact sheet
+_FEW, _FEW_BOX = 4, (640, 480)  # up to so many on a contact sheet
+_SHEET_BOX = (440, 330)  # of a picture on a contact sheet of more
 _LEAST_WIDTH = 440
 _MOST_ROWS = 24
 _LEAST_FONT, _WIDTH_PER_FONT = 18, 40
@@ -46,8 +47,7 @@ def draw_cards(cards: Sequence[Card]) -> Image.Image:
     if len(cards) == 1:
         picture = _shown(cards[0], _LONE_BOX)
         return _card(picture, cards[0], (max(picture.width, _LEAST_WIDTH), picture.height))
-    drawn = [_card(_shown(card, _SHEET_BOX), card, _SHEET_BOX) for card in cards]
-    return _sheet(drawn)
+    return _sheet(cards)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -105,13 +105,28 @@ def _draw_panel(draw: ImageDraw.ImageDraw, card: Card, *, top: int, width: int, 
     draw.text((margin, y + size * 0.3), fit_text(card.footer, small, inner), DIM, small)
 
 
-def _sheet(cards: Sequence[Image.Image]) -> Image.Image:
-    """Cards side by side in as square a grid as their number allows."""
-    columns = math.ceil(math.sqrt(len(cards)))
-    rows = math.ceil(len(cards) / columns)
-    gap, width, height = 12, cards[0].width, max(card.height for card in cards)
-    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "black")
-    for number, card in enumerate(cards):
-        row, column = divmod(number, columns)
-        sheet.paste(card, (gap + column * (width + gap), gap + row * (height + gap)))
+def _sheet(cards: Sequence[Card]) -> Image.Image:
+    """Cards side by side in as square a grid as their number allows, up to three in one row.
+
+    Each row is as high as its highest picture and its longest panel.
+    """
+    box, most = (_FEW_BOX, 3) if len(cards) <= _FEW else (_SHEET_BOX, 0)
+    columns = len(cards) if len(cards) <= most else math.ceil(math.sqrt(len(cards)))
+    rows = [_row(cards[start : start + columns], box) for start in range(0, len(cards), columns)]
+    gap, top = 12, 12
+    size = columns * (box[0] + gap) + gap, sum(max(card.height for card in row) + gap for row in rows) + gap
+    sheet = Image.new("RGB", size, "black")
+    for row in rows:
+        height = max(card.height for card in row)
+        for column, card in enumerate(row):
+            left = gap + column * (box[0] + gap)
+            sheet.paste(_GROUND, (left, top, left + box[0], top + height))
+            sheet.paste(card, (left, top))
+        top += height + gap
     return sheet
+
+
+def _row(cards: Sequence[Card], box: tuple[int, int]) -> list[Image.Image]:
+    pictures = [_shown(card, box) for card in cards]
+    height = max(picture.height for picture in pictures)
+    return [_card(picture, card, (box[0], height)) for picture, card in zip(pictures, cards, strict=True)]

@@ -21,14 +21,14 @@ def evaluate(
     *,
     split: Annotated[
         list[str] | None,
-        typer.Option("--split", help="Split to evaluate on, repeatable.", show_default="test, or all there is"),
+        typer.Option("--split", help="Split to evaluate on; may be repeated.", show_default="test, or all there is"),
     ] = None,
     renamed: Annotated[
         list[str] | None,
         typer.Option(
             "--map",
             metavar="CLASS=NAME",
-            help="What the data calls a class of the head, such as person=pedestrian; repeatable.",
+            help="Name that the data uses for a class of the head, such as person=pedestrian; may be repeated.",
         ),
     ] = None,
     json: Json = False,
@@ -39,14 +39,14 @@ def evaluate(
             "--target",
             metavar="HOST:PORT",
             callback=check_target,
-            help="The head of this running service, instead of the model folder; pictures are sent there.",
+            help="Measure the head of this running service instead of the model folder; the images are sent there.",
         ),
     ] = None,
     timeout: Timeout = 30.0,
 ) -> None:
     """Measure a head on data, through the serving path: ONNX Runtime and the head's own decode, or a service."""
     if target is not None and models is not None:
-        raise typer.BadParameter("--models and --target are two ways to the head: give one of them")
+        raise typer.BadParameter("give either --models or --target, not both")
     from trunkline.cli.stages import watcher
     from trunkline.serving.settings import read_settings
 
@@ -81,7 +81,7 @@ def _names(renamed: Sequence[str]) -> dict[str, str]:
         if not (label and sign and name):
             raise typer.BadParameter(f"--map {each}: write CLASS=NAME, such as person=pedestrian")
         if label in names:
-            raise typer.BadParameter(f"--map {each}: class {label} has a name already")
+            raise typer.BadParameter(f"--map {each}: class {label} already has a name")
         names[label] = name
     return names
 

@@ -35,19 +35,21 @@ class By(StrEnum):
 @app.command("create")
 def create(
     gallery: Name,
-    head: Annotated[str, typer.Option(metavar="NAME", help="Head that embeds.", show_default=False)],
+    head: Annotated[
+        str, typer.Option(metavar="NAME", help="Similarity head that embeds the images.", show_default=False)
+    ],
     threshold: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=2,
             metavar="D",
-            help="Largest distance of what is known.",
+            help="Largest distance of a match.",
             show_default="the head's calibrated one",
         ),
     ] = None,
     keep_images: Annotated[
-        bool, typer.Option("--keep-images", help="Keep the pictures too, so that it can be re-embedded.")
+        bool, typer.Option("--keep-images", help="Also keep the images, so that they can be embedded again.")
     ] = False,
     target: Target = DEFAULT_TARGET,
     json: Json = False,
@@ -62,19 +64,18 @@ def add(
     gallery: Name,
     images: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="IMAGE|DIR", help="Pictures, or folders with a folder for each class.", show_default=False
-        ),
+        typer.Argument(metavar="IMAGE|DIR", help="Images, or folders with one folder per class.", show_default=False),
     ],
     label: Annotated[
         str | None,
-        typer.Option("--class", metavar="NAME", help="Class of all of them.", show_default="the folder of each"),
+        typer.Option("--class", metavar="NAME", help="Class of all these images.", show_default="the folder of each"),
     ] = None,
     target: Target = DEFAULT_TARGET,
     json: Json = False,
 ) -> None:
-    """Add pictures. Ids are their paths below the folder that is named, or their names; the first folder of such a
-    path is the class. What is there already is not added again, so a run that broke off goes on.
+    """Add images. The path below the folder that you name is the id; its first folder is the class.
+
+    Images that are already there are not added again, so the same command continues an interrupted run.
     """
     from trunkline.cli.gallery_add import add_all
 
@@ -99,17 +100,19 @@ def add(
 def search(
     gallery: Name,
     images: Images,
-    by: Annotated[By, typer.Option("--by", metavar="images|classes", help="What is sought.")] = By.CLASSES,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, metavar="K", help="How many to answer.")] = 5,
+    by: Annotated[
+        By, typer.Option("--by", metavar="images|classes", help="Search for classes or for single images.")
+    ] = By.CLASSES,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, metavar="K", help="Number of matches.")] = 5,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=2, metavar="D", help="Largest distance.", show_default="the gallery's"),
+        typer.Option(min=0, max=2, metavar="D", help="Largest distance of a match.", show_default="the gallery's"),
     ] = None,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = 30.0,
     json: Json = False,
 ) -> None:
-    """Find what is nearest to pictures: classes, by the mean embedding of their images, or images."""
+    """Find the nearest classes (by mean embedding) or the nearest images."""
     from trunkline.client import ServiceError
 
     documents, failed = [], 0
@@ -154,7 +157,7 @@ def list_galleries(target: Target = DEFAULT_TARGET, json: Json = False) -> None:
 
 @app.command("show")
 def show(gallery: Name, target: Target = DEFAULT_TARGET, json: Json = False) -> None:
-    """Show a gallery: what is in it, how it is searched, and whether its head has moved on."""
+    """Show a gallery: its content, how it is searched, and whether its head has changed."""
     with _client(target) as client:
         _show(client.get(gallery), json=json)
 
@@ -194,15 +197,13 @@ def remove(
 @app.command("reembed")
 def reembed(
     gallery: Name,
-    head: Annotated[
-        str, typer.Option(metavar="NAME", help="Head that embeds from then on.", show_default="the gallery's")
-    ] = "",
-    watch: Annotated[bool, typer.Option("--watch", help="Wait until it is done, and show how far it is.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Stop the one that runs instead.")] = False,
+    head: Annotated[str, typer.Option(metavar="NAME", help="Head to embed with.", show_default="the gallery's")] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Wait until it is done, and show progress.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop a re-embedding that runs.")] = False,
     target: Target = DEFAULT_TARGET,
     json: Json = False,
 ) -> None:
-    """Embed all images anew, in the background of the service; the gallery changes at once when all is done."""
+    """Embed all images again, in the background; the gallery switches when all are done."""
     with _client(target) as client:
         found = client.cancel_reembedding(gallery) if cancel else client.reembed(gallery, head)
         if watch:

@@ -12,7 +12,10 @@ def health(
     address: Annotated[
         str,
         typer.Argument(
-            envvar="TRUNKLINE_TARGET", metavar="HOST:PORT", callback=check_target, help="Any service of Trunkline."
+            envvar="TRUNKLINE_TARGET",
+            metavar="HOST:PORT",
+            callback=check_target,
+            help="Address of any Trunkline service.",
         ),
     ] = DEFAULT_TARGET,
     *,
@@ -27,7 +30,7 @@ def health(
     ] = "",
     timeout: Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds to wait.")] = 2.0,
 ) -> None:
-    """Ask grpc.health.v1 once. Status 0 where it says SERVING, 1 where not or where nothing answers in time."""
+    """Ask grpc.health.v1 once. The status is 0 if a service says SERVING, otherwise 1."""
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 

@@ -25,7 +25,7 @@ State = Annotated[
     typer.Option(
         "--state",
         metavar="STATE",
-        help="Only queued, running, succeeded, failed or cancelled ones, repeatable.",
+        help="Only queued, running, succeeded, failed or cancelled jobs; may be repeated.",
         show_default="all",
     ),
 ]
@@ -68,14 +68,14 @@ def show(job: JobId, target: Target = DEFAULT_TARGET, json: Json = False) -> Non
 
 @app.command("watch")
 def watch(job: JobId, target: Target = DEFAULT_TARGET, json: Json = False) -> None:
-    """Show the progress of a job until it has ended. The status is 0 where it succeeded."""
+    """Show the progress of a job until it has ended. The status is 0 if it succeeded."""
     with _client(target) as client:
         _watch(client, job, target, json=json)
 
 
 @app.command("cancel")
 def cancel(job: JobId, target: Target = DEFAULT_TARGET, json: Json = False) -> None:
-    """Stop a job and wait until it has stopped. Nothing of it is left."""
+    """Stop a job and wait until it has stopped. It leaves nothing behind."""
     with _client(target) as client:
         client.cancel(job)
         found = client.wait(job)
@@ -84,12 +84,12 @@ def cancel(job: JobId, target: Target = DEFAULT_TARGET, json: Json = False) -> N
     elif found.state.value == "CANCELLED":
         print(f"{job} cancelled")
     else:
-        complain(f"{job} had {found.state.value.lower()} before")
+        complain(f"{job} had already {found.state.value.lower()}")
 
 
 @app.command("delete")
 def delete(job: JobId, target: Target = DEFAULT_TARGET) -> None:
-    """Remove a job that has ended, with its events. What it published stays."""
+    """Remove an ended job with its events. The head that it published stays."""
     with _client(target) as client:
         client.delete(job)
     print(f"{job} removed")
@@ -161,7 +161,7 @@ def _states(names: list[str]) -> "list[JobState]":
     known = {state.value.lower(): state for state in JobState}
     unknown = [name for name in names if name.lower() not in known]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is no state; known: {', '.join(known)}", param_hint="--state")
+        raise typer.BadParameter(f"{unknown[0]!r} is not a state; known: {', '.join(known)}", param_hint="--state")
     return [known[name.lower()] for name in names]
 
 

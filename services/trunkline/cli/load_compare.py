@@ -25,7 +25,7 @@ def compare_and_show(paths: tuple[Path, Path], tolerance: float, out: Path | Non
             complain(line)
     worse = [change for change in changes if change.worse]
     for change in worse:
-        complain(f"{change.step}: {change.figure} went from {change.before:.4g} to {change.after:.4g}")
+        complain(f"{change.step}: {change.figure} changed from {change.before:.4g} to {change.after:.4g}")
     return not worse
 
 

@@ -42,11 +42,13 @@ def goals(mix: Sequence[str], bounds: Sequence[str], knee: str | None) -> "tuple
     except ConfigurationError as error:
         raise typer.BadParameter(error.message) from None
     if bound is not None and not bound.bounds_latency:
-        raise typer.BadParameter(f"--find-knee {knee!r} is no upper bound on a latency: write such as 'p99<200ms'")
+        raise typer.BadParameter(
+            f"--find-knee {knee!r} is not an upper bound on a latency: write, for example, 'p99<200ms'"
+        )
     for objective in [*objectives, *([bound] if bound else [])]:
         if objective.call is not None and objective.call not in calls:
             known = ", ".join(sorted(calls))
-            raise typer.BadParameter(f"the objective {objective.text!r} is about no call of the mix: {known}")
+            raise typer.BadParameter(f"the objective {objective.text!r} matches no call of the mix: {known}")
         if objective.figure == KNEE and bound is None:
             raise typer.BadParameter(f"the objective {objective.text!r} needs the search for it: --find-knee BOUND")
     return objectives, bound

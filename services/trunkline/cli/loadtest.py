@@ -78,17 +78,18 @@ def _check_processes(processes: int, callers: Sequence[int]) -> None:
 @app.command()
 def compare(
     before: Annotated[Path, typer.Argument(metavar="A", help="report.json, or the folder of --out.")],
-    after: Annotated[Path, typer.Argument(metavar="B", help="The later one.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="report.json of the later test, or its folder.")],
     *,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, metavar="PERCENT", help="A figure that is worse by more gives status 1.")
+        float,
+        typer.Option(min=0.0, metavar="PERCENT", help="A figure that is worse by more than this gives status 1."),
     ] = 10.0,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write compare.md and a plot of both latencies.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Put two load tests side by side. Status 1 where the later one is worse."""
+    """Compare two load tests. The status is 1 if the later one is worse."""
     with extra("trunkline loadtest", "load"):
         from trunkline.cli.load_compare import compare_and_show
     if not compare_and_show((before, after), tolerance, out, json=json):

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from trunkline.assembly.ports import kept_ports
 from trunkline.cli.output import complain
-from trunkline.client import Client, Credentials, ServiceError
+from trunkline.client import Client, Credentials, GalleryClient, ServiceError
 from trunkline.core.errors import ConfigurationError
 from trunkline.core.host_port import parse_host_port
 from trunkline.serving.ends import fate_of
@@ -22,6 +23,7 @@ from trunkline.serving.parent import told
 _LAST_LINES = 20
 _LOOK_EACH_S = 2.0
 _STOP_WITHIN_S = 30.0
+_NONE: Mapping[str, str] = MappingProxyType({})
 # It shall touch no jobs of others, and is for its caller alone.
 _OTHERS = {
     "TRUNKLINE_TRAINING_JOBS": "0",
@@ -38,14 +40,15 @@ class LocalService:
 
     Ready when it is entered, after `started_s` seconds; `stop` ends it and returns its status. Raises
     ConfigurationError with the last lines of its log where it does not start. Where it ends badly later, they are
-    shown on standard error when it is left.
+    shown on standard error when it is left. settings: further environment variables of the service.
     """
 
-    def __init__(self, models: str, ready_within_s: float = 60.0) -> None:
+    def __init__(self, models: str, settings: Mapping[str, str] = _NONE, ready_within_s: float = 60.0) -> None:
         self._port = ExitStack()
         (self.target,) = self._port.enter_context(kept_ports("127.0.0.1:0", 0))
         self.started_s = 0.0
         self._models = models
+        self._settings = settings
         self._ready_within_s = ready_within_s
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,7 +62,7 @@ class LocalService:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            env={**os.environ, **_OTHERS, **told(port_kept=True)},
+            env={**os.environ, **_OTHERS, **self._settings, **told(port_kept=True)},
             start_new_session=True,  # a Ctrl-C reaches the caller alone, which then stops it in order
         )
         try:
@@ -84,6 +87,9 @@ class LocalService:
     def client(self) -> Client:
         """Of this service, whatever the environment says of others."""
         return Client(self.target, _PLAIN)
+
+    def galleries(self) -> GalleryClient:
+        return GalleryClient(self.target, _PLAIN)
 
     def stop(self) -> int:
         """Ask the service to stop, wait for it, and return its exit status; 0 is a clean stop."""

@@ -107,7 +107,7 @@ def main() -> None:
     except KeyboardInterrupt:
         status = interrupts.STATUS
     except UnicodeEncodeError as error:  # of a message: a name on the command line
-        complain(f"{shown(error.object)} is not UTF-8, and names and ids are")
+        complain(f"{shown(error.object)} is not UTF-8: names and ids must be")
         sys.exit(1)
     except usage.ERRORS as error:
         usage.complain_about(error)

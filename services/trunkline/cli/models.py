@@ -85,7 +85,7 @@ def show(
     target: Service = None,
     json: Json = False,
 ) -> None:
-    """Show one model: the facts of its manifest, and its card. A head comes before a backbone of the same name."""
+    """Show the manifest and the card of a model. If a head and a backbone have the same name, the head is shown."""
     if target:
         _show_served(name, target, json)
         return
@@ -169,7 +169,7 @@ def _find(repository: "Repository", name: str) -> "AnyBundle":
 
     name, _, version = name.partition("/")
     if version and not version.isdigit():
-        raise typer.BadParameter(f"{version!r} is no version: write NAME or NAME/VERSION")
+        raise typer.BadParameter(f"{version!r} is not a version: write NAME or NAME/VERSION")
     number = int(version) if version else None
     if repository.versions("head", name):
         return repository.head(name, number or _default(repository, "head", name))

@@ -22,24 +22,31 @@ def add_to(app: typer.Typer) -> None:
 
 def import_model(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="An exported detector (ONNX), or weights of torchvision's.")
+        Path, typer.Argument(metavar="FILE", help="An exported detector (ONNX), or weights of torchvision.")
     ],
     *,
     name: Annotated[str, typer.Option("--name", help="Name of the head.", show_default=False)],
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="Class names, one a line; coco for COCO's.", show_default="those in the file"),
+        typer.Option(
+            "--labels", help="File of class names, one per line, or coco.", show_default="those in the file"
+        ),
     ] = None,
     resize: Annotated[
         Literal["pad", "squash"] | None,
-        typer.Option("--resize", help="How pictures get to the size of the model.", show_default="as it is trained"),
+        typer.Option(
+            "--resize", help="How images are brought to the size of the model.", show_default="as it is trained"
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option("--width", help="Of a model that takes any size.", show_default="that of the file")
+        int | None,
+        typer.Option(
+            "--width", help="Input width, for a model that takes any size.", show_default="that of the file"
+        ),
     ] = None,
     height: Annotated[int | None, typer.Option("--height", show_default="that of the file")] = None,
     licence: Annotated[
-        str | None, typer.Option("--licence", help="Terms of the weights, for the card.", show_default="as it says")
+        str | None, typer.Option("--licence", help="Licence of the weights, for the card.", show_default="as it says")
     ] = None,
     terms: Annotated[
         Terms | None,
@@ -47,15 +54,13 @@ def import_model(
     ] = None,
     sample: Annotated[
         list[Path] | None,
-        typer.Option("--sample", help="A photograph to check with, repeatable; generated pictures otherwise."),
+        typer.Option("--sample", help="A photograph to check with; may be repeated. Without it, generated images."),
     ] = None,
-    backbone: Annotated[
-        str, typer.Option("--backbone", help="Backbone that it is served with.")
-    ] = "efficientnet-lite0",
+    backbone: Annotated[str, typer.Option("--backbone", help="Backbone to serve it with.")] = "efficientnet-lite0",
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Make a head of a detector that was trained elsewhere: Ultralytics, YOLOX, NanoDet, torchvision.
+    """Import a detector that was trained elsewhere, as a head: Ultralytics, YOLOX, NanoDet, torchvision.
 
     The file is read, not run by its library, which need not be installed. It is checked through the serving path and
     published as the next version, whole; the first version of a head answers at once.

@@ -28,7 +28,7 @@ def check_target(target: str | None) -> str | None:
 
 Images = Annotated[
     list[Path],
-    typer.Argument(metavar="IMAGE|DIR", help="Pictures to ask about, or folders of pictures.", show_default=False),
+    typer.Argument(metavar="IMAGE|DIR", help="Images to ask about, or folders of images.", show_default=False),
 ]
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the data set.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -39,7 +39,7 @@ Target = Annotated[
         envvar="TRUNKLINE_TARGET",
         metavar="HOST:PORT",
         callback=check_target,
-        help="Where the gateway listens, for gRPC.",
+        help="gRPC address of the gateway.",
     ),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds that one call may take.")]
@@ -58,6 +58,6 @@ Draw = Annotated[
         "--draw",
         metavar="OUT.png",
         callback=check_drawable,
-        help="Write the picture with its answers; several pictures become one contact sheet.",
+        help="Write the image with its answers drawn on it; several images become one contact sheet.",
     ),
 ]

@@ -30,7 +30,7 @@ class ResultsFile:
     def __enter__(self) -> Self:
         """Raises ConfigurationError where another run has the file, or it holds something else; OSError."""
         if self._path.exists() and not self._path.is_file():
-            raise ConfigurationError(f"{self._path} is no file; name another with --out")
+            raise ConfigurationError(f"{self._path} is not a file; name another with --out")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _locked(self._path)
         try:

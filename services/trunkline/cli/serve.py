@@ -31,27 +31,31 @@ def serve(
         Role | None,
         typer.Argument(
             metavar="ROLE",
-            help="gateway, backbone, head, catalog or training: that service alone.",
+            help="Run only this service: gateway, backbone, head, catalog or training.",
             show_default="all in one",
         ),
     ] = None,
     *,
     task: Annotated[str | None, typer.Option(metavar="TASK", help="With `head`: only heads of this task.")] = None,
-    split: Annotated[bool, typer.Option("--split", help="All services as local processes, supervised.")] = False,
+    split: Annotated[
+        bool, typer.Option("--split", help="Run each service as a local process, under a supervisor.")
+    ] = False,
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to listen.", show_default="127.0.0.1:8500 (training: 8504)"),
+        typer.Option(
+            metavar="HOST:PORT", help="Address to listen on.", show_default="127.0.0.1:8500 (training: 8504)"
+        ),
     ] = None,
     http: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to answer HTTP and JSON too.", show_default="off"),
+        typer.Option(metavar="HOST:PORT", help="Address for HTTP and JSON.", show_default="off"),
     ] = None,
     models: Models = None,
     backbone_address: Annotated[
         list[str] | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="With `gateway`: where a backbone service is; may be repeated.",
+            help="With `gateway`: address of a backbone service; may be repeated.",
             show_default="127.0.0.1:8501",
         ),
     ] = None,
@@ -59,20 +63,22 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="With `gateway`: where a head service is; may be repeated.",
+            help="With `gateway`: address of a head service; may be repeated.",
             show_default="127.0.0.1:8502",
         ),
     ] = None,
     catalog_address: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", help="With `gateway`: where the catalog service is.", show_default="127.0.0.1:8503"
+            metavar="HOST:PORT", help="With `gateway`: address of the catalog service.", show_default="127.0.0.1:8503"
         ),
     ] = None,
     training_address: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", help="With `gateway`: where the training service is.", show_default="127.0.0.1:8504"
+            metavar="HOST:PORT",
+            help="With `gateway`: address of the training service.",
+            show_default="127.0.0.1:8504",
         ),
     ] = None,
     threads: Annotated[
@@ -85,7 +91,7 @@ def serve(
         ),
     ] = None,
     metrics_address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where Prometheus finds /metrics.", show_default="off")
+        str | None, typer.Option(metavar="HOST:PORT", help="Address of /metrics for Prometheus.", show_default="off")
     ] = None,
     insecure: Annotated[
         bool,
@@ -117,7 +123,7 @@ def serve(
         insecure=insecure or None,
     )
     for name, meant in misspelt(os.environ):
-        complain(f"{name} is no setting and is passed over; did you mean {meant}?")
+        complain(f"{name} is not a setting and is ignored; did you mean {meant}?")
     if split:
         from trunkline.assembly.split import run_split
 

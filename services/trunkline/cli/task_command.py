@@ -72,7 +72,7 @@ def _command(task: AnyTask) -> Callable[..., None]:
 
 
 def _head(task: AnyTask) -> Any:
-    text = f"{task.name.capitalize()} head; may be left out for the default one."
+    text = f"{task.name.capitalize()} head; without it, the default one."
     return Annotated[str | None, typer.Option("--head", metavar="NAME", help=text)]
 
 
@@ -92,7 +92,7 @@ def _option(parameter: Parameter) -> dict[str, Any]:
 def _saving(task: AnyTask) -> list[inspect.Parameter]:
     if not task.saved:
         return []
-    text = f"Write the {task.saved} here, each called as its picture is."
+    text = f"Write the {task.saved} here, each with the name of its image."
     kind = Annotated[Path | None, typer.Option("--save", metavar="DIR", help=text)]
     return [inspect.Parameter("save", _KEYWORD, annotation=kind, default=None)]
 

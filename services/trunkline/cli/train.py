@@ -48,19 +48,19 @@ def train(
         typer.Option(
             "--again",
             metavar="HEAD",
-            help="Make the next version of this head on --backbone; all else is as its card says.",
+            help="Train the next version of this head on --backbone, otherwise as its card says.",
         ),
     ] = None,
     changed_data: Annotated[
-        bool, typer.Option("--changed-data", help="With --again: whether or not the data is what it was.")
+        bool, typer.Option("--changed-data", help="With --again: accept data that has changed.")
     ] = False,
     task: Annotated[str, typer.Option("--task", help=f"{', '.join(known().by_name)}.")] = "classification",
     mode: Annotated[
         Mode,
         typer.Option(
             "--mode",
-            help="pretrained: a classifier as it is. features: a small net on stored features. transfer: that, "
-            "on augmented views. finetune: the last stages of the backbone too. scratch: an own net on the pixels.",
+            help="pretrained: a classifier as it is. features: a small net on stored features. transfer: the same "
+            "on augmented views. finetune: also the last stages of the backbone. scratch: a new net on the pixels.",
         ),
     ] = Mode.FEATURES,
     target: Annotated[
@@ -68,22 +68,27 @@ def train(
         typer.Option(
             "--column",
             "--target",
-            help="Column to learn, repeatable.",
+            help="Column to learn; may be repeated.",
             show_default="all numbers",
             rich_help_panel=_NUMBERS,
         ),
     ] = None,
     angle: Annotated[
         Words,
-        typer.Option("--angle", help="Target that is an angle in degrees, repeatable.", rich_help_panel=_NUMBERS),
+        typer.Option(
+            "--angle", help="Column that is an angle in degrees; may be repeated.", rich_help_panel=_NUMBERS
+        ),
     ] = None,
     unit: Annotated[
-        Words, typer.Option("--unit", metavar="TARGET=UNIT", help="Unit, repeatable.", rich_help_panel=_NUMBERS)
+        Words,
+        typer.Option(
+            "--unit", metavar="TARGET=UNIT", help="Unit of a column; may be repeated.", rich_help_panel=_NUMBERS
+        ),
     ] = None,
     split: Annotated[
         Words,
         typer.Option(
-            "--split", help="Split to learn from, repeatable.", show_default="train", rich_help_panel=_SPLITS
+            "--split", help="Split to train on; may be repeated.", show_default="train", rich_help_panel=_SPLITS
         ),
     ] = None,
     test_split: Annotated[
@@ -91,13 +96,19 @@ def train(
     ] = "test",
     feature: Annotated[
         Words,
-        typer.Option("--feature", help="Feature, repeatable.", show_default="c4 c5 pooled", rich_help_panel=_NET),
+        typer.Option(
+            "--feature",
+            help="Feature of the backbone; may be repeated.",
+            show_default="c4 c5 pooled",
+            rich_help_panel=_NET,
+        ),
     ] = None,
     tail: Annotated[
-        str, typer.Option("--tail", help="With finetune: feature at which the own tail begins.", rich_help_panel=_NET)
+        str,
+        typer.Option("--tail", help="With finetune: feature at which the private tail begins.", rich_help_panel=_NET),
     ] = "c4",
     source: Annotated[
-        str, typer.Option("--source", help="With pretrained: the classifier.", rich_help_panel=_NET)
+        str, typer.Option("--source", help="With pretrained: the classifier to start from.", rich_help_panel=_NET)
     ] = "imagenet",
     net: Annotated[
         str | None,
@@ -111,22 +122,26 @@ def train(
     decoder: Annotated[
         str,
         typer.Option(
-            "--decoder", help=f"On the maps of the backbone. {named_by_task('decoders')}.", rich_help_panel=_NET
+            "--decoder",
+            help=f"Decoder on the maps of the backbone. {named_by_task('decoders')}.",
+            rich_help_panel=_NET,
         ),
     ] = LIGHT,
     size: Annotated[
-        str, typer.Option("--size", help=f"Of the net. {named_by_task('sizes')}.", rich_help_panel=_NET)
+        str, typer.Option("--size", help=f"Size of the net. {named_by_task('sizes')}.", rich_help_panel=_NET)
     ] = LIGHT,
     loss: Annotated[
         str | None,
-        typer.Option("--loss", help=f"{named_by_task('losses')}.", show_default="by the task", rich_help_panel=_NET),
+        typer.Option(
+            "--loss", help=f"Loss. {named_by_task('losses')}.", show_default="by the task", rich_help_panel=_NET
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             "--weights",
             metavar="FILE",
-            help="File of a VGG16-BN, where a net begins in one.",
+            help="With a net that starts from VGG16-BN: file of its weights.",
             rich_help_panel=_NET,
         ),
     ] = None,
@@ -135,7 +150,7 @@ def train(
         typer.Option(
             "--teacher",
             metavar="HEAD",
-            help="Head whose answers are learned from too, where the task can.",
+            help="Also learn from the answers of this head, if the task can.",
             rich_help_panel=_PICTURES,
         ),
     ] = None,
@@ -144,7 +159,7 @@ def train(
         typer.Option(
             "--taught",
             metavar="THEIRS=OURS",
-            help="Its class and that of the data, repeatable.",
+            help="A class of the teacher and its name in the data; may be repeated.",
             rich_help_panel=_PICTURES,
         ),
     ] = None,
@@ -153,88 +168,90 @@ def train(
         typer.Option(
             "--unlabelled",
             metavar="DIR",
-            help="Pictures of which the teacher alone says.",
+            help="Images without labels, for the teacher.",
             rich_help_panel=_PICTURES,
         ),
     ] = None,
     width: Annotated[
         int | None,
-        typer.Option("--width", help="Pixels that the net sees.", show_default=_BY_MODE, rich_help_panel=_PICTURES),
+        typer.Option(
+            "--width", help="Width of the net's input, in pixels.", show_default=_BY_MODE, rich_help_panel=_PICTURES
+        ),
     ] = None,
     height: Annotated[
-        int | None, typer.Option("--height", show_default="the width", rich_help_panel=_PICTURES)
+        int | None, typer.Option("--height", help="Its height.", show_default="the width", rich_help_panel=_PICTURES)
     ] = None,
     resize: Annotated[
         Literal["crop", "squash", "pad"],
-        typer.Option("--resize", help="How to get there.", rich_help_panel=_PICTURES),
+        typer.Option("--resize", help="How an image is brought to that size.", rich_help_panel=_PICTURES),
     ] = "squash",
     crop_share: Annotated[
         float,
         typer.Option(
             "--crop-share",
-            help="With --resize crop: share of the shorter side that is kept.",
+            help="With --resize crop: share of the shorter side to keep.",
             rich_help_panel=_PICTURES,
         ),
     ] = 1.0,
     colour: Annotated[
-        Literal["RGB", "L"], typer.Option("--colour", help="L: gray, with scratch.", rich_help_panel=_PICTURES)
+        Literal["RGB", "L"], typer.Option("--colour", help="L is gray; only with scratch.", rich_help_panel=_PICTURES)
     ] = "RGB",
     views: Annotated[
         int | None,
-        typer.Option("--views", help="Views of each picture.", show_default=_BY_MODE, rich_help_panel=_PICTURES),
+        typer.Option("--views", help="Views per image.", show_default=_BY_MODE, rich_help_panel=_PICTURES),
     ] = None,
     augmentation: Annotated[
         Augmentation | None,
         typer.Option(
             "--augmentation",
-            help="What the other views are.",
+            help="How further views are made.",
             show_default="by task and mode",
             rich_help_panel=_PICTURES,
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="At most.", show_default=_BY_MODE, rich_help_panel=_FITTING)
+        int | None, typer.Option("--epochs", help="Most epochs.", show_default=_BY_MODE, rich_help_panel=_FITTING)
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option("--batch", help="Pictures in a step.", show_default=_BY_MODE, rich_help_panel=_FITTING),
+        typer.Option("--batch", help="Images per step.", show_default=_BY_MODE, rich_help_panel=_FITTING),
     ] = None,
     rate: Annotated[
         float | None, typer.Option("--rate", help="Learning rate.", show_default=_BY_MODE, rich_help_panel=_FITTING)
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option("--weight-decay", show_default=_BY_MODE, rich_help_panel=_FITTING)
+        float | None,
+        typer.Option("--weight-decay", help="Weight decay.", show_default=_BY_MODE, rich_help_panel=_FITTING),
     ] = None,
     dropout: Annotated[
-        float | None, typer.Option("--dropout", show_default=_BY_MODE, rich_help_panel=_FITTING)
+        float | None, typer.Option("--dropout", help="Dropout rate.", show_default=_BY_MODE, rich_help_panel=_FITTING)
     ] = None,
     label_smoothing: Annotated[
-        float | None, typer.Option("--label-smoothing", show_default="0.1", rich_help_panel=_FITTING)
+        float | None,
+        typer.Option("--label-smoothing", help="Label smoothing.", show_default="0.1", rich_help_panel=_FITTING),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.", rich_help_panel=_FITTING)] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of all random numbers.", rich_help_panel=_FITTING)
+    ] = 0,
     balance: Annotated[
-        bool, typer.Option("--balance", help="Weigh rare classes up.", rich_help_panel=_FITTING)
+        bool, typer.Option("--balance", help="Give rare classes more weight.", rich_help_panel=_FITTING)
     ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Learn nothing where there is any remark on the data.")
-    ] = False,
-    licence: Annotated[str, typer.Option("--licence", help="Terms of the data, for the card.")] = "not stated",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop on any remark about the data.")] = False,
+    licence: Annotated[str, typer.Option("--licence", help="Licence of the data, for the card.")] = "not stated",
     terms: Annotated[
         Terms | None,
         typer.Option("--terms", help="What the head may be used for.", show_default="what the licence says"),
     ] = None,
     backbone: Annotated[
-        str, typer.Option("--backbone", help="Backbone to learn on.", rich_help_panel=_NET)
+        str, typer.Option("--backbone", help="Backbone to train on.", rich_help_panel=_NET)
     ] = "efficientnet-lite0",
     cache: Annotated[
-        Path, typer.Option("--cache", metavar="DIR", help="Where features are kept.", rich_help_panel=_WHERE)
+        Path, typer.Option("--cache", metavar="DIR", help="Folder of stored features.", rich_help_panel=_WHERE)
     ] = _CACHE,
     models: Models = None,
     watch: Annotated[
         bool,
-        typer.Option(
-            "--watch", help="As a job of a running training service, watched from here.", rich_help_panel=_WHERE
-        ),
+        typer.Option("--watch", help="Train as a job of a running service, and watch it.", rich_help_panel=_WHERE),
     ] = False,
     service: Annotated[
         str,
@@ -242,14 +259,14 @@ def train(
             "--service",
             metavar="HOST:PORT",
             callback=check_target,
-            help="With --watch: where that service is.",
+            help="With --watch: address of that service.",
             rich_help_panel=_WHERE,
         ),
     ] = DEFAULT_TARGET,
     json: Json = False,
     **of_tasks: object,
 ) -> None:
-    """Learn a head from pictures, measure it, and publish it as the next version.
+    """Train a head on images, measure it, and publish it as the next version.
 
     The head is exported to ONNX, checked against torch, and evaluated
     through the serving path; only then does it appear in the model folder.

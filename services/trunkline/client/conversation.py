@@ -96,7 +96,7 @@ def explained(error: grpc.RpcError, target: str, timeout_s: float) -> ServiceErr
     found = from_rpc_error(error, target, timeout_s)
     if found.code != "CANCELLED":
         return found
-    return ServiceError("UNAVAILABLE", "UNAVAILABLE", f"{target} broke the stream off", found.metadata)
+    return ServiceError("UNAVAILABLE", "UNAVAILABLE", f"{target} ended the stream early", found.metadata)
 
 
 def ended_early(target: str) -> ServiceError:

@@ -59,7 +59,7 @@ def _read(path: Path) -> bytes:
 
 def _unreadable(path: Path, error: OSError) -> OSError:
     if str(path)[:5].lower() == "data:":
-        return FileNotFoundError("this is a data: URI, no file: give the bytes that its base64 stands for")
+        return FileNotFoundError("this is a data: URI, not a file: decode its base64 and send the bytes")
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(f"there is no picture {path}")
     if isinstance(error, IsADirectoryError):

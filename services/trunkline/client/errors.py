@@ -84,7 +84,9 @@ def _without_status(code: str, details: str, target: str, timeout_s: float) -> S
         case "DEADLINE_EXCEEDED":
             return ServiceError(code, code, f"{target} did not answer within {timeout_s:g} s", metadata)
         case "UNIMPLEMENTED":
-            return ServiceError(code, code, f"{target} does not know this call: it is no Trunkline gateway", metadata)
+            return ServiceError(
+                code, code, f"{target} does not know this call: it is not a Trunkline gateway", metadata
+            )
     return ServiceError(code, code, f"the call to {target} failed: {details}", metadata)
 
 

@@ -31,7 +31,7 @@ class AsyncTaskMethods:
     ) -> ClassifyAnswer:
         """The `top_k` most probable classes, best first.
 
-        top_k: how many classes to answer.
+        top_k: number of classes in the answer.
 
         `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may be left
         out where just one head of the task is served, or one is the default. Raises as encode_image does, too.
@@ -57,9 +57,9 @@ class AsyncTaskMethods:
 
         What is left out, or None, is as the head says.
 
-        score_threshold: least score of an object. nms_iou: of boxes that overlap by more, the best is answered.
-        max_detections: how many objects to answer at most. classes: only objects of this class; may be repeated.
-        masks: outlines too, where the head gives them.
+        score_threshold: lowest score of an object. nms_iou: of boxes that overlap by more than this, only the best is
+        answered. max_detections: most objects in the answer. classes: only objects of this class; may be repeated.
+        masks: also answer outlines, if the head gives them.
 
         `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may be left
         out where just one head of the task is served, or one is the default. Raises as encode_image does, too.
@@ -98,8 +98,8 @@ class AsyncTaskMethods:
     ) -> SegmentAnswer:
         """A class for every pixel, in the size of the upright picture.
 
-        masks: label map as PNG, run lengths of each class, or both. confidence_map: the probability of each pixel's
-        class too, as a gray PNG.
+        masks: answer a label map (png), run lengths per class (rle), or both. confidence_map: also answer the
+        probability of each pixel's class, as a gray PNG.
 
         `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may be left
         out where just one head of the task is served, or one is the default. Raises as encode_image does, too.

@@ -26,7 +26,7 @@ TrunklineError
 │   └── QuotaError            as much is kept as may be
 ├── ServiceUnavailableError   a service that is needed does not answer
 │   └── FeaturesGoneError     features in shared memory that cannot be read, or no longer
-└── DeadlineError             the time of the request is over
+└── DeadlineError             the deadline of the request has passed
 
 The core knows no transport: serving maps these to gRPC codes in one table.
 """
@@ -60,7 +60,7 @@ class InvalidRequestError(TrunklineError):
 
 
 class InvalidImageError(InvalidRequestError):
-    """The bytes are no image, or a damaged or cut off one."""
+    """The bytes are not an image, or the image is damaged or cut off."""
 
     reason = "INVALID_IMAGE"
 
@@ -86,7 +86,7 @@ class DataInvalidError(TrunklineError):
 
 
 class DataForbiddenError(TrunklineError):
-    """The service may not read this data for this caller; it reads below its data roots alone."""
+    """The service may not read this data for this caller; it reads only below its data roots."""
 
     reason = "DATA_FORBIDDEN"
 
@@ -180,7 +180,7 @@ class GateFailedError(TrunklineError):
 
 
 class StorageError(TrunklineError):
-    """The model folder cannot be written, or the object store not used."""
+    """The model folder cannot be written, or the object store cannot be used."""
 
     reason = "STORAGE"
 
@@ -253,7 +253,7 @@ class FeaturesGoneError(ServiceUnavailableError):
 
 
 class DeadlineError(TrunklineError):
-    """The time of the call, the image or the head is over."""
+    """The deadline of the call, the image or the head has passed."""
 
     reason = "DEADLINE_EXCEEDED"
 

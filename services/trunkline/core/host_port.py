@@ -44,9 +44,9 @@ def parse_host_port(text: str, example: str = "127.0.0.1:8500") -> HostPort:
     if not colon or port.endswith("]"):
         raise ValueError(f"{text!r} has no port: {such_as}")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{text!r}: an IPv6 address stands in brackets, as in [::1]:8500")
+        raise ValueError(f"{text!r}: write an IPv6 address in brackets, as in [::1]:8500")
     if not _PORT.fullmatch(port) or int(port) > _MOST:
-        raise ValueError(f"{text!r}: {port!r} is no port, which is a number up to {_MOST}: {such_as}")
+        raise ValueError(f"{text!r}: {port!r} is not a port, a number up to {_MOST}: {such_as}")
     if not host.strip("[]"):
         raise ValueError(f"{text!r} has no host: write 127.0.0.1:{port} for this machine alone, or 0.0.0.0:{port}")
     return HostPort(host, int(port))
@@ -64,5 +64,5 @@ def check_target(text: str) -> str:
     if text.startswith(_RESOLVED):
         return text
     if parse_host_port(text).port == 0:
-        raise ValueError(f"{text!r}: no service is reached at port 0")
+        raise ValueError(f"{text!r}: no service listens at port 0")
     return text

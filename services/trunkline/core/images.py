@@ -233,7 +233,7 @@ def _check_bytes(data: bytes, limits: ImageLimits) -> None:
     if not data:
         raise InvalidImageError("the picture is empty (0 bytes)")
     if data[:5].lower() == b"data:":
-        raise InvalidImageError("this is a data: URI, not a picture: send the bytes that its base64 stands for")
+        raise InvalidImageError("this is a data: URI, not an image: decode its base64 and send the bytes")
     if len(data) > limits.max_bytes:
         raise ImageTooLargeError(
             f"the picture has {len(data)} bytes; the limit is {limits.max_bytes}",

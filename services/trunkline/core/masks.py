@@ -60,7 +60,7 @@ def decode_mask(mask: RunLengthMask) -> np.ndarray:
     runs = _from_text(mask.counts)
     size = mask.width * mask.height
     if min(mask.width, mask.height) < 1 or size > _MOST_PIXELS:
-        raise InvalidRequestError(f"a mask of {mask.width}x{mask.height}; {_MOST_PIXELS} pixels are the most")
+        raise InvalidRequestError(f"a mask of {mask.width}x{mask.height}; at most {_MOST_PIXELS} pixels are allowed")
     if (runs < 0).any() or (runs > size).any() or runs.sum() != size:  # a sum of larger ones can overflow
         raise InvalidRequestError(f"the run lengths do not fill a mask of {mask.width}x{mask.height}")
     values = np.arange(len(runs)) % 2 == 1
@@ -142,10 +142,10 @@ def _from_text(text: str) -> np.ndarray:
         return values
     ends = np.flatnonzero((values & _CONTINUES) == 0)
     if values.min() < 0 or values.max() >= 2 * _CONTINUES or not len(ends) or ends[-1] != len(values) - 1:
-        raise InvalidRequestError("the run lengths are cut off or hold characters that COCO has not")
+        raise InvalidRequestError("the run lengths are cut off or have characters that COCO does not use")
     starts = np.concatenate([[0], ends[:-1] + 1])
     if (ends - starts).max() >= _MOST_GROUPS - 1:
-        raise InvalidRequestError("a run length is too long")
+        raise InvalidRequestError("a run length is too large")
     places = np.arange(len(values)) - np.repeat(starts, ends - starts + 1)
     runs = np.add.reduceat((values & 0x1F) << (_BITS * places), starts)
     negative = (values[ends] & _SIGN) != 0

@@ -38,10 +38,10 @@ def read_npz(path: Path, most: int) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(file) as stored:
             entries = stored.infolist()
             if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
-                raise ValueError("it is packed in a way that numpy does not pack")
+                raise ValueError("its compression is not one that numpy writes")
             total = sum(entry.file_size for entry in entries)
             if total > most:
-                raise ValueError(f"it holds {total} bytes once it is unpacked; the limit is {most}")
+                raise ValueError(f"it has {total} bytes when unpacked; the limit is {most}")
             return {entry.filename.removesuffix(".npy"): _read_entry(stored, entry) for entry in entries}
 
 
@@ -52,7 +52,7 @@ def _require_small_directory(file: BinaryIO) -> None:
     tail = file.read()
     at = tail.rfind(_END)
     if at < 0 or int.from_bytes(tail[at + 12 : at + 16], "little") > _DIRECTORY_BYTES:
-        raise ValueError("no zip file, or one of too many entries")
+        raise ValueError("not a zip file, or it has too many entries")
 
 
 def _read_entry(stored: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
@@ -64,10 +64,10 @@ def _read_entry(stored: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         )
         shape, fortran_order, dtype = read_header(file)
         if dtype.hasobject:
-            raise ValueError("it holds Python objects, which are never read")
+            raise ValueError("it contains Python objects, which are never read")
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or size > entry.file_size:
-            raise ValueError("an array is larger than what is there of it")
+            raise ValueError("an array is larger than its data")
         data = bytearray(file.read(size))
     values = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
     return values.reshape(shape, order="F" if fortran_order else "C")

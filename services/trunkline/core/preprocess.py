@@ -60,7 +60,7 @@ class PreprocessSpec(BaseModel):
     @model_validator(mode="after")
     def _size_is_bounded(self) -> Self:
         if self.width * self.height > MOST_PIXELS:
-            raise ValueError(f"{self.width}x{self.height} is too large: {MOST_PIXELS} pixels are the most")
+            raise ValueError(f"{self.width}x{self.height} is too large: at most {MOST_PIXELS} pixels are allowed")
         return self
 
     @property

@@ -44,7 +44,9 @@ def _shape(data: bytes) -> tuple[int, int, int]:
         raise InvalidImageError("the header of the pixels is cut off")
     _, width, height, channels = _HEADER.unpack_from(data)
     if channels not in (1, 3) or not width or not height:
-        raise InvalidImageError(f"{width}x{height} pixels of {channels} values are no picture: send 1 or 3 for each")
+        raise InvalidImageError(
+            f"{width}x{height} pixels of {channels} values are not an image: send 1 or 3 values per pixel"
+        )
     if len(data) != _HEADER.size + width * height * channels:
         raise InvalidImageError(
             f"{width}x{height} pixels of {channels} values take {width * height * channels} bytes, "

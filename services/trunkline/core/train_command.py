@@ -40,7 +40,7 @@ def parsed_command(command: str) -> TrainRequest:
     except ValueError as error:
         raise InvalidRequestError(f"the command on the card is damaged: {error}") from error
     if words[:2] != _START:
-        raise InvalidRequestError("the command on the card is none of trunkline train")
+        raise InvalidRequestError("the command on the card is not a trunkline train command")
     return parse_request(_fields(words[2:]))
 
 

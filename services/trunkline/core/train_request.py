@@ -142,7 +142,7 @@ class TrainRequest(BaseModel):
             names = ", ".join(name for name, task in known().by_name.items() if task.training.teachable)
             raise ValueError(f"a teacher is for task {names}: leave teacher out")
         if self.teacher is None and (self.taught or self.unlabelled):
-            raise ValueError("classes and pictures to be taught need a teacher")
+            raise ValueError("taught and unlabelled need a teacher")
         return self
 
     @property

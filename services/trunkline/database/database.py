@@ -166,7 +166,7 @@ class Database:
             self._leave(file)
             raise
         if self._open and file.replaced:
-            _log.warning("the %s at %s is another file, or gone: it is opened anew", self._what, file.path)
+            _log.warning("the %s at %s was replaced or deleted: it is opened again", self._what, file.path)
         if not useful or not self._open:
             self._leave(file)  # connections to what was there before
 

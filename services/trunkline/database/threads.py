@@ -105,7 +105,7 @@ class Threads:
     def _give_up(self, future: Future[Any]) -> None:
         if not future.cancel() and not future.done():
             if not self._late:
-                _log.warning("the %s has kept a call for more than %g s", self._what, self._within_s)
+                _log.warning("the %s has not answered a call for more than %g s", self._what, self._within_s)
             self._late.add(future)
 
     def _ended(self, loop: asyncio.AbstractEventLoop, future: Future[Any]) -> None:

@@ -58,7 +58,7 @@ class GalleryHead:
         started_at = time.perf_counter()
         collection = await self.cache.collection(self.record)
         if collection.record.generation != self.record.generation and embedding.space == self.record.gallery.space:
-            raise ServiceUnavailableError(f"gallery {self.record.name!r} changes its vectors just now: try again")
+            raise ServiceUnavailableError(f"gallery {self.record.name!r} is changing its vectors: try again")
         check_space(collection.record, embedding)
         threshold = collection.record.gallery.threshold if params.threshold is None else params.threshold
         query = unit(embedding.values, collection.record.gallery.dimension)  # (D,)

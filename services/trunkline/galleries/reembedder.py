@@ -88,7 +88,7 @@ class Reembedder:
         try:
             await self._embed_all(claim)
         except ClaimLostError:
-            _log.info("gallery %s is re-embedded no further here", claim.name)
+            _log.info("gallery %s is no longer re-embedded by this process", claim.name)
         except asyncio.CancelledError:
             await self._end(partial(self._store.release, claim))
             raise

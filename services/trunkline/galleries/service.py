@@ -133,7 +133,7 @@ class Galleries:
     ) -> Gallery:
         """Raises InvalidRequestError, AlreadyExistsError, QuotaError, WrongTaskError for a head of another task."""
         if not head:
-            raise InvalidRequestError("name the head that embeds; ListHeads says which there are")
+            raise InvalidRequestError("name the head that embeds; ListHeads lists them")
         like = await self._spaces.of(head, timeout_s)
         caller = current_caller()
         identity = "" if caller is None else caller.name
@@ -234,7 +234,7 @@ class Galleries:
                     raise
             except GenerationGoneError:
                 _log.debug("gallery %s has other vectors by now", name)
-        raise ServiceUnavailableError(f"gallery {name!r} changes its vectors just now: try again")
+        raise ServiceUnavailableError(f"gallery {name!r} is changing its vectors: try again")
 
     async def reembed(self, name: str, head: str, timeout_s: float) -> Gallery:
         """Begin to embed it anew. Raises GalleryStateError where that cannot be."""
@@ -292,7 +292,7 @@ class Galleries:
 def _checked(key: str, label: str) -> str:
     for what, text in (("id", key), ("class_label", label)):
         if not is_key(text):
-            raise InvalidRequestError(f"{what} must be at most {LONGEST_KEY} characters that can be printed")
+            raise InvalidRequestError(f"{what} must be at most {LONGEST_KEY} printable characters")
     return key
 
 

@@ -161,7 +161,7 @@ async def _numbered(requests: AsyncIterable[pb.AddImagesRequest]) -> AsyncIterat
 
 def _named(gallery: str) -> str:
     if not gallery:
-        raise InvalidRequestError("name a gallery; ListGalleries says which there are")
+        raise InvalidRequestError("name a gallery; ListGalleries lists them")
     if not finds(f"{GALLERY}{gallery}"):
         raise no_such_gallery(gallery)
     return gallery

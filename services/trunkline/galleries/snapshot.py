@@ -67,7 +67,7 @@ class Snapshots:
         except FileNotFoundError:
             return None
         except OSError as error:
-            _log.warning("the index of a gallery is built anew: %s", error.strerror)
+            _log.warning("the index of a gallery is rebuilt: %s", error.strerror)
             return None
 
     def _load(self, text: str, uid: str, generation: int, dimension: int) -> tuple[Graph, Stamp] | None:
@@ -77,12 +77,12 @@ class Snapshots:
                 return None
             path = self._folder / facts["file"]
             if _digest(path) != facts["sha256"]:
-                raise ValueError(f"{path} is not what it was when it was saved")
+                raise ValueError(f"{path} has changed since it was saved")
             graph = Graph.load(path, dimension)
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever is wrong with a file, the database has all that is in it
-            _log.warning("the index of a gallery is built anew: %s", error)
+            _log.warning("the index of a gallery is rebuilt: %s", error)
             return None
         graph.expansion, graph.recall = facts["expansion"], facts["recall"]
         graph.measured_at, graph.removed = facts["measured_at"], facts["removed"]
@@ -95,7 +95,7 @@ class Snapshots:
             self._sidecar(uid).unlink(missing_ok=True)
             self._sweep(uid, keep="")
         except OSError as error:
-            _log.warning("the index of a gallery that is gone was not removed: %s", error.strerror)
+            _log.warning("the index of a deleted gallery was not removed: %s", error.strerror)
 
     def _look(self, how: str, look: Callable[[], T]) -> T:
         """Raises TimeoutError where the folder does not answer, at once if it is known not to; what look() raises."""

@@ -35,7 +35,7 @@ async def compare_with(
     entry = analyzer.entry_of(task_answering(Embedding).name, head)
     if isinstance(second, Embedding):
         if not second.space:
-            raise InvalidRequestError("the vector has no space: send it as Embed answered it")
+            raise InvalidRequestError("the vector has no space: send it exactly as Embed answered it")
         done = [await _embed(analyzer, entry, first, timeout_s)]
         other = second
     else:

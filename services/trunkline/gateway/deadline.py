@@ -46,4 +46,4 @@ class Deadline:
 
     def missed_by(self, what: str) -> DeadlineError:
         """The error for what was not there in time."""
-        return DeadlineError(f"{what} was not there within {self._ends_at - self._began_at:.3g} s", what=what)
+        return DeadlineError(f"{what} did not finish within {self._ends_at - self._began_at:.3g} s", what=what)

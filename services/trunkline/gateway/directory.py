@@ -195,9 +195,9 @@ class Directory:
         if len(preferred) == 1:
             return self.resolve(preferred[0])
         if not found and not self.complete:
-            raise ServiceUnavailableError(f"no {task} head is known yet, as not every head service has answered")
+            raise ServiceUnavailableError(f"no {task} head is known yet: not every head service has answered")
         if not found:
-            raise NotFoundError(f"no {task} head is served; ListHeads says what is", task=task)
+            raise NotFoundError(f"no {task} head is served; ListHeads lists what is", task=task)
         raise NotFoundError(f"several {task} heads are served ({listed(found)}): name one", task=task)
 
     async def refresh(self) -> None:

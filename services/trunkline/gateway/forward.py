@@ -90,4 +90,4 @@ class Forward:
         return stream
 
     def _stops(self) -> ServiceUnavailableError:
-        return ServiceUnavailableError(f"the gateway before {self._name} stops: ask again", service=self._name)
+        return ServiceUnavailableError(f"the gateway in front of {self._name} stops: ask again", service=self._name)

@@ -143,4 +143,4 @@ class _Stream(Generic[Q, A]):
 
 
 def _stops() -> ServiceUnavailableError:
-    return ServiceUnavailableError("the gateway stops: send what has no last answer again", service="gateway")
+    return ServiceUnavailableError("the gateway stops: send the unanswered images again", service="gateway")

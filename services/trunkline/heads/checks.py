@@ -15,7 +15,7 @@ def checked_features(features: Mapping[str, np.ndarray]) -> Mapping[str, np.ndar
     """The same. Raises InvalidRequestError where one is not of one picture: a batch axis of 1, and no other of 0."""
     for name, array in features.items():
         if not array.ndim or array.shape[0] != 1 or not array.size:
-            raise InvalidRequestError(f"feature {name!r} has shape {array.shape}: send those of one picture, (1, …)")
+            raise InvalidRequestError(f"feature {name!r} has shape {array.shape}: send those of one image, (1, …)")
     return features
 
 
@@ -26,10 +26,12 @@ def checked_frame(frame: Frame, max_pixels: int) -> Frame:
     """
     width, height = frame.image_width, frame.image_height
     if not (1 <= width <= _LONGEST and 1 <= height <= _LONGEST and width * height <= max_pixels):
-        raise InvalidRequestError(f"a frame of a picture of {width}x{height} pixels; {max_pixels} are the most")
+        raise InvalidRequestError(
+            f"a frame of a picture of {width}x{height} pixels; at most {max_pixels} are allowed"
+        )
     inputs = (frame.input_width, frame.input_height)
     if min(inputs) < 1 or inputs[0] * inputs[1] > MOST_PIXELS:
-        raise InvalidRequestError(f"an input of {inputs[0]}x{inputs[1]}; {MOST_PIXELS} pixels are the most")
+        raise InvalidRequestError(f"an input of {inputs[0]}x{inputs[1]}; at most {MOST_PIXELS} pixels are allowed")
     _check_axis(width, frame.x_scale, frame.x_offset, inputs[0])
     _check_axis(height, frame.y_scale, frame.y_offset, inputs[1])
     return frame

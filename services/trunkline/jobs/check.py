@@ -21,10 +21,10 @@ def check_request(request: TrainRequest, models: Path) -> None:
     backbone that is not in the model folder."""
     known = learnable_tasks()
     if request.task not in known:
-        raise InvalidRequestError(f"task {shown(request.task)!r} cannot be learned; known: {', '.join(known)}")
+        raise InvalidRequestError(f"task {shown(request.task)!r} cannot be trained; known: {', '.join(known)}")
     check_data(request.data)
     if request.mode != "scratch" and not Repository(models).versions("backbone", request.backbone):
-        raise NotFoundError(f"there is no backbone {request.backbone!r} to learn on", name=request.backbone)
+        raise NotFoundError(f"there is no backbone {request.backbone!r} to train on", name=request.backbone)
 
 
 def check_data(data: str) -> None:

@@ -56,7 +56,7 @@ class Evaluator:
         async with self._turn_within(left_s):
             left_s = self._limits.longest_s if ends_at is None else min(ends_at - _now(), self._limits.longest_s)
             if left_s < _LEAST_STARTED_S:
-                raise DeadlineError("the time of the call was over before its evaluation could begin")
+                raise DeadlineError("the deadline of the call passed before its evaluation could start")
             answer, status = await self._run(json.dumps(question).encode(), left_s)
         return _read(answer, status)
 
@@ -72,7 +72,7 @@ class Evaluator:
                 await self._turn.acquire()
         except TimeoutError as error:
             if left_s is not None:
-                raise DeadlineError("the time of the call was over before its turn came") from error
+                raise DeadlineError("the deadline of the call passed while its evaluation waited") from error
             raise QueueFullError(
                 f"no turn came within {self._limits.wait_s:.0f} s: try again later", retry_after_s=_RETRY_S
             ) from error

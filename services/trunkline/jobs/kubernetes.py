@@ -64,7 +64,7 @@ class KubernetesLauncher:
                 self._jobs.create_namespaced_job, self._namespace, body, field_validation="Strict", what="create"
             )
         except _ConflictError:
-            _log.info("the Kubernetes Job %s is there already", launch.name)
+            _log.info("the Kubernetes Job %s already exists", launch.name)
         return f"kubernetes:{self._namespace}/{launch.name}"
 
     async def look(self, handle: str) -> WorkerStatus:
@@ -75,7 +75,7 @@ class KubernetesLauncher:
             seen = await self._look(name)
         except TrunklineError as error:
             if not self._away:
-                _log.warning("nothing is seen of workers for now: %s", error)
+                _log.warning("the state of workers is unknown for now: %s", error)
             self._away = True
             return WorkerStatus(alive=None)
         self._away = False
@@ -250,7 +250,7 @@ def _read_template(path: str, image: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{origin} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{origin} is no YAML: {' '.join(str(error).split())}") from error
+        raise ConfigurationError(f"{origin} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _secrets(settings: Settings, template: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -21,7 +21,7 @@ CRASHES_AT_MOST = 3
 
 
 class LeaseLostError(Exception):
-    """The job belongs to another worker by now, or has ended."""
+    """The job belongs to another worker now, or has ended."""
 
 
 @dataclass(frozen=True)
@@ -193,5 +193,5 @@ def _first_readable(session: Session) -> JobRow | None:
 def _owned(session: Session, claim: Claim) -> JobRow:
     row = locked(session, claim.job)
     if row.state != JobState.RUNNING or row.owner != claim.owner:
-        raise LeaseLostError(f"{claim.job} belongs to another worker by now, or has ended")
+        raise LeaseLostError(f"{claim.job} belongs to another worker now, or has ended")
     return row

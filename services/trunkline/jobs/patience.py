@@ -25,7 +25,9 @@ class Patience:
         Raises DeadlineError where it comes too late, QueueFullError where too many wait already.
         """
         if len(self._asked) >= self._most:
-            raise QueueFullError(f"{what}: too many wait for the disk already: try again", retry_after_s=CHECK_S)
+            raise QueueFullError(
+                f"{what}: too many calls already wait for the disk: try again", retry_after_s=CHECK_S
+            )
         answer = asyncio.ensure_future(in_thread(question))
         self._asked.add(answer)
         answer.add_done_callback(self._answered)

@@ -39,7 +39,7 @@ def check_template(template: Any, image: str, origin: str) -> dict[str, Any]:
     Raises ConfigurationError where it is none, or where neither it nor the setting names an image.
     """
     if not isinstance(template, dict) or not isinstance(template.get("spec", {}), dict):
-        raise ConfigurationError(f"{origin} is no pod template: write a mapping `spec`, and perhaps `metadata`")
+        raise ConfigurationError(f"{origin} is not a pod template: write a mapping `spec`, and optionally `metadata`")
     containers = template.get("spec", {}).get("containers", [])
     if not isinstance(containers, list) or not all(isinstance(each, dict) for each in containers):
         raise ConfigurationError(f"{origin}: spec.containers must be a list of containers")

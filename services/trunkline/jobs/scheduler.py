@@ -89,10 +89,10 @@ class Scheduler:
                 await self._tick()
             except ServiceUnavailableError as error:  # of the database or the launcher, for as long as that lasts
                 if not self._silent:
-                    _log.warning("jobs have to wait: %s", error)
+                    _log.warning("jobs wait: %s", error)
                 self._silent = True
             except (TrunklineError, OSError) as error:
-                _log.warning("jobs have to wait: %s", error)
+                _log.warning("jobs wait: %s", error)
             except Exception:
                 _log.exception("bug in the scheduler")
             else:
@@ -205,7 +205,7 @@ class Scheduler:
                 for job in await in_thread(lambda: sweep(ended, self.work, self.models)):
                     await self.threads.run(self.leases.swept, job)
             except (TrunklineError, OSError) as error:
-                _log.warning("what jobs left behind has to wait: %s", error)
+                _log.warning("what jobs left behind is not removed yet: %s", error)
             except Exception:
                 _log.exception("bug in the sweep")
 

@@ -65,7 +65,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
         self, request: pb.CreateTrainingJobRequest, context: Context
     ) -> pb.CreateTrainingJobResponse:
         if not request.request_id.isprintable():
-            raise InvalidRequestError("request_id must be characters that can be printed")
+            raise InvalidRequestError("request_id must consist of printable characters")
         asked = request_from_pb(request.request)
         wanted = placed(asked)
         require_scope(wanted.name)
@@ -169,7 +169,7 @@ class TrainingServicer(pb_grpc.TrainingServiceServicer):
 
 def _named(job: str) -> str:
     if not job:
-        raise InvalidRequestError("name a job; ListTrainingJobs says which there are")
+        raise InvalidRequestError("name a job; ListTrainingJobs lists them")
     if not job.isprintable():
         raise no_such_job(job)
     return job

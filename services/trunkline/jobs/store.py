@@ -91,7 +91,7 @@ class JobStore:
         if size < 0:
             raise InvalidRequestError(f"page_size is {size}; it must not be negative")
         if token and not (token.isascii() and token.isdecimal() and len(token) <= _LONGEST_TOKEN):
-            raise InvalidRequestError("page_token is none that this service gave")
+            raise InvalidRequestError("page_token was not issued by this service")
         wanted = min(size or DEFAULT_PAGE, LARGEST_PAGE)
         with self._database.read() as session:
             return listed(session, states, token, wanted)

@@ -28,5 +28,5 @@ def sweep(ended: Iterable[str], work: Path, models: Path) -> list[str]:
     """Remove what is left of jobs that have ended and whose worker is gone; returns those of which nothing is."""
     swept = [job for job in ended if clear(work, job)]
     for folder in sweep_staging(models):
-        _log.info("removed %s, which a process that is gone had left", folder)
+        _log.info("removed %s, left by a process that has ended", folder)
     return swept

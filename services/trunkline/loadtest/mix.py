@@ -106,5 +106,5 @@ def _share(text: str, share: str) -> float:
     except ValueError:
         value = math.nan
     if not (0 < value < math.inf):
-        raise ConfigurationError(f"the mix {text!r} has a share that is no number above 0: {_HOW}")
+        raise ConfigurationError(f"the mix {text!r} has a share that is not a number above 0: {_HOW}")
     return value

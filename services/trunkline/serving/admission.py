@@ -138,7 +138,7 @@ def check_time(load: Load, lane: Lane, estimate: Estimate, left_s: float | None)
     if left_s is None:
         return
     if left_s <= 0:
-        raise DeadlineError("time was over before the work could begin")
+        raise DeadlineError("the deadline passed before the work could start")
     if load.idle:
         return
     # Optional work gives way to everything, also to what it would overtake.

@@ -25,7 +25,7 @@ class Aside:
         if size <= LARGE_BYTES:
             return work(*arguments)
         if self._waiting >= _MOST_WAITING:
-            raise QueueFullError("too much that is large waits to be read", retry_after_s=_RETRY_AFTER_S)
+            raise QueueFullError("too many large requests wait to be read", retry_after_s=_RETRY_AFTER_S)
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

@@ -88,7 +88,7 @@ class EndSignals:
             if again is not None and time.monotonic() - first_at > _TWICE_S:
                 self._last()
                 leave_now(128 + again)
-        _log.error("did not end in %.1f s, as something hangs: left as it is", self._within_s)
+        _log.error("did not end in %.1f s: something hangs; ending without it", self._within_s)
         self._last()
         leave_now(1)
 

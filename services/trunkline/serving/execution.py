@@ -100,4 +100,4 @@ def _missing(key: str, available: Sequence[str]) -> str:
 
 @functools.cache  # every model has a session, one line is enough
 def _warn(message: str) -> None:
-    _log.warning("%s; what is there is used, as TRUNKLINE_ALLOW_FALLBACK is set", message)
+    _log.warning("%s; using what is available, since TRUNKLINE_ALLOW_FALLBACK is set", message)

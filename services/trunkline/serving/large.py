@@ -55,7 +55,7 @@ class LargeWork:
         if left_s is None:
             return
         if left_s <= 0:
-            raise DeadlineError("time was over before the work could begin")
+            raise DeadlineError("the deadline passed before the work could start")
         if wait_s + self._takes_s(item) > share_of(left_s, optional=item.lane.optional):
             raise too_late(wait_s, left_s)
 

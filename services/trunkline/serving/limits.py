@@ -209,7 +209,9 @@ def _duration(longest_s: int) -> _Check:
     def check(duration: Any, room: list[int]) -> None:
         seconds, nanos = duration.seconds, duration.nanos
         if not (-longest_s <= seconds <= longest_s and -_NANOS < nanos < _NANOS):
-            raise _ExcessError(f"is no time: give at most {longest_s:,} seconds, and nanos below a second")
+            raise _ExcessError(
+                f"is not a valid time: give at most {longest_s:,} seconds, and nanos of less than a second"
+            )
 
     return check
 
@@ -226,7 +228,7 @@ def _struct(limits: Limits) -> _Check:
             if room[0] < 0:
                 raise _ExcessError(f"has too many values: all parameters of a request have at most {most:,} together")
             if depth > deepest:
-                raise _ExcessError(f"is nested too deeply: lists and objects lie at most {deepest} deep")
+                raise _ExcessError(f"is nested too deeply: lists and objects may be nested {deepest} deep")
             for each in values:
                 value = each
                 if isinstance(each, str):  # a name of an object

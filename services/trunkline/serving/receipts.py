@@ -202,4 +202,4 @@ def _meant(receipts: list[Receipt], now: float) -> list[Receipt]:
 
 
 def _full(reason: str) -> MemoryFullError:
-    return MemoryFullError(f"{reason}: send it again, in one go", retry_after_s=1.0)
+    return MemoryFullError(f"{reason}: send it again, without pauses", retry_after_s=1.0)

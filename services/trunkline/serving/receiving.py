@@ -110,7 +110,7 @@ class Receiver:
         try:
             return parse(data) if len(data) <= _INLINE_BYTES else await aside(parse, data)
         except (DecodeError, UnicodeDecodeError) as error:
-            raise InvalidRequestError("the bytes of the request are no message of this method") from error
+            raise InvalidRequestError("the bytes of the request are not a message of this method") from error
 
 
 def _check_size(data: bytes, rules: Rules) -> None:

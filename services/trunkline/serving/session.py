@@ -127,7 +127,7 @@ class OnnxSession:
         if all(one.tobytes() == other.tobytes() for one, other in zip(found, expected, strict=True)):
             self._wide = session
         else:
-            _log.warning("%s computes other bits with several threads: each run uses one", self.name)
+            _log.warning("%s gives other results with several threads: each run uses one", self.name)
 
     def _bound(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], device: str) -> ort.IOBinding:
         values = inputs.tensors if isinstance(inputs, DeviceArrays) else inputs
@@ -212,11 +212,11 @@ def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest], execut
     name, model = f"{bundle.manifest.name}/{bundle.manifest.version}", bundle.read_model()
     inputs, expected = bundle.read_golden()
     if not inputs or not expected:
-        raise ModelInvalidError(f"{name}: golden.npz holds no inputs or no outputs")
+        raise ModelInvalidError(f"{name}: golden.npz has no inputs or no outputs")
     session = OnnxSession(model, name, execution)
     unknown = next((name for name in expected if name not in session.outputs), None)
     if unknown is not None:
-        raise ModelInvalidError(f"{session.name}: the model has no output {shown(unknown)!r}, golden.npz has")
+        raise ModelInvalidError(f"{session.name}: golden.npz has an output {shown(unknown)!r} that the model lacks")
     found = _golden_outputs(session, inputs, list(expected))
     tolerance = _tolerance(bundle.manifest)
     for name, want in expected.items():

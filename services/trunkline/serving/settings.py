@@ -36,13 +36,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="forbid")
 
-    address: str = Field("127.0.0.1:8500", description="where this process listens; port 0 takes a free one")
-    http_address: str = Field(
-        "", description="where the gateway, also in all in one, answers HTTP and JSON; off where empty"
-    )
+    address: str = Field("127.0.0.1:8500", description="address of this process; port 0 takes a free port")
+    http_address: str = Field("", description="address for HTTP and JSON of the gateway, also all in one; empty: off")
     http_origins: CommaList = Field(
         (),
-        description="pages of which origins may call the HTTP port from a browser (CORS): https://HOST, or * for any",
+        description="origins whose pages may call the HTTP port from a browser (CORS): https://HOST, or * for any",
     )
     insecure: bool = Field(
         False, description="listen beyond loopback without TRUNKLINE_AUTH, or in plain text; otherwise nothing starts"
@@ -74,18 +72,17 @@ class Settings(BaseSettings):
     models_cache: Path = Field(Path("out/models"), description="folder of the mirrors of model repositories at a URL")
     backbones: CommaList = Field(
         (),
-        description="backbones to serve, NAME or NAME/VERSION; all that the heads in the repository need where empty",
+        description="backbones to serve, NAME or NAME/VERSION; empty: all that the heads in the repository need",
     )
     backbone: str = Field("", description="one backbone to serve, where TRUNKLINE_BACKBONES is empty")
-    heads: CommaList = Field((), description="heads to load; all in the repository where empty")
+    heads: CommaList = Field((), description="heads to load; empty: all in the repository")
     terms: Literal["", "commercial"] = Field(
         "",
-        description="commercial serves only heads whose terms are any, those with terms that are not known neither; "
-        "empty serves all",
+        description="commercial: serve only heads whose terms are any, none with unknown terms; empty: serve all",
     )
     default_heads: CommaList = Field(
         ("imagenet", "pets", "coco"),
-        description="heads that answer where none is named and several of the task are served",
+        description="heads that answer if a call names none and several of the task are served",
     )
     heads_path: CommaList = Field((), description="further folders in which tasks (head.py) are looked for")
     backbone_addresses: CommaList = Field(
@@ -111,10 +108,10 @@ class Settings(BaseSettings):
     training_work: Path = Field(Path("out/training"), description="folder of the checkpoints of jobs")
     training_cache: Path = Field(Path("out/features"), description="folder of stored features")
     training_jobs: int = Field(
-        1, ge=0, description="jobs that run at once; 0 leaves training out of all in one and of the gateway"
+        1, ge=0, description="jobs that run at once; 0: no training, all in one and in the gateway"
     )
     training_queue: int = Field(
-        100, ge=1, description="training jobs that wait at most; further ones are refused until some have begun"
+        100, ge=1, description="most training jobs that wait; further ones are refused until some have started"
     )
     training_data_roots: CommaList = Field(
         (),
@@ -127,9 +124,9 @@ class Settings(BaseSettings):
         description="limit on one file of annotations of a data set, and on all of labelme's together, MiB; "
         "reading it takes up to ten times as much memory",
     )
-    training_cores: int = Field(0, ge=0, description="cores that a job may use; 0 takes all but one")
+    training_cores: int = Field(0, ge=0, description="cores that a job may use; 0: all but one")
     training_processes: int = Field(
-        1, ge=1, description="processes that share a job, started by torchrun where it is more than one"
+        1, ge=1, description="processes that share a job, started by torchrun if more than one"
     )
     training_launcher: Literal["local", "kubernetes"] = Field(
         "local", description="where jobs run: local, processes of this machine, or kubernetes, Jobs of a cluster"
@@ -154,57 +151,58 @@ class Settings(BaseSettings):
     gallery_memory_mib: int = Field(
         1024,
         ge=1,
-        description="galleries in memory, MiB; above it, those that were not asked the longest are dropped, and none "
-        "may grow beyond it",
+        description="galleries in memory, MiB; above it the least recently used are dropped; no gallery may be "
+        "larger",
     )
-    gallery_limit: int = Field(1000, ge=0, description="galleries that there may be")
-    gallery_images: int = Field(1_000_000, ge=0, description="images that one gallery may have")
+    gallery_limit: int = Field(1000, ge=0, description="most galleries")
+    gallery_images: int = Field(1_000_000, ge=0, description="most images in a gallery")
     gallery_disk_mib: int = Field(
         16 * 1024,
         ge=0,
         description="vectors and kept pictures of all galleries, MiB; it is about their disk space",
     )
-    threads: int = Field(0, ge=0, description="worker threads; 0 takes the cores this process may use")
+    threads: int = Field(0, ge=0, description="worker threads; 0: the cores that this process may use")
     stream_in_flight: int = Field(
-        0, ge=0, description="pictures of one AnalyzeStream in work at a time; 0 takes four for each worker thread"
+        0, ge=0, description="images of one AnalyzeStream in work at a time; 0: four per worker thread"
     )
-    max_queue: int = Field(256, ge=1, description="pictures, and questions to heads, that one process holds at most")
+    max_queue: int = Field(256, ge=1, description="most images, and most questions to heads, that a process holds")
     feature_cache_bytes: int = Field(
-        128 * 1024 * 1024, ge=0, description="features kept for pictures seen before, bytes; 0 keeps none"
+        128 * 1024 * 1024, ge=0, description="features kept for images seen before, bytes; 0 keeps none"
     )
     batching: Literal["auto", "on", "off"] = Field(
-        "auto", description="pictures of several requests in one pass: on, off, or auto, as measured at start"
+        "auto", description="images of several requests in one pass: on, off, or auto (as measured at start)"
     )
-    max_batch: int = Field(8, ge=1, description="pictures in one pass, where they are batched")
-    batch_wait_ms: float = Field(2.0, ge=0, description="how long a picture waits for others to share its pass")
+    max_batch: int = Field(8, ge=1, description="most images in one pass, if batching is on")
+    batch_wait_ms: float = Field(2.0, ge=0, description="how long an image waits for others to share its pass")
     wide_threads: int = Field(
-        0, ge=0, description="threads of a backbone pass that runs alone; 0 takes all worker threads, at most 8"
+        0, ge=0, description="threads of a backbone pass that runs alone; 0: all worker threads, at most 8"
     )
     providers: CommaList = Field(
         ("cpu",), description="where models run, the preferred one first: cpu, cuda, tensorrt, openvino"
     )
     allow_fallback: bool = Field(
-        False, description="run on the CPU, with a warning, where a provider cannot be had; otherwise nothing starts"
+        False,
+        description="run on the CPU, with a warning, if a provider is not available; otherwise nothing starts",
     )
-    max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded picture, bytes")
+    max_image_bytes: int = Field(16 * 1024 * 1024, ge=1, description="limit on an encoded image, bytes")
     max_image_pixels: int = Field(
         50_000_000,
         ge=1,
-        description="limit on a picture, width times height; decoding one takes at most 6 bytes of memory for each",
+        description="limit on an image, width times height; decoding takes at most 6 bytes of memory per pixel",
     )
     shared_memory: str = Field(
         "",
         description="folder in memory through which the backbone and the head services of a machine share features; "
         "off where empty, but `trunkline serve --split` makes one",
     )
-    shared_memory_mib: int = Field(256, ge=0, description="limit on the features in it, MiB; 0 turns it off")
+    shared_memory_mib: int = Field(256, ge=0, description="limit on the features in shared memory, MiB; 0: off")
     max_message_bytes: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="limit on one gRPC message, on every hop"
     )
     request_memory_mib: int = Field(
         256,
         ge=1,
-        description="limit on the memory of all requests that a process receives and holds at a time, MiB; a picture "
+        description="limit on the memory of all requests that a process receives and holds at a time, MiB; an image "
         "takes three times its bytes",
     )
     connection_age_s: float = Field(
@@ -213,7 +211,7 @@ class Settings(BaseSettings):
         description="age at which a connection takes no more calls, so that clients look for new replicas, seconds; "
         "0 for none",
     )
-    request_timeout_s: float = Field(30.0, gt=0, description="deadline of calls that bring none, seconds")
+    request_timeout_s: float = Field(30.0, gt=0, description="deadline of calls without one, seconds")
     refresh_s: float = Field(2.0, gt=0, description="how often the gateway asks services what they serve, seconds")
     catalog_poll_s: float = Field(
         1.0,
@@ -232,8 +230,10 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
-    log_format: Literal["text", "json"] = Field("text", description="lines of the log: text, or json, an object each")
-    access_log: bool = Field(False, description="whether each call gets a line in the log, at level INFO")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="format of the log: text, or json with one object per line"
+    )
+    access_log: bool = Field(False, description="one log line per call, at level INFO")
     metrics_address: str = Field(
         "", description="where Prometheus finds /metrics, such as 127.0.0.1:9464; off where empty"
     )
@@ -289,7 +289,7 @@ class Settings(BaseSettings):
     def _are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [name for name in value if name not in PROVIDERS]
         if unknown or not value:
-            raise ValueError(f"{', '.join(unknown) or 'none'} is no provider; known: {', '.join(PROVIDERS)}")
+            raise ValueError(f"{', '.join(unknown) or 'none'} is not a provider; known: {', '.join(PROVIDERS)}")
         return value
 
     @field_validator("http_address", "metrics_address")
@@ -320,7 +320,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} is no URL; write http://HOST:PORT, such as http://127.0.0.1:4317")
+            raise ValueError(f"{value!r} is not a URL; write http://HOST:PORT, such as http://127.0.0.1:4317")
         return value
 
     @field_validator("training_kubernetes_database_secret")

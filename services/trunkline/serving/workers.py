@@ -229,7 +229,7 @@ class WorkerPool:
     def _expire(self, item: WorkItem) -> None:
         if self._remove(item):
             self.stats.ended["expired"] += 1
-            item.fail(DeadlineError(f"waited {item.waited_s():.2f} s for a place to run, then time was over"))
+            item.fail(DeadlineError(f"waited {item.waited_s():.2f} s for a thread, then its deadline passed"))
 
     # The threads -------------------------------------------------------------------------------------------
 

@@ -117,5 +117,5 @@ def _version(models: Path, head: str) -> tuple[str, int | None]:
     if not slash:
         return name, current_catalog(models, name).default or None
     if not (version.isdecimal() and len(version) <= _LONGEST_VERSION):
-        raise InvalidRequestError(f"{shown(version)!r} is no version: write NAME or NAME/VERSION")
+        raise InvalidRequestError(f"{shown(version)!r} is not a version: write NAME or NAME/VERSION")
     return name, int(version)

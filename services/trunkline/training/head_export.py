@@ -63,7 +63,7 @@ def check_head(net: nn.Module, session: OnnxSession, features: Mapping[str, np.n
         raise ModelInvalidError(f"ONNX Runtime and torch differ by {off:.2g} in {output!r}: nothing was written")
     alone = np.concatenate([session.run(part)[output] for part in _parts(features)])
     if not float(np.abs(found - alone).max()) <= _BATCH_TOLERANCE * scale:
-        raise ModelInvalidError("a batch gives other answers than its pictures one by one: nothing was written")
+        raise ModelInvalidError("a batch gives other answers than its images one by one: nothing was written")
     return off
 
 

@@ -62,7 +62,7 @@ def _request(picture: bytes, heads: list[str]) -> pb.AnalyzeRequest:
 def _names(value: object) -> list[str]:
     names = [name.strip() for name in value.split(",", _MOST_HEADS)] if isinstance(value, str) else []
     if len(names) > _MOST_HEADS:
-        raise InvalidRequestError(f"parameter {HEADS!r} names {_MOST_HEADS} heads at most")
+        raise InvalidRequestError(f"parameter {HEADS!r} may name at most {_MOST_HEADS} heads")
     if not names or not all(names):
-        raise InvalidRequestError(f"parameter {HEADS!r} names the heads to ask, separated by commas")
+        raise InvalidRequestError(f"parameter {HEADS!r} must name the heads to ask, separated by commas")
     return names

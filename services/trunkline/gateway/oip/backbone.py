@@ -51,7 +51,7 @@ class BackboneModel:
         if head is None:
             return PreprocessSpec()
         if not isinstance(head, str):
-            raise InvalidRequestError(f"parameter {LIKE!r} is the name of a head")
+            raise InvalidRequestError(f"parameter {LIKE!r} must be the name of a head")
         return self.directory.find(head).info.spec
 
     async def _pass(self, picture: bytes, spec: PreprocessSpec, question: ModelRequest) -> Item:

@@ -61,14 +61,16 @@ class HeadModel:
         if PICTURE not in question.inputs:
             return await self._from_tensors(tensors, question)
         if tensors:
-            raise InvalidRequestError(f"inputs {PICTURE!r} and {', '.join(tensors)} exclude each other: send one")
+            raise InvalidRequestError(
+                f"inputs {PICTURE!r} and {', '.join(tensors)} exclude each other: send only one"
+            )
         pictures = question.inputs[PICTURE]  # (N,) bytes
         return await each(len(pictures), lambda place: self._from_picture(pictures[place], question))
 
     async def _from_pixels(self, tensors: dict[str, np.ndarray], question: ModelRequest) -> list[Item]:
         """A pass on pixels (N, H, W, 3) that were preprocessed before, as a picture of just the size of the input."""
         if len(tensors) > 1 or PICTURE in question.inputs:
-            raise InvalidRequestError(f"input {PIXELS!r} and others exclude each other: send one")
+            raise InvalidRequestError(f"input {PIXELS!r} and others exclude each other: send only one")
         entry, pixels = self._of_pixels, tensors[PIXELS]
         return await each(len(pixels), lambda place: self._from_picture(pack_pixels(pixels[place]), question, entry))
 

@@ -69,7 +69,7 @@ class Inference:
             async with asyncio.timeout(timeout_s):
                 return await model.answer(question)
         except TimeoutError as error:
-            raise DeadlineError("the time of the request is over") from error
+            raise DeadlineError("the deadline of the request has passed") from error
 
     async def _inputs(self, request: pb.ModelInferRequest, found: Description) -> Mapping[str, np.ndarray]:
         return await _beside(request.ByteSize(), read_inputs, request, found.inputs)

@@ -17,11 +17,11 @@ _OF_THE_PROTOCOL = frozenset({"timeout", "priority", "binary_data_output", FINAL
 def for_the_model(request: pb.ModelInferRequest) -> dict[str, Any]:
     """Values by name. Raises InvalidRequestError for too many, and for sequences, which no model here knows."""
     if len(request.parameters) > _MOST:
-        raise InvalidRequestError(f"{len(request.parameters)} parameters came; {_MOST} are the most")
+        raise InvalidRequestError(f"{len(request.parameters)} parameters came; at most {_MOST} are allowed")
     values = {name: value_of(param) for name, param in request.parameters.items()}
     sequence = next((name for name in values if name.startswith("sequence_")), None)
     if sequence is not None:
-        raise InvalidRequestError(f"parameter {sequence[:_SHOWN]!r}: no model here keeps a state between requests")
+        raise InvalidRequestError(f"parameter {sequence[:_SHOWN]!r}: no model keeps state between requests")
     return {name: value for name, value in values.items() if name not in _OF_THE_PROTOCOL}
 
 
@@ -31,14 +31,16 @@ def timeout_s(request: pb.ModelInferRequest) -> float | None:
         return None
     value = value_of(request.parameters["timeout"])
     if not isinstance(value, int) or value < 0:
-        raise InvalidRequestError("parameter 'timeout' is a whole number of microseconds")
+        raise InvalidRequestError("parameter 'timeout' must be a whole number of microseconds")
     return value / 1e6 if value else None
 
 
 def check_outputs(request: pb.ModelInferRequest) -> None:
     """Raises InvalidRequestError for too many, and for extensions that are not there."""
     if len(request.outputs) > MOST_TENSORS:
-        raise InvalidRequestError(f"{len(request.outputs)} outputs were asked for; {MOST_TENSORS} are the most")
+        raise InvalidRequestError(
+            f"{len(request.outputs)} outputs were asked for; at most {MOST_TENSORS} are allowed"
+        )
     for output in request.outputs:
         if "shared_memory_region" in output.parameters:
             raise InvalidRequestError("shared memory is not supported: outputs come with the response")

@@ -32,7 +32,7 @@ def read_inputs(request: pb.ModelInferRequest, ports: Sequence[Port]) -> dict[st
             f"{len(request.inputs)} inputs came with {len(raw)} raw contents: send one for each"
         )
     if len(request.inputs) > MOST_TENSORS:
-        raise InvalidRequestError(f"{len(request.inputs)} inputs came; {MOST_TENSORS} are the most")
+        raise InvalidRequestError(f"{len(request.inputs)} inputs came; at most {MOST_TENSORS} are allowed")
     known = {port.name: port for port in ports}
     arrays: dict[str, np.ndarray] = {}
     for place, tensor in enumerate(request.inputs):
@@ -75,7 +75,9 @@ def _port(tensor: pb.ModelInferRequest.InferInputTensor, known: dict[str, Port])
     if "shared_memory_region" in tensor.parameters:
         raise InvalidRequestError("shared memory is not supported: send the contents with the request")
     if len(tensor.shape) > _MOST_AXES:
-        raise InvalidRequestError(f"input {tensor.name!r} has {len(tensor.shape)} axes; {_MOST_AXES} are the most")
+        raise InvalidRequestError(
+            f"input {tensor.name!r} has {len(tensor.shape)} axes; at most {_MOST_AXES} are allowed"
+        )
     shape = tuple(tensor.shape)
     fits = _fits(shape, port.shape) or (port.datatype == BYTES and _fits(shape, (-1,)))
     if tensor.datatype != port.datatype or not fits:
@@ -123,14 +125,14 @@ def _typed(tensor: pb.ModelInferRequest.InferInputTensor, datatype: str, count: 
 def _raw(raw: bytes, datatype: str, name: str) -> np.ndarray:
     dtype = _DTYPES[datatype]
     if len(raw) % dtype.itemsize:
-        raise InvalidRequestError(f"the raw contents of {name!r} are no whole number of {datatype} values")
+        raise InvalidRequestError(f"the raw contents of {name!r} are not a whole number of {datatype} values")
     return np.frombuffer(raw, dtype)
 
 
 def _elements(raw: bytes, count: int, name: str) -> list[bytes]:
     found = list(itertools.islice(_each_element(raw, name), count + 1))
     if len(found) > count:  # how many more is not counted, as a message has room for millions of empty ones
-        raise InvalidRequestError(f"input {name!r} has more values than its shape says, {count}")
+        raise InvalidRequestError(f"input {name!r} has more values than its shape, {count}")
     return found
 
 

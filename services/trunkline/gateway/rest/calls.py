@@ -43,5 +43,5 @@ def timeout_s(text: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise InvalidRequestError("header X-Request-Timeout is a number of seconds above 0")
+        raise InvalidRequestError("header X-Request-Timeout must be a number of seconds above 0")
     return seconds

@@ -30,7 +30,9 @@ def require_own_page(request: Request, settings: Settings) -> None:
     origin = request.headers.get("origin", "").lower()
     allowed = origin in settings.http_origins or "*" in settings.http_origins
     if origin and not allowed and urlsplit(origin).netloc != request.headers.get("host", "").lower():
-        raise MediaTypeError(f"{FORM} is not taken from pages of other sites: TRUNKLINE_HTTP_ORIGINS allows some")
+        raise MediaTypeError(
+            f"{FORM} is not accepted from pages of other sites: allow them with TRUNKLINE_HTTP_ORIGINS"
+        )
 
 
 def parts_of(body: bytes, content_type: str) -> list[Part]:
@@ -53,7 +55,7 @@ def parts_of(body: bytes, content_type: str) -> list[Part]:
             break
         found.append(_part(body[at:begin], body[begin + 4 : end]))
         at = end + 2
-    raise InvalidRequestError("the body is no multipart/form-data with the boundary that Content-Type names")
+    raise InvalidRequestError("the body is not multipart/form-data with the boundary of Content-Type")
 
 
 def _part(head: bytes, data: bytes) -> Part:

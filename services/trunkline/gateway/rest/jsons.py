@@ -22,18 +22,18 @@ def load(body: bytes) -> Any:
     try:
         return json.loads(body.decode(), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
-        raise InvalidRequestError("the body is no UTF-8, as JSON is") from error
+        raise InvalidRequestError("the body is not UTF-8: send JSON as UTF-8") from error
     except RecursionError as error:
-        raise InvalidRequestError("the body is no JSON that is read: it is nested too deeply") from error
+        raise InvalidRequestError("the JSON of the body is nested too deeply") from error
     except ValueError as error:
-        raise InvalidRequestError(f"the body is no JSON: {shown(error)}") from error
+        raise InvalidRequestError(f"the body is not JSON: {shown(error)}") from error
 
 
 def load_object(body: bytes) -> dict[str, Any]:
     """The same for an object; an empty body is an empty one."""
     document = load(body or b"{}")
     if not isinstance(document, dict):
-        raise InvalidRequestError("the body is a JSON object")
+        raise InvalidRequestError("the body must be a JSON object")
     return document
 
 
@@ -50,14 +50,16 @@ def fill(message: Message, body: bytes) -> dict[str, bytes]:
     except RecursionError as error:
         raise InvalidRequestError("the body is nested too deeply") from error
     except (json_format.ParseError, ValueError, TypeError, AttributeError) as error:
-        raise InvalidRequestError(f"the body is no JSON of {message.DESCRIPTOR.name}: {shown(error)}") from error
+        raise InvalidRequestError(
+            f"the body is not the JSON of a {message.DESCRIPTOR.name}: {shown(error)}"
+        ) from error
     return pictures
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name is there twice in one object")
+        raise ValueError("a name occurs twice in one object")
     return found
 
 
@@ -73,13 +75,13 @@ def _take_pictures(document: dict[str, Any], request: Any) -> Iterable[tuple[str
 def _from_base64(text: str, name: str) -> bytes:
     """Both alphabets, with and without padding, as protobuf takes it."""
     if text[:5].lower() == "data:":
-        raise InvalidRequestError(f"{name}.data is a data: URI: send only what stands behind its comma")
+        raise InvalidRequestError(f"{name}.data is a data: URI: send only what follows its comma")
     if "-" in text or "_" in text:
         text = text.replace("-", "+").replace("_", "/")
     try:
         return _sliced(text)
     except ValueError as error:
-        raise InvalidRequestError(f"{name}.data is no base64") from error
+        raise InvalidRequestError(f"{name}.data is not base64") from error
 
 
 def _sliced(text: str) -> bytes:

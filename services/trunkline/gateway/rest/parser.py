@@ -45,7 +45,7 @@ class BoundedParser(h11.Connection):
         if self.in_chunks and (b"content-length" in names or request.http_version != b"1.1"):
             raise h11.RemoteProtocolError("Transfer-Encoding is for HTTP/1.1, without Content-Length", 400)
         if request.http_version not in (b"1.0", b"1.1"):
-            raise h11.RemoteProtocolError("HTTP/1.1 and 1.0 are spoken here", 400)
+            raise h11.RemoteProtocolError("only HTTP/1.1 and 1.0 are supported", 400)
         self._chunks, self._bytes = 0, 0
 
     def _check_chunk(self, data: h11.Data) -> None:

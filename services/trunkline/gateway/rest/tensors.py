@@ -66,9 +66,9 @@ def read_request(
             raw, binary = _contents(tensor, binary)
             contents.append(raw)
     except KeyError as error:
-        raise InvalidRequestError(f"the body is no inference request: {shown(error)} is missing") from error
+        raise InvalidRequestError(f"the body is not an inference request: {shown(error)} is missing") from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InvalidRequestError("the body is no inference request: a value is of the wrong kind") from error
+        raise InvalidRequestError("the body is not an inference request: a value is of the wrong kind") from error
     if len(binary):
         raise InvalidRequestError(f"{len(binary)} bytes follow the last binary tensor")
     return request, contents
@@ -132,7 +132,7 @@ def _put_params(target: Any, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         kind = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}.get(type(value))
         if kind is None:
-            raise InvalidRequestError(f"parameter {shown(name)!r} is a truth value, a number or a text")
+            raise InvalidRequestError(f"parameter {shown(name)!r} must be a boolean, a number or a string")
         setattr(target[name], kind, value)
 
 
@@ -170,7 +170,7 @@ def _bytes(values: list[Any], is_base64: bool) -> bytes:
         try:
             texts = [base64.b64decode(text, validate=True) for text in texts]
         except binascii.Error as error:
-            raise InvalidRequestError("an element is no base64") from error
+            raise InvalidRequestError("an element is not base64") from error
     return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
 
 

@@ -19,7 +19,7 @@ _UNKNOWN = "unknown"  # what a classifier says that may give no label, such as a
 class ClassifyParams(Params):
     """A head with fewer classes than top_k answers all of them."""
 
-    top_k: Annotated[int, Option("How many classes to answer.", low=1, high=1000, metavar="K")] = DEFAULT_TOP_K
+    top_k: Annotated[int, Option("Number of classes in the answer.", low=1, high=1000, metavar="K")] = DEFAULT_TOP_K
 
 
 class Task(BaseTask[Classification]):
@@ -30,7 +30,7 @@ class Task(BaseTask[Classification]):
     params = ClassifyParams
     call = Call(
         "Classify",
-        "Name what pictures show, with probabilities and the time of each stage.",
+        "Classify images: the most probable classes, and the time of each stage.",
         "The `top_k` most probable classes, best first.",
     )
     tensors = (Tensor("scores", "FP32", (-1,)), Tensor("labels", "BYTES", (-1,)))

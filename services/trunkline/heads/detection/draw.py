@@ -11,7 +11,7 @@ from trunkline.core.results import Box, Detection
 from trunkline.core.task import Canvas, Rectangle
 
 _MASK = 0.4  # share of a mask's colour
-_WIDTH_PER_LINE, _WIDTH_PER_FONT, _LEAST_FONT = 360, 60, 11
+_WIDTH_PER_LINE, _WIDTH_PER_FONT, _LEAST_FONT = 360, 60, 13
 
 
 def draw_objects(canvas: Canvas, objects: Sequence[Detection]) -> None:

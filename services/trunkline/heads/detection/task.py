@@ -19,20 +19,21 @@ class DetectParams(Params):
     """What is not given is as the settings of the bundle say."""
 
     score_threshold: Annotated[
-        float | None, Option("Least score of an object.", low=0, high=1, flag="--score", metavar="S")
+        float | None, Option("Lowest score of an object.", low=0, high=1, flag="--score", metavar="S")
     ] = None
     nms_iou: Annotated[
-        float | None, Option("Of boxes that overlap by more, the best is answered.", low=0, high=1, metavar="IOU")
+        float | None,
+        Option("Of boxes that overlap by more than this, only the best is answered.", low=0, high=1, metavar="IOU"),
     ] = None
     max_detections: Annotated[
-        int | None, Option("How many objects to answer at most.", low=1, high=1000, flag="--max", metavar="N")
+        int | None, Option("Most objects in the answer.", low=1, high=1000, flag="--max", metavar="N")
     ] = None
     classes: Annotated[
         tuple[str, ...], Option("Only objects of this class; may be repeated.", flag="--class", metavar="NAME")
     ] = ()
-    masks: Annotated[bool | None, Option("Outlines too, where the head gives them.", flag="--masks/--no-masks")] = (
-        None
-    )
+    masks: Annotated[
+        bool | None, Option("Also answer outlines, if the head gives them.", flag="--masks/--no-masks")
+    ] = None
 
 
 class Task(BaseTask[Detections]):
@@ -43,7 +44,7 @@ class Task(BaseTask[Detections]):
     params = DetectParams
     call = Call(
         "Detect",
-        "Find the objects of pictures; --draw puts boxes, classes and outlines on the picture.",
+        "Find objects in images; --draw puts boxes, classes and outlines on the image.",
         "The objects of a picture, best first, with boxes in pixels of the upright picture; none may be there.\n\n"
         "What is left out, or None, is as the head says.",
     )

@@ -39,7 +39,7 @@ class Learner(TaskLearner):
             )
         unknown = sorted((set(options.angle) | set(options.unit)) - set(targets))
         if unknown:
-            raise InvalidRequestError(f"{shown(unknown[0])!r} is none of the {len(targets)} targets of the data")
+            raise InvalidRequestError(f"{shown(unknown[0])!r} is not one of the {len(targets)} targets of the data")
         self._names = tuple(targets)
         self._angles = tuple(name in options.angle for name in targets)
         self._units = tuple(options.unit.get(name, "deg" if name in options.angle else "") for name in targets)

@@ -18,7 +18,7 @@ class Task(BaseTask[Regression]):
     field = "regression"
     call = Call(
         "Regress",
-        "Estimate quantities from pictures, each with its unit, with the time of each stage.",
+        "Estimate quantities from images, with units and the time of each stage.",
         "One estimate with its unit for each target of a regression head, in their order.\n\n"
         "An estimate may lie outside of the range that the head was trained on.",
     )

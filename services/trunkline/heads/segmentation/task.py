@@ -17,9 +17,11 @@ class SegmentParams(Params):
 
     format: Annotated[
         Literal["png", "rle", "both"],
-        Option("Label map as PNG, run lengths of each class, or both.", argument="masks"),
+        Option("Answer a label map (png), run lengths per class (rle), or both.", argument="masks"),
     ] = "png"
-    confidence_map: Annotated[bool, Option("The probability of each pixel's class too, as a gray PNG.")] = False
+    confidence_map: Annotated[bool, Option("Also answer the probability of each pixel's class, as a gray PNG.")] = (
+        False
+    )
 
 
 class Task(BaseTask[Segmentation]):
@@ -30,7 +32,7 @@ class Task(BaseTask[Segmentation]):
     params = SegmentParams
     call = Call(
         "Segment",
-        "Give every pixel of pictures a class; --draw lays the classes over the picture, with a legend.",
+        "Give every pixel of an image a class; --draw lays the classes over the image, with a legend.",
         "A class for every pixel, in the size of the upright picture.",
     )
     is_long = True

@@ -19,7 +19,7 @@ class Task(BaseTask[Embedding]):
     field = "embedding"
     call = Call(
         "Embed",
-        "Give the vectors that stand for pictures; --json has all of their values.",
+        "Embed images: one vector each; --json has all values.",
         "The unit vector that stands for a picture, the id of its space, and what distances in it mean.",
     )
     tensors = (Tensor("embedding", "FP32", (-1,)),)

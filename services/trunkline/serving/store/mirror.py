@@ -88,7 +88,7 @@ class Mirror:
         wanted = versions_in(listing)
         here = self._here()
         if not wanted and here:
-            raise StorageError(f"{self._objects.url} has no models: those that were there before are kept")
+            raise StorageError(f"{self._objects.url} has no models: the previous ones are kept")
         new = {key: files for key, files in wanted.items() if self._state(key) != digest_of(files)}
         gone = here - set(wanted)
         if not (new or gone):
@@ -104,7 +104,7 @@ class Mirror:
                 _log.info("%s/%d came from %s", key.name, key.version, self._objects.url)
             for key in gone:
                 (self.root / key.path).rename(_aside(aside, key))
-                _log.info("%s/%d is gone from %s", key.name, key.version, self._objects.url)
+                _log.info("%s/%d was removed from %s", key.name, key.version, self._objects.url)
 
     def _fetch(self, key: Key, files: Files, aside: Path) -> bool:
         """Download a version and check it; False where it is damaged."""

@@ -36,7 +36,7 @@ def open_models(where: str, cache: Path) -> ModelStore:
     except StorageError as error:
         if not store.has_models():
             raise
-        _log.warning("%s; going on with what was there", error)
+        _log.warning("%s; continuing with the previous state", error)
     return store
 
 
@@ -65,7 +65,9 @@ def _follow(store: ModelStore, every_s: float, stop: threading.Event) -> None:
         except Exception as error:  # whatever it is, serving goes on with what is there
             found = str(error) if isinstance(error, StorageError) else f"{type(error).__name__}: {error}"
             if found != trouble and not stop.is_set():
-                _log.warning("%s; going on with what was there", found, exc_info=not isinstance(error, StorageError))
+                _log.warning(
+                    "%s; continuing with the previous state", found, exc_info=not isinstance(error, StorageError)
+                )
             trouble = found
         else:
             if trouble:

@@ -104,7 +104,7 @@ class RemoteStore:
                 if self._write_catalog(name, after, state):
                     self._mirror.read_catalog(name)
                     return after
-        raise StorageError(f"the catalog of head {name!r} is being changed by others all the time: try again")
+        raise StorageError(f"the catalog of head {name!r} keeps being changed by others: try again")
 
     def _claim(self, folder: Path, manifest: Manifest) -> _Claimed:
         token = secrets.token_bytes(16)
@@ -121,7 +121,7 @@ class RemoteStore:
             if manifest.kind != "head":
                 raise version_exists(manifest.kind, manifest.name, version)
             version = max(version, self._highest(manifest.name)) + 1
-        raise StorageError(f"others publish versions of {manifest.name!r} all the time: try again")
+        raise StorageError(f"others keep publishing versions of {manifest.name!r}: try again")
 
     def _highest(self, name: str) -> int:
         """The highest number that is taken in the store, by a version or a claim."""

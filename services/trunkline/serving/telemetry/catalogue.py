@@ -42,7 +42,7 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-CALL_STARTED = Metric("grpc_server_call_started_total", "counter", "calls that began", ("grpc_method",))
+CALL_STARTED = Metric("grpc_server_call_started_total", "counter", "calls that started", ("grpc_method",))
 CALL_DURATION = Metric(
     "grpc_server_call_duration_seconds",
     "histogram",
@@ -68,25 +68,23 @@ CALLS_IN_FLIGHT = Metric("trunkline_calls_in_flight", "gauge", "calls that are b
 PASS_DURATION = Metric(
     "trunkline_pass_seconds",
     "histogram",
-    "from asking a backbone to its features, on the wire too in the split form",
+    "from asking a backbone to its features; includes the network in the split form",
     ("backbone", "status"),
     _TIMES_S,
 )
-QUEUE_DURATION = Metric("trunkline_queue_seconds", "histogram", "waiting for a worker before a pass", (), _TIMES_S)
-DECODE_DURATION = Metric("trunkline_decode_seconds", "histogram", "decoding and resizing a picture", (), _TIMES_S)
+QUEUE_DURATION = Metric("trunkline_queue_seconds", "histogram", "wait for a worker before a pass", (), _TIMES_S)
+DECODE_DURATION = Metric("trunkline_decode_seconds", "histogram", "decoding and resizing an image", (), _TIMES_S)
 BACKBONE_DURATION = Metric(
     "trunkline_backbone_seconds", "histogram", "the run of a backbone", ("backbone",), _TIMES_S
 )
 HEAD_DURATION = Metric(
     "trunkline_head_seconds",
     "histogram",
-    "from asking a head to its answer, on the wire too in the split form",
+    "from asking a head to its answer; includes the network in the split form",
     ("head", "status"),
     _TIMES_S,
 )
-PASSES = Metric(
-    "trunkline_passes_per_request", "histogram", "backbone passes of a call with one picture", (), _PASSES
-)
+PASSES = Metric("trunkline_passes_per_request", "histogram", "backbone passes of a call with one image", (), _PASSES)
 REFUSED = Metric(
     "trunkline_refused_total",
     "counter",
@@ -96,13 +94,13 @@ REFUSED = Metric(
 HEAD_INFO = Metric(
     "trunkline_head_info", "gauge", "1 for the default version of each head", ("head", "version", "task", "backbone")
 )
-HEAD_READY = Metric("trunkline_head_ready", "gauge", "1 where the head can answer, 0 where not", ("head",))
+HEAD_READY = Metric("trunkline_head_ready", "gauge", "1 if the head can answer, otherwise 0", ("head",))
 BACKBONE_INFO = Metric(
     "trunkline_backbone_info", "gauge", "1 for each backbone that is served", ("backbone", "version")
 )
-WORK_HELD = Metric("trunkline_work_held", "gauge", "pieces of work that wait or run")
-QUEUE_DEPTH = Metric("trunkline_queue_depth", "gauge", "pieces of work that wait for a worker")
-WORK_LIMIT = Metric("trunkline_work_limit", "gauge", "pieces of work of each kind that may be held before QUEUE_FULL")
+WORK_HELD = Metric("trunkline_work_held", "gauge", "work items that wait or run")
+QUEUE_DEPTH = Metric("trunkline_queue_depth", "gauge", "work items that wait for a worker")
+WORK_LIMIT = Metric("trunkline_work_limit", "gauge", "work items of each kind that may be held before QUEUE_FULL")
 WORK_REFUSED = Metric(
     "trunkline_work_refused_total",
     "counter",
@@ -112,14 +110,21 @@ WORK_REFUSED = Metric(
 CACHE_REQUESTS = Metric(
     "trunkline_feature_cache_requests_total",
     "counter",
-    "pictures that were looked up: hit, joined (a pass under way) or miss",
+    "images that were looked up: hit, joined (their pass is running) or miss",
     ("result",),
 )
-CACHE_BYTES = Metric("trunkline_feature_cache_bytes", "gauge", "features that are kept")
-CACHE_EVICTED = Metric("trunkline_feature_cache_evicted_total", "counter", "features that made room for others")
-BATCHES = Metric("trunkline_batches_total", "counter", "passes of several requests, by why they closed", ("reason",))
-BATCH_SIZES = Metric("trunkline_batch_size_total", "counter", "passes of several requests, by pictures", ("size",))
-READY = Metric("trunkline_ready", "gauge", "1 where the process is ready, 0 where not")
+CACHE_BYTES = Metric("trunkline_feature_cache_bytes", "gauge", "bytes of the features that are kept")
+CACHE_EVICTED = Metric("trunkline_feature_cache_evicted_total", "counter", "features that were removed to make room")
+BATCHES = Metric(
+    "trunkline_batches_total",
+    "counter",
+    "passes of several requests, by the reason why the batch closed",
+    ("reason",),
+)
+BATCH_SIZES = Metric(
+    "trunkline_batch_size_total", "counter", "passes of several requests, by number of images", ("size",)
+)
+READY = Metric("trunkline_ready", "gauge", "1 if the process is ready, otherwise 0")
 BUILD_INFO = Metric(
     "trunkline_build_info", "gauge", "1 for the role and version of this process", ("role", "version")
 )

@@ -53,7 +53,7 @@ def outline_fault(lines: Sequence[Sequence[float]], size: Size) -> str:
         if len(line) < 2 * _FEWEST_POINTS:
             return f"a polygon has {len(line) // 2} points; {_FEWEST_POINTS} is the least"
         if not all(map(math.isfinite, line)):
-            return "a polygon has a coordinate that is no number"
+            return "a polygon has a coordinate that is not a number"
         least = min(line)
         if least < -_TOLERATED or max(line[::2]) > width + _TOLERATED or max(line[1::2]) > height + _TOLERATED:
             return "a polygon lies outside of the picture"

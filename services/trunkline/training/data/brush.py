@@ -72,5 +72,5 @@ class Brush:
 def brush_of(values: object, width: int, height: int) -> Brush:
     """Of the list of bytes in an export. Raises DataInvalidError where it is none."""
     if not isinstance(values, list) or not all(isinstance(value, int) and 0 <= value <= _BYTE for value in values):
-        raise DataInvalidError("the run lengths of the brush are no list of bytes")
+        raise DataInvalidError("the run lengths of the brush are not a list of bytes")
     return Brush(width, height, bytes(values))

@@ -123,7 +123,7 @@ class CocoObjects:
         for line in given:
             values = numbers(line)
             reason = (
-                "a polygon has a coordinate that is no number" if values is None else outline_fault([values], size)
+                "a polygon has a coordinate that is not a number" if values is None else outline_fault([values], size)
             )
             fault = fault or reason
             if values is not None and not reason:

@@ -46,7 +46,7 @@ def _values(given: Any) -> np.ndarray:
     try:
         data = base64.b64decode(given, validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
-        raise DataInvalidError("its mask is no picture in base64") from error
+        raise DataInvalidError("its mask is not an image in base64") from error
     _, values = decode_values(partial(bytes, data), "its mask")
     if values.ndim != 2:
         raise DataInvalidError("its mask has colours")

@@ -63,7 +63,7 @@ class RunLengths:
         try:
             return np.ascontiguousarray(decode_mask(RunLengthMask(self.width, self.height, counts)))
         except InvalidRequestError as error:
-            raise DataInvalidError("the run lengths are no text of COCO's, or do not fill the picture") from error
+            raise DataInvalidError("the run lengths are not COCO's text, or do not fill the image") from error
 
 
 @dataclass(frozen=True)

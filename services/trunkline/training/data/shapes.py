@@ -54,7 +54,7 @@ class Shapes:
         """lines: closed ones, x, y, x, y, …, whose areas are joined."""
         found = [self.numbers(line, name) for line in lines]
         sound = [tuple(line) for line in found if line is not None]
-        fault = "a polygon has a coordinate that is no number" if len(sound) < len(found) else ""
+        fault = "a polygon has a coordinate that is not a number" if len(sound) < len(found) else ""
         fault = fault or outline_fault(sound, self.size)
         if fault or not sound:
             self.leave_out(Kind.OUTLINE, name, fault or "it has no points")

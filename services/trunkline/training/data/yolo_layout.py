@@ -99,7 +99,7 @@ class _Reader:
         line = tuple(value * (height if place % 2 else width) for place, value in enumerate(values))
         fault = outline_fault([line], size)
         if fault:
-            raise DataInvalidError(f"{fault}; a box has 4 numbers behind its class, and points need kpt_shape")
+            raise DataInvalidError(f"{fault}; a box has 4 numbers after its class, and points need kpt_shape")
         box = fitted_box(box_around(line), size, where, self._remarks)
         return None if box is None else ObjectTruth(label, box, Polygons(width, height, (line,)), False, name)
 
@@ -108,7 +108,7 @@ class _Reader:
             return values
         points, each = self._files.key_points
         if len(values) not in (_BOX, _BOX + points * each):
-            raise DataInvalidError(f"behind its class are {len(values)} numbers, not a box and {points} points")
+            raise DataInvalidError(f"after its class it has {len(values)} numbers, not a box and {points} points")
         if len(values) > _BOX:
             text = "a box and key points, as kpt_shape says: the box is read, the points are not"
             self._remarks.read(Kind.KEY_POINTS, where, text)
@@ -120,8 +120,8 @@ def _parse(words: Sequence[str], classes: int) -> tuple[int, list[float]]:
     found = [number(word) for word in words]
     values = [value for value in found if value is not None]
     if len(values) < len(found):
-        raise DataInvalidError("there is a word that is no number")
+        raise DataInvalidError("it has a word that is not a number")
     label = whole(values[0])
     if label is None or not 0 <= label < classes:
-        raise DataInvalidError(f"its class is none of 0 to {classes - 1}")
+        raise DataInvalidError(f"its class is not one of 0 to {classes - 1}")
     return label, values[1:]

@@ -41,7 +41,7 @@ def check_batches(session: OnnxSession, pictures: Pixels) -> float:
         for name, value in together.items()
     )
     if worst > _BATCH_TOLERANCE:
-        raise ModelInvalidError(f"a batch gives other answers than its pictures one by one, by {worst:.2g}")
+        raise ModelInvalidError(f"a batch gives other answers than its images one by one, by {worst:.2g}")
     return worst
 
 

@@ -61,7 +61,7 @@ def _read_names(file: Path) -> tuple[str, ...]:
     try:
         return labels_of(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequestError(f"{file} cannot be read: give a text file with one class name a line") from error
+        raise InvalidRequestError(f"{file} cannot be read: give a text file with one class name per line") from error
 
 
 def _candidates(net: nn.Module) -> Iterator[nn.Module]:

@@ -63,7 +63,7 @@ def _export(net: nn.Module, name: str, example: Tensor, axes: dict[int, Any], ou
         except Exception as error:  # the exporter wraps whatever a network raises
             raise InvalidRequestError(f"torch cannot export this network: {first_line(error)}") from error
     if program is None:
-        raise InvalidRequestError("torch exported nothing: the installed torch has no dynamo exporter")
+        raise InvalidRequestError("torch exported nothing: the installed torch lacks the dynamo exporter")
     return program.model_proto
 
 

@@ -21,7 +21,7 @@ class ExportRequest:
     name, version: of the backbone; by default made from the architecture, and the next free number.
     classifier: name of a head to be made of the network's own classifier, None for no head. Its version is
     the next free one of that head.
-    labels: a text file with one class name a line; needed where the classifier has no 1,000 ImageNet classes.
+    labels: a text file with one class name per line; needed where the classifier has no 1,000 ImageNet classes.
     samples: photographs for the checks and the golden vectors; generated pictures where there are none.
     """
 
@@ -43,9 +43,9 @@ class ExportRequest:
         if self.classifier is not None:
             check_name("--classifier", self.classifier)
             if self.weights == "none":
-                raise InvalidRequestError("a classifier without weights answers at random: leave --classifier out")
+                raise InvalidRequestError("a classifier without weights gives random answers: leave --classifier out")
         if self.version is not None and self.version < 1:
-            raise InvalidRequestError(f"versions are 1, 2, 3 ...: {self.version} is none")
+            raise InvalidRequestError(f"versions are 1, 2, 3, …, not {self.version}")
 
     def command(self) -> str:
         """The command line that repeats this export; files by their names alone, no folders."""

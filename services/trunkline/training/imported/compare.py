@@ -31,13 +31,15 @@ def difference(
     worst = 0.0
     for name, want in zip((BOXES, SCORES), wanted, strict=True):
         if not np.isfinite(found[name]).all():
-            raise ModelInvalidError(f"the model gives {name} that are no finite numbers")
+            raise ModelInvalidError(f"the model gives {name} that are not finite numbers")
         if found[name].shape != want.shape:
             raise ModelInvalidError(f"the head gives {len(found[name][0])} boxes, the file {len(want[0])}")
         off = float(np.abs(found[name] - want).max(initial=0)) / max(1.0, float(np.abs(want).max(initial=0)))
         worst = max(worst, off)
     if worst > _TOLERANCE:
-        raise ModelInvalidError(f"the head gives other boxes than the file, by {worst:.2g}: nothing was written")
+        raise ModelInvalidError(
+            f"the boxes of the head differ from those of the file by {worst:.2g}: nothing was written"
+        )
     if wanted[1].min(initial=0) < -_TOLERANCE or wanted[1].max(initial=0) > 1 + _TOLERANCE:
-        raise ModelInvalidError("the scores of the model are no probabilities from 0 to 1")
+        raise ModelInvalidError("the scores of the model are not probabilities from 0 to 1")
     return worst

@@ -13,5 +13,5 @@ def read_names(file: Path) -> tuple[str, ...]:
     try:
         text = read_regular(file, LARGEST_TEXT).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequestError(f"{file} cannot be read: give a text file with one class name a line") from error
+        raise InvalidRequestError(f"{file} cannot be read: give a text file with one class name per line") from error
     return tuple(line.strip() for line in labels_of(text.strip()))

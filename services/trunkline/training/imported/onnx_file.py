@@ -28,26 +28,28 @@ def read_onnx(file: Path) -> Any:
     try:
         model = onnx.load_from_string(data)
     except (DecodeError, ValueError, RuntimeError) as error:
-        raise ModelInvalidError(f"{file} is no ONNX file: export the model to ONNX") from error
+        raise ModelInvalidError(f"{file} is not an ONNX file: export the model to ONNX") from error
     _check(model, file)
     return model
 
 
 def _check(model: Any, file: Path) -> None:
     if not model.graph.node or not model.graph.output:
-        raise ModelInvalidError(f"{file} is no ONNX file: export the model to ONNX")
+        raise ModelInvalidError(f"{file} is not an ONNX file: export the model to ONNX")
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model)):
         raise ModelInvalidError(
             f"{file} keeps its weights in a second file: export it as one file (no external data)"
         )
     nodes = sum(1 for _ in _nodes(model.graph))
     if nodes > _MOST_NODES:
-        raise ModelInvalidError(f"{file} has {nodes} operations; a detector has {_MOST_NODES} at most")
+        raise ModelInvalidError(f"{file} has {nodes} operations; a detector may have at most {_MOST_NODES}")
     if model.functions:
         raise ModelInvalidError(f"{file} has functions of its own: export it with plain operations")
     domains = sorted({each.domain for each in model.opset_import} - {"", "ai.onnx"})
     if domains:
-        raise ModelInvalidError(f"{file} uses operations of {shown(domains[0])!r}, which this runtime may not have")
+        raise ModelInvalidError(
+            f"{file} uses operations of {shown(domains[0])!r}, which ONNX Runtime may not support"
+        )
     opset = max((each.version for each in model.opset_import), default=0)
     if opset < _OLDEST_OPSET:
         raise ModelInvalidError(f"{file} has opset {opset}: export it again with opset {_OLDEST_OPSET} or later")

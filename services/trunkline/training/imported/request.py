@@ -21,7 +21,7 @@ def is_weights(file: Path) -> bool:
 class ImportRequest:
     """A detector's ONNX file, or weights of torchvision, that becomes a head.
 
-    labels: a text file with one class name a line, or `coco`; needed where the file itself names no classes.
+    labels: a text file with one class name per line, or `coco`; needed where the file itself names no classes.
     resize: how pictures get to the size of the model; None takes what its library trains with.
     width, height: of a model that takes any size; of the others they must be what the file says.
     licence: of the weights; None takes what the file says. terms: what the head may be

@@ -25,7 +25,9 @@ def main() -> None:
     except TrunklineError as error:
         answer = _refused(error)
     except (MemoryError, RecursionError):
-        answer = _refused(ModelInvalidError(f"{question['file']} is too large, or nested too deep, to be checked"))
+        answer = _refused(
+            ModelInvalidError(f"{question['file']} is too large, or nested too deeply nested, to be checked")
+        )
     with os.fdopen(out, "w") as stream:
         json.dump(answer, stream)
 

@@ -40,7 +40,7 @@ def wrapped(detector: DetectorFile, found: Mapping[str, np.ndarray], layout: Lay
         whole.producer_name, whole.producer_version = _PRODUCER, ""
         onnx.checker.check_model(whole, full_check=True)
     except Exception as error:  # errors of onnx share no public base
-        raise ModelInvalidError(f"the model cannot be joined to our inputs: {first_line(error)}") from error
+        raise ModelInvalidError(f"the model does not take the inputs of this service: {first_line(error)}") from error
     return bytes(whole.SerializeToString(deterministic=True))
 
 

@@ -60,7 +60,7 @@ def _fitted(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     if job.request.mode == "scratch":
         return _scratch(job, learner, replace(recipe, features=(), maps=()))
     if job.request.mode == "pretrained":
-        raise InvalidRequestError(f"there is no ready {job.request.task} net to use as it is: another mode")
+        raise InvalidRequestError(f"there is no pretrained {job.request.task} net: take another mode")
     return _on_maps(job, learner, recipe)
 
 

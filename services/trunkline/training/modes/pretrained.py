@@ -27,7 +27,7 @@ def use_pretrained(job: Job, models: Path, classes: Sequence[str]) -> Fitted:
     if wanted.digest != served.digest:
         raise BackboneMismatchError.between(source.manifest.name, wanted.name, wanted.digest, served.digest)
     if source.manifest.task != "classification" or len(source.manifest.features) != 1:
-        raise InvalidRequestError(f"head {source.manifest.name!r} is no classifier on one feature of the backbone")
+        raise InvalidRequestError(f"head {source.manifest.name!r} is not a classifier on one feature of the backbone")
     net = _Selected(source, _places(source, classes))
     note = f"The classifier `{source.manifest.name}` as it is, its logits for the classes of the data alone."
     return Fitted(net, source.manifest.features, source.manifest.preprocess, [], dict(source.manifest.settings), note)

@@ -76,7 +76,7 @@ class Learner(MapLearner):
             raise InvalidRequestError(NO_BOXES)
         objects = [each for sample in samples for each in sample.objects if not each.crowd]
         if not objects:
-            raise InvalidRequestError("the data has no object in the pictures to train on")
+            raise InvalidRequestError("the training images have no object")
         self._masks = self._kind in OUTLINED and all(each.mask is not None for each in objects)
         if self._request.features not in (None, self.maps):
             raise InvalidRequestError(

@@ -58,7 +58,7 @@ def checked_kind(request: Any) -> Kind:
             f"--net {kind} learns on the maps of the backbone: --mode {' or '.join(_MODES[kind])}"
         )
     if request.loss is not None and kind != TWO_STAGE:
-        raise InvalidRequestError(f"--net {kind} has a loss of its own: leave --loss out, or ask for --net two-stage")
+        raise InvalidRequestError(f"--net {kind} has a loss of its own: leave --loss out, or take --net two-stage")
     return kind
 
 
@@ -99,7 +99,9 @@ def other_net(kind: Kind, channels: Mapping[str, int], wanted: Wanted) -> nn.Mod
 
         return YoloNet(channels, classes, wanted.size, plain)
     if 0 in wanted.counts:
-        raise InvalidRequestError("a class has no object in the pictures to train on: svm-rcnn needs some of each")
+        raise InvalidRequestError(
+            "a class has no object in the training images: svm-rcnn needs objects of every class"
+        )
     from trunkline.heads.detection.learn.svm_rcnn import SvmRcnn
     from trunkline.heads.detection.learn.windows import fitted_shapes, window_grid
 

@@ -68,7 +68,7 @@ def _require_fit(
     faults = [_listed("missing", missing), _listed("of another shape", other)]
     if any(faults):
         reason = "; ".join(filter(None, faults))
-        raise InvalidRequestError(f"{name} is no VGG16 with batch norm (torchvision's vgg16_bn): {reason}")
+        raise InvalidRequestError(f"{name} is not a VGG16 with batch norm (torchvision's vgg16_bn): {reason}")
 
 
 def _listed(kind: str, keys: Sequence[str]) -> str:
