@@ -126,7 +126,7 @@ _AS_ANOTHER = "import os, pathlib, shutil; os.setgroups([]); os.setgid(65532); o
 
 
 def models_pod() -> dict[str, Any]:
-    (block,) = re.findall(r"<<'END'\n(.*?)\n +END", PAGES["install.md"], re.DOTALL)
+    (block,) = re.findall(r"<<'END'\n(.*?)\n *END", PAGES["install.md"], re.DOTALL)
     return dict(yaml.safe_load(textwrap.dedent(block)))
 
 
