@@ -113,6 +113,14 @@ def test_losses_are_nothing_where_all_is_right():
     assert box_loss(BOXES, BOXES).sum() == pytest.approx(0, abs=1e-5)
 
 
+def test_boxes_begin_about_as_large_as_objects_of_their_level_are():
+    with torch.inference_mode():
+        found = _net().eval()(*(each[:1] for each in _maps(2)))[0][0]
+    sides = found[:, 2:] - found[:, :2]
+    strides = torch.tensor([8.0, 16, 32])
+    assert (sides[..., None] / strides / 4 - 1).abs().amin(dim=2).max() < 0.25
+
+
 def test_a_region_that_is_ignored_is_no_background():
     net, maps = _net(), _maps(2)
     everywhere = torch.tensor([[0.0, 0, WIDTH, HEIGHT]])

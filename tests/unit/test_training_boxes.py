@@ -130,15 +130,16 @@ def test_boxes_and_masks_lie_in_the_frame_of_the_model():
 
 
 @pytest.mark.parametrize("kind", ["mirror", "flips", "boxes", "overhead", "pasted", "scene", "photo"])
+@pytest.mark.parametrize("height", [96, 128])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_view_moves_boxes_with_the_pixels(kind, seed):
+def test_a_view_moves_boxes_with_the_pixels(kind, height, seed):
     """A bright rectangle is where its box and its mask say, also without the pixels."""
-    pixels = np.zeros((1, 96, 128, 3), np.uint8)
+    pixels = np.zeros((1, height, 128, 3), np.uint8)
     pixels[:, 30:60, 40:100] = 255
-    frame = frame_of(128, 96, PreprocessSpec(resize="squash", width=128, height=96))
-    before = annotation_in([truth(40, 30, 100, 60, picture=(128, 96))], frame, masks=True)
-    seen, annotation = view_with(pixels, before, kind, 96, 128, seed)
-    alone = moved_with(before, kind, 96, 128, seed)
+    frame = frame_of(128, height, PreprocessSpec(resize="squash", width=128, height=height))
+    before = annotation_in([truth(40, 30, 100, 60, picture=(128, height))], frame, masks=True)
+    seen, annotation = view_with(pixels, before, kind, height, 128, seed)
+    alone = moved_with(before, kind, height, 128, seed)
     assert torch.equal(annotation["boxes"], alone["boxes"])
     assert torch.equal(annotation["masks"], alone["masks"])
     moved = target(annotation)
@@ -148,6 +149,19 @@ def test_a_view_moves_boxes_with_the_pixels(kind, seed):
         edges = [x.min(), y.min(), x.max() + 1, y.max() + 1]
         assert moved["boxes"][0].tolist() == pytest.approx(edges, abs=2)
         assert (moved["masks"][0].numpy().astype(bool) == bright).mean() > 0.97
+
+
+def test_a_view_from_above_lies_any_way_at_about_the_same_size():
+    pixels = np.zeros((1, 128, 128, 3), np.uint8)
+    frame = frame_of(128, 128, PreprocessSpec(resize="squash", width=128, height=128))
+    before = annotation_in([truth(52, 58, 76, 70, picture=(128, 128))], frame, masks=False)
+    seen = [view_with(pixels, before, "overhead", 128, 128, seed)[1]["boxes"] for seed in range(64)]
+    boxes = torch.cat([each.as_subclass(torch.Tensor) for each in seen])
+    sides = boxes[:, 2:] - boxes[:, :2]  # (64, 2)
+    assert 16 < int((sides[:, 0] > sides[:, 1]).sum()) < 48
+    times = (sides.prod(dim=1) / (24 * 12)).sqrt()
+    assert 0.75 < times.min() < 0.9
+    assert 1.1 < times.max() < 1.35
 
 
 def test_what_is_cut_off_and_crowds_are_neither_objects_nor_background():

@@ -10,9 +10,12 @@ from torchvision.tv_tensors import Image, Mask
 
 from trunkline.core.train_choices import Augmentation
 from trunkline.training.bent import DEGREES, MOVED, SCALED
+from trunkline.training.transposed import Transposed
 
-VERSION = 3  # of what the kinds mean: views of another one are not used again
-_FARTHER, _GROUND = (1.0, 1.8), 114  # times the sides, and gray around the picture
+VERSION = 4  # of what the kinds mean: views of another one are not used again
+_GROUND = 114  # gray around the picture
+# Times the sides that half of the pictures are made larger by, with ground around, before a part is cut out.
+_FARTHER = {"boxes": (1.0, 1.8), "pasted": (1.0, 1.8), "overhead": (1.0, 1.25)}
 # torchvision draws from torch's one random generator.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -26,8 +29,9 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     they are: crops of the sides' own ratio, enlarged up to twice; `share` is what a crop takes of the picture where
     nothing is enlarged. boxes: the same where objects are to be found, which may be nearer or farther away: some
     pictures are made smaller, on a plain ground. overhead: the same for pictures that have no top and bottom and one
-    distance, such as those of a microscope: up and down may change places, and sizes, which help to tell objects
-    apart, change less. pasted: boxes, of pictures with objects of other ones laid over them too (`data/pasted.py`).
+    distance, such as those of a microscope: up and down may change places, in squares rows and columns too, and
+    sizes, which help to tell objects apart, change by a quarter at most, to both sides. pasted: boxes, of pictures
+    with objects of other ones laid over them too (`data/pasted.py`).
     turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch,
     similarity makes each quarter turn a class of its own too.
     """
@@ -44,18 +48,22 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
         return v2.Compose([crop, v2.RandomHorizontalFlip(), light])
     if kind in ("scene", "boxes", "overhead", "pasted"):
         ratio = (0.9 * width / height, 1.1 * width / height)
-        area = {"scene": (share / 4, min(1.0, 1.2 * share)), "overhead": (0.5, 1.0)}.get(kind, (0.3, 1.0))
-        nearer_only = kind in ("scene", "overhead")
-        farther = [] if nearer_only else [v2.RandomZoomOut({Image: _GROUND, Mask: 0}, _FARTHER)]
+        area = {"scene": (share / 4, min(1.0, 1.2 * share)), "overhead": (0.64, 1.0)}.get(kind, (0.3, 1.0))
+        farther = [v2.RandomZoomOut({Image: _GROUND, Mask: 0}, _FARTHER[kind])] if kind in _FARTHER else []
         crop = v2.RandomResizedCrop((height, width), area, ratio, InterpolationMode.BICUBIC)
-        flips = [v2.RandomHorizontalFlip(), *([v2.RandomVerticalFlip()] if kind == "overhead" else [])]
-        return v2.Compose([*farther, crop, *flips, light])
+        return v2.Compose([*farther, crop, v2.RandomHorizontalFlip(), *_turned(kind, height == width), light])
     if kind == "turns":
         affine = v2.RandomAffine(
             DEGREES, (MOVED, MOVED), SCALED, DEGREES, interpolation=InterpolationMode.BILINEAR, fill=255
         )
         return v2.Compose([affine, resized])
     return resized
+
+
+def _turned(kind: Augmentation, square: bool) -> list[v2.Transform]:
+    if kind != "overhead":
+        return []
+    return [v2.RandomVerticalFlip(), *([v2.RandomApply([Transposed()], 0.5)] if square else [])]
 
 
 def view_of(pixels: np.ndarray, kind: Augmentation, height: int, width: int, seed: int) -> np.ndarray:

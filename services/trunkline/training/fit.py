@@ -21,6 +21,7 @@ from trunkline.core.cpu import available_cores
 from trunkline.core.progress import Epoch, Watcher
 from trunkline.heads.learner import TaskLearner, makes_losses
 from trunkline.training import group
+from trunkline.training.averaging import Averaged
 
 # Accuracy on a small validation set is often perfect from the first epoch on, and would keep that one.
 _JUDGE = "validation_loss"
@@ -73,8 +74,8 @@ def fit(
     """Fit `net` in place and leave it with the weights of its best epoch (the last, without validation data).
 
     The data gives whole batches (inputs, truth) by `__getitems__`; `net.learn(inputs)` makes the answers, or the net
-    makes its own losses. `work` takes checkpoints, and what was begun there is gone on with. Returns the learning
-    curve.
+    makes its own losses; then its weights are averages over the latest steps. `work` takes checkpoints, and what was
+    begun there is gone on with. Returns the learning curve.
     """
     folder = work / plan.name
     module, curve = _Module(net, learner, plan), _Curve(learner.metric, watcher)
@@ -83,6 +84,8 @@ def fit(
     callbacks: list[Callback] = [curve, _resumable(folder, plan.epochs)]
     if best is not None:
         callbacks += [best, EarlyStopping(judge, mode=mode, patience=max(15, plan.epochs // 4))]
+    if makes_losses(net):
+        callbacks.append(Averaged())
     if group.size() > 1:
         callbacks.append(_KeepSigterm())
         torch.manual_seed(torch.initial_seed() + group.rank())  # or all would drop the same units

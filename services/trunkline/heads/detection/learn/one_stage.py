@@ -24,6 +24,7 @@ from trunkline.heads.learner import TaskNet
 
 _LEAST_OUTLINED = 0.01
 _PRIOR = 0.01  # score of every place at the start
+_SIDE = 2.0  # strides: mean of every side at the start, as objects of a level are about four strides long
 _BOX, _DISTRIBUTION = 2.0, 0.5  # of the losses, beside the others
 _NMS_IOU, _MOST, _LEAST_SCORE = 0.6, 100, 0.01  # of answers to validation pictures
 _LEARNED_OUTLINES = 24  # places of a picture that learn outlines in a step
@@ -77,6 +78,7 @@ class OneStage(TaskNet):
         nn.init.constant_(self.scores.bias, float(np.log(_PRIOR / (1 - _PRIOR))))
         self.sides = nn.Linear(size.width, 4 * BINS)
         nn.init.normal_(self.sides.weight, std=0.01)
+        self.sides.bias.data = (torch.arange(BINS) * float(np.log(_SIDE / (1 + _SIDE)))).repeat(4)  # geometric
         self.outlines = None if cells is None else Kernels(next(iter(channels.values())), size.width, cells)
         centres, strides = places_of(*input_size)
         self.register_buffer("centres", centres, persistent=False)
