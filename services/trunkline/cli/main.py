@@ -14,6 +14,7 @@ from trunkline.cli import (
     catalog,
     compare,
     connecting,
+    cotrain,
     data,
     demo,
     evaluate,
@@ -56,6 +57,7 @@ app.add_typer(backbone.app, name="backbone")
 app.add_typer(data.app, name="data")
 app.add_typer(gallery.app, name="gallery")
 app.command("train")(train.train)
+app.command("cotrain")(cotrain.cotrain)
 app.add_typer(jobs.app, name="jobs")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(loadtest.app, name="loadtest")

@@ -24,11 +24,24 @@ class AnnotatedMaps(Dataset[Any]):
         self._samples, self._views, self._recipe, self._learner = samples, views, recipe, learner
         self._pool = ThreadPoolExecutor(available_cores())
 
+    @property
+    def views(self) -> int:
+        """How many there are of each picture."""
+        return len(self._views)
+
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitems__(self, indices: list[int]) -> tuple[list[Tensor], Any]:
-        views = torch.randint(len(self._views), (len(indices),)).tolist()
+        return self.of_views(indices, self.any_views(len(indices)))
+
+    def any_views(self, count: int) -> list[int]:
+        """A view for each of so many pictures, at random."""
+        found: list[int] = torch.randint(len(self._views), (count,)).tolist()
+        return found
+
+    def of_views(self, indices: list[int], views: list[int]) -> tuple[list[Tensor], Any]:
+        """A batch of these views of these pictures."""
         seen = list(self._pool.map(self._one, indices, views))
         maps = [np.stack([item[0][name] for item in seen]) for name in self._recipe.maps]
         inputs = [torch.from_numpy(each).to(torch.float32, memory_format=torch.channels_last) for each in maps]

@@ -165,7 +165,7 @@ class _Module(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         optimiser = torch.optim.AdamW(list(self._plan.groups))
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _share(step, steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: share_of_rate(step, steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -173,7 +173,7 @@ def _total(losses: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(list(losses.values())).sum()
 
 
-def _share(step: int, steps: int) -> float:
+def share_of_rate(step: int, steps: int) -> float:
     """Of the rate: up in a line, then down in half a cosine."""
     warm = max(1, round(_WARM_UP * steps))
     if step < warm:

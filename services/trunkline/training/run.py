@@ -2,12 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, Origin, model_digest
 from trunkline.core.evaluation import Evaluation, evaluation_digest
@@ -52,11 +53,15 @@ _MODES = {"features": train_pooled, "transfer": train_pooled, "finetune": train_
 
 @dataclass(frozen=True)
 class Places:
-    """Folders. models: the repository. cache: features, kept. work: checkpoints, from which a run goes on."""
+    """Folders. models: the repository. cache: features, kept. work: checkpoints, from which a run goes on.
+
+    teachers: the repository of a teacher, where it is another one.
+    """
 
     models: Path
     cache: Path
     work: Path
+    teachers: Path | None = None
 
 
 def train_head(
@@ -66,12 +71,13 @@ def train_head(
     publish: Publish | None = None,
     read: Dataset | None = None,
     like: HeadManifest | None = None,
+    begin: Mapping[str, Tensor] | None = None,
 ) -> Path | None:
     """Check the data, train, export, check, evaluate through the serving path, publish as the next version.
 
     publish: that of a store whose folder places.models is; into the folder itself where none is given.
     read: the data, where trunkline.training.early has read it. like: a head that is made again; the data has to be
-    what it was made from.
+    what it was made from. begin: weights of a net on maps that has learned before.
 
     Returns the bundle's folder; None in a process of a group that is not its first, which only helped. Raises
     InvalidRequestError where the data does not fit the request, DataInvalidError for data that nothing can be
@@ -88,11 +94,14 @@ def train_head(
     learner = learn(dataset.classes, dataset.target_names, request)
     repository = Repository(places.models)
     backbone = repository.backbone(request.backbone)
-    teacher = teacher_of(request, dataset.classes, repository)
+    teachers = repository if places.teachers is None else Repository(places.teachers)
+    teacher = teacher_of(request, dataset.classes, teachers)
     seed(request.options.seed)
     learner.prepare(splits.train)
     store = FeatureStore(backbone, places.cache)
-    job = Job(request, learner, backbone, splits.train, splits.validation, store, watcher, places.work, teacher)
+    job = Job(
+        request, learner, backbone, splits.train, splits.validation, store, watcher, places.work, teacher, begin
+    )
     if isinstance(learner, MapLearner):
         fitted = train_mapped(job, learner)
     elif request.mode == "pretrained" and not learner.keeps_classes:

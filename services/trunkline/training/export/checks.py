@@ -1,15 +1,16 @@
 """Torch against ONNX Runtime, through the session that serves."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.preprocess import Pixels, PreprocessSpec
 from trunkline.serving.session import OnnxSession
 from trunkline.training.export.classifier import Classifier
-from trunkline.training.export.network import FeatureNet
 from trunkline.training.export.request import Parity
 from trunkline.training.export.samples import Samples
 
@@ -18,7 +19,15 @@ _TOLERANCE = 1e-3  # relative to the largest value, at least to 1
 _BATCH_TOLERANCE = 1e-4
 
 
-def check_backbone(session: OnnxSession, reference: FeatureNet, samples: Samples) -> tuple[Parity, ...]:
+class Reference(Protocol):
+    """A whole backbone in torch: uint8 (N, H, W, 3) RGB -> the features of these names, in order."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, image: Tensor) -> tuple[Tensor, ...]: ...
+
+
+def check_backbone(session: OnnxSession, reference: Reference, samples: Samples) -> tuple[Parity, ...]:
     """Every feature at every size. `reference` is the network as its library made it, paddings included.
 
     Raises ModelInvalidError where ONNX Runtime computes something else than torch.
@@ -54,7 +63,7 @@ def check_classifier(session: OnnxSession, classifier: Classifier, pooled: np.nd
     return parity
 
 
-def _parities(session: OnnxSession, reference: FeatureNet, samples: Samples, size: tuple[int, int]) -> list[Parity]:
+def _parities(session: OnnxSession, reference: Reference, samples: Samples, size: tuple[int, int]) -> list[Parity]:
     pictures = samples.pictures(PreprocessSpec(resize="squash", height=size[0], width=size[1]))
     with torch.inference_mode():
         wanted = reference(torch.from_numpy(pictures))

@@ -1,12 +1,12 @@
 """What every mode is given, and what it gives back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from trunkline.core.bundle import BackboneManifest, Bundle
@@ -22,7 +22,10 @@ from trunkline.training.taught import Teacher
 
 @dataclass(frozen=True)
 class Job:
-    """A run with everything looked up. work: folder for checkpoints, kept until the run is over."""
+    """A run with everything looked up. work: folder for checkpoints, kept until the run is over.
+
+    begin: weights that the net on maps begins with, where it has learned before: then a part of the steps is enough.
+    """
 
     request: TrainRequest
     learner: TaskLearner
@@ -33,6 +36,7 @@ class Job:
     watcher: Watcher
     work: Path
     teacher: Teacher | None = None
+    begin: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)

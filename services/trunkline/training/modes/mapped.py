@@ -34,6 +34,7 @@ _RATE, _TAIL_RATE, _DECAY = 1e-3, 2e-4, 1e-2
 _BATCH = 8
 _PART, _LEAST = 0.7, 192  # of the sides; a smaller part shows too little
 _STEPS = {"features": 2000, "transfer": 3000, "finetune": 3000, "scratch": 8000}
+_OF_THE_STEPS = 0.25  # where the net has learned before
 _SOLVED = "Its weights were solved for, from all pictures at once, so there is no learning curve."
 _VIEWS = {"features": 2, "transfer": 12, "finetune": 12, "scratch": 1000}
 _VIEWS_PASTED = 4  # most of the pictures are new ones already, and every view is kept on the disk
@@ -41,7 +42,14 @@ _VIEWS_PASTED = 4  # most of the pictures are new ones already, and every view i
 
 def train_mapped(job: Job, learner: MapLearner) -> Fitted:
     """Raises InvalidRequestError for a feature that the backbone has not, DataInvalidError for broken data."""
-    spec = job.request.spec or learner.spec
+    job, recipe, note = prepared(job, learner)
+    fitted = _fitted(job, learner, recipe)
+    return replace(fitted, notes=f"{fitted.notes} {note}".strip())
+
+
+def prepared(job: Job, learner: MapLearner) -> tuple[Job, Recipe, str]:
+    """The job with all pictures that are learned from, how they are seen, and a sentence on them for the card."""
+    spec, note = job.request.spec or learner.spec, ""
     kept = tuple(job.request.features or learner.maps)
     recipe = Recipe(kept, spec, augmentation_of(job, spec), job.request.options.seed, kept)
     if recipe.augmentation == "pasted":
@@ -51,9 +59,8 @@ def train_mapped(job: Job, learner: MapLearner) -> Fitted:
         job = replace(job, train=[*job.train, *new])
     if job.teacher is not None:
         samples, note = taught(job.teacher, job.train, job.request.unlabelled, job.watcher)
-        fitted = _fitted(replace(job, train=samples), learner, recipe)
-        return replace(fitted, notes=f"{fitted.notes} {note}".strip())
-    return _fitted(job, learner, recipe)
+        job = replace(job, train=samples)
+    return job, recipe, note
 
 
 def _fitted(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
@@ -108,6 +115,8 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     options, names = job.request.options, recipe.maps
     dropout = job.learner.dropout if options.dropout is None else options.dropout
     decoder = learner.map_net(job.store.widths(names), dropout)
+    if job.begin is not None:
+        decoder.load_state_dict(job.begin)
     net, tail = decoder, None
     after: tuple[str, ...] = ()
     if job.request.mode == "finetune":
@@ -119,13 +128,7 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     groups = [{"params": list(decoder.parameters()), "lr": rate, "weight_decay": _decay(job)}]
     if tail is not None:
         groups.append({"params": list(tail.parameters()), "lr": _TAIL_RATE, "weight_decay": _decay(job)})
-    usual = _VIEWS_PASTED if recipe.augmentation == "pasted" else _VIEWS[job.request.mode]
-    views = 1 if recipe.augmentation == "none" else job.request.views or usual
-    cut = replace(recipe, cut=_cut(recipe))
-    train = AnnotatedMaps(job.train, views_stored(job, job.train, cut, views), cut, learner)
-    validation = None
-    if job.validation:
-        validation = AnnotatedMaps(job.validation, views_stored(job, job.validation, recipe, 1), recipe, learner)
+    train, validation = annotated_maps(job, learner, recipe)
     if is_solved(net):
         # What is measured on must not be what probabilities are fitted on.
         held = None if job.request.validation_split == job.request.test_split else validation
@@ -136,6 +139,22 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
     net.to(memory_format=torch.contiguous_format)
     settings, note = ({}, "") if tail is None else _described(job, recipe, after, tail)
     return Fitted(net, names, recipe.spec, epochs, settings, note)
+
+
+def annotated_maps(
+    job: Job, learner: MapLearner, recipe: Recipe, *, parts: bool = True
+) -> tuple[AnnotatedMaps, AnnotatedMaps | None]:
+    """The pictures to learn from, in as many views as the mode has, and those for validation, where there are any.
+
+    parts: whether views may be parts of scenes.
+    """
+    usual = _VIEWS_PASTED if recipe.augmentation == "pasted" else _VIEWS[job.request.mode]
+    views = 1 if recipe.augmentation == "none" else job.request.views or usual
+    cut = replace(recipe, cut=_cut(recipe) if parts else None)
+    train = AnnotatedMaps(job.train, views_stored(job, job.train, cut, views), cut, learner)
+    if not job.validation:
+        return train, None
+    return train, AnnotatedMaps(job.validation, views_stored(job, job.validation, recipe, 1), recipe, learner)
 
 
 def _scratch(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
@@ -174,7 +193,8 @@ def _plan(job: Job, groups: Sequence[dict[str, object]]) -> Plan:
     options = job.request.options
     batch = options.batch or job.learner.batch or _BATCH
     steps = job.learner.steps or _STEPS
-    epochs = options.epochs or max(1, round(steps[job.request.mode] * batch / len(job.train)))
+    share = 1.0 if job.begin is None else _OF_THE_STEPS
+    epochs = options.epochs or max(1, round(share * steps[job.request.mode] * batch / len(job.train)))
     return Plan(epochs, batch, groups, "maps")
 
 

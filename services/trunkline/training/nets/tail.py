@@ -4,7 +4,7 @@ So a tail starts from exactly what is served, whatever library the backbone came
 convolutions in that file: their statistics are frozen.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,41 @@ class Tail(nn.Module):
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def forward(self, feature: Tensor) -> list[Tensor]:
-        known = {self._start: feature}
-        for step in self.steps:
-            assert isinstance(step, _Step)
-            known[step.output] = step(*(known[name] for name in step.inputs))
-        return [known[name] for name in self._outputs]
+    def forward(self, feature: Tensor, wanted: Collection[str] | None = None) -> list[Tensor]:
+        """wanted: those of the outputs that are computed, in the order of `outputs`; None for all."""
+        outputs = [name for name in self._outputs if wanted is None or name in wanted]
+        known, needed = {self._start: feature}, self._needed(outputs)
+        for step in self._steps():
+            if step.output in needed:
+                known[step.output] = step(*(known[name] for name in step.inputs))
+        return [known[name] for name in outputs]
+
+    def put_into(self, backbone: bytes) -> bytes:
+        """The ONNX file of a backbone, such as the one that this was made of, with the weights of this tail.
+
+        Raises InvalidRequestError where a weight is used twice, or is not float32.
+        """
+        model = onnx.load_from_string(backbone)
+        files = {item.name: item for item in model.graph.initializer}
+        done: set[str] = set()
+        for step in self._steps():
+            for name, value in step.weights().items():
+                if name in done or files[name].data_type != onnx.TensorProto.FLOAT:
+                    raise InvalidRequestError(f"weight {name} of this backbone cannot be trained: begin later")
+                done.add(name)
+                files[name].CopyFrom(numpy_helper.from_array(value, name))
+        data: bytes = model.SerializeToString(deterministic=True)
+        return data
+
+    def _steps(self) -> list["_Step"]:
+        return [step for step in self.steps if isinstance(step, _Step)]
+
+    def _needed(self, outputs: Collection[str]) -> set[str]:
+        needed = set(outputs)
+        for step in reversed(self._steps()):
+            if step.output in needed:
+                needed.update(step.inputs)
+        return needed
 
 
 class _Step(nn.Module):
@@ -48,6 +77,17 @@ class _Step(nn.Module):
         self.inputs = tuple(name for name in node.input if name and name not in constants)
         self.output = str(node.output[0])
         self.module = module
+        self._constants = tuple(name for name in node.input if name in constants)
+        self._turned = node.op_type == "Gemm" and not any(item.name == "transB" and item.i for item in node.attribute)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """By their names in the file, as the file has them; {} where nothing is learned."""
+        values = [parameter.detach().contiguous().numpy() for parameter in self.module.parameters()]
+        if not values:
+            return {}
+        if self._turned:
+            values[0] = np.ascontiguousarray(values[0].T)
+        return dict(zip(self._constants, values, strict=True))
 
     def forward(self, *values: Tensor) -> Tensor:
         found: Tensor = self.module(*values)
