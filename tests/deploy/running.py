@@ -61,6 +61,9 @@ class Running:
         program, address, *options = command
         assert program == "trunkline-health"
         own = address.replace("127.0.0.1:", f"{self.address}:")  # the pod's loopback
+        # And its file system.
+        sockets = f"{tempfile.gettempdir()}/trunkline-{os.getuid()}/{self.address}_"
+        own = own.replace("/tmp/trunkline-65532/0.0.0.0_", sockets)
         return subprocess.run([health_program(), own, *options], capture_output=True, check=False).returncode == 0
 
 
@@ -96,6 +99,7 @@ def _start(
         "dns:///": f"dns://127.0.0.1:{name_server_port}/",
         "/var/lib/trunkline": str(folder / "state"),
         "/run/trunkline": str(folder / "memory"),
+        "/run/secrets/trunkline": str(folder.parent / "secrets"),
     }
     variables = environment(manifests, container)
     for name, value in variables.items():

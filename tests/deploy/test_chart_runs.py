@@ -1,13 +1,21 @@
 """What the chart renders answers: its pods as processes that find each other by the names of its Services."""
 
+import json
 import urllib.request
 from collections import Counter
 
+import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.deploy.chart import render
-from trunkline.client import Client
+from tests.certificates import Authority
+from tests.deploy.chart import named, render
+from tests.service.access import key_of, write_access
+from trunkline.api.vision.v1 import image_pb2
+from trunkline.api.vision.v1 import vision_service_pb2 as pb
+from trunkline.api.vision.v1.vision_service_pb2_grpc import VisionServiceStub
+from trunkline.client import Client, Credentials
+from trunkline.client.connection import open_sync, options_for
 
 pytest.importorskip("dnslib", reason="needs the name server of the dev extra: pip install dnslib")
 
@@ -70,6 +78,41 @@ def test_the_colocated_form_answers_with_features_that_stay_in_memory(tmp_path, 
         assert passes(running[0], 9465) == 2 * len(photos)  # the two heads want different sizes
         (arena,) = (tmp_path / "0/memory/features").iterdir()
         assert arena.stat().st_blocks > 0  # blocks of it were written to
+
+
+def test_with_certificates_and_keys_it_answers_those_who_have_one(tmp_path, photos):
+    security = {
+        "insecure": False,
+        "tls": {"certManager": {"enabled": True, "issuerRef": {"name": "own"}}},
+        "auth": ["keys"],
+        "accessSecret": {"name": "access"},
+    }
+    manifests = render("values.yaml", _QUICK, _ONE_HEAD, f"security={json.dumps(security)}")
+    asked = named(manifests, "Certificate", "trunkline-tls")["spec"]
+    folder = tmp_path / "secrets"
+    (folder / "tls").mkdir(parents=True)
+    (folder / "access").mkdir()
+    authority = Authority(folder / "tls")
+    cert, key = authority.issue("tls", *asked["dnsNames"], *asked["ipAddresses"], *asked["uris"])
+    for source, name in ((cert, "tls.crt"), (key, "tls.key"), (authority.ca, "ca.crt")):
+        source.rename(folder / "tls" / name)
+    peer = {"roles": ["peer"], "certificates": asked["uris"]}
+    write_access(folder / "access/access.json", {"shop": {"roles": ["infer"]}, "gateway": peer})
+    with cluster(manifests, tmp_path, {}) as running:
+        assert probes(running) == {(kind, True): 4 for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
+        target = f"{running[0].address}:8500"
+        options = [*options_for(target), ("grpc.ssl_target_name_override", "trunkline")]
+        request = pb.ClassifyRequest(image=image_pb2.Image(data=photos[0].read_bytes()), head="imagenet")
+        for name, refused in (("shop", False), ("stranger", True)):
+            credentials = Credentials(ca=folder / "tls/ca.crt", token=key_of(name))
+            with open_sync(target, credentials, options) as channel:
+                ask = VisionServiceStub(channel).Classify
+                if refused:
+                    with pytest.raises(grpc.RpcError) as caught:
+                        ask(request, timeout=30)
+                    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+                else:
+                    assert ask(request, timeout=30).outcome.classification.labels
 
 
 def test_all_in_one_answers(tmp_path, photos):

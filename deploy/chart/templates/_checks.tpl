@@ -3,6 +3,12 @@
 {{- $v := .Values -}}
 {{- if and (eq $v.models.source "claim") (not $v.models.claim) }}{{ fail "models.source is claim: set models.claim to the name of a PersistentVolumeClaim" }}{{ end -}}
 {{- if and (eq $v.models.source "url") (not $v.models.url) }}{{ fail "models.source is url: set models.url, such as s3://BUCKET/PREFIX" }}{{ end -}}
+{{- $tls := include "trunkline.tls.secret" . -}}
+{{- if and $v.security.auth (not $v.security.accessSecret.name) }}{{ fail "security.auth needs the access file: set security.accessSecret.name" }}{{ end -}}
+{{- if and $v.security.auth (not $tls) }}{{ fail "security.auth needs TLS: set security.tls.secretName, or security.tls.certManager.enabled" }}{{ end -}}
+{{- if and $v.security.tls.certManager.enabled (not $v.security.tls.certManager.issuerRef.name) }}{{ fail "security.tls.certManager.enabled: set security.tls.certManager.issuerRef.name" }}{{ end -}}
+{{- if and (not $v.security.insecure) (not $tls) }}{{ fail "security.insecure is false: set security.tls and security.auth, which say how callers are known" }}{{ end -}}
+{{- if and $v.gatewayApi.enabled $tls (not $v.security.tls.caConfigMap) }}{{ fail "gatewayApi with TLS behind it: set security.tls.caConfigMap to a ConfigMap with ca.crt" }}{{ end -}}
 {{- $names := list -}}
 {{- range $v.headServices -}}
 {{- if has .name $names }}{{ fail (printf "two head services are named %s: names must differ" .name) }}{{ end -}}

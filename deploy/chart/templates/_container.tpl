@@ -18,9 +18,12 @@ capabilities: {drop: [ALL]}
 
 {{/* One probe: a dict with root, container and service, a name of grpc.health.v1. */}}
 {{- define "trunkline.probe" -}}
-{{- if eq .root.Values.probes.type "exec" -}}
+{{- if include "trunkline.probes.exec" .root -}}
+{{- $address := printf "127.0.0.1:%v" .container.port -}}
+{{/* With TLS a process listens at this socket too, where its user alone gets. */}}
+{{- if include "trunkline.tls.secret" .root }}{{ $address = printf "unix:/tmp/trunkline-65532/0.0.0.0_%v.sock" .container.port }}{{ end -}}
 exec:
-  command: [trunkline-health, "127.0.0.1:{{ .container.port }}"{{ with .service }}, --service, {{ . }}{{ end }}, --timeout, "{{ .root.Values.probes.timeoutSeconds }}"]
+  command: [trunkline-health, "{{ $address }}"{{ with .service }}, --service, {{ . }}{{ end }}, --timeout, "{{ .root.Values.probes.timeoutSeconds }}"]
 {{- else -}}
 grpc:
   port: {{ .container.port }}
@@ -83,6 +86,12 @@ timeoutSeconds: {{ .root.Values.probes.timeoutSeconds }}
 {{- $values := .root.Values -}}
 - {name: scratch, mountPath: /tmp}
 - {name: state, mountPath: /var/lib/trunkline}
+{{- if include "trunkline.tls.secret" .root }}
+- {name: tls, mountPath: /run/secrets/trunkline/tls, readOnly: true}
+{{- end }}
+{{- if $values.security.auth }}
+- {name: access, mountPath: /run/secrets/trunkline/access, readOnly: true}
+{{- end }}
 {{- if and (ne .container.role "gateway") (eq $values.models.source "claim") }}
 - {name: models, mountPath: {{ $values.models.path }}, readOnly: {{ not (has .container.role (list "catalog" "training" "allInOne")) }}}
 {{- end }}
@@ -144,6 +153,9 @@ ports:
   {{- if and (has $container.role (list "gateway" "allInOne")) $values.gateway.httpPort }}
   - {name: http, containerPort: {{ $values.gateway.httpPort }}}
   {{- end }}
+  {{- if and (has $container.role (list "gateway" "allInOne")) $values.security.adminPort }}
+  - {name: admin, containerPort: {{ $values.security.adminPort }}}
+  {{- end }}
   {{- if $values.metrics.enabled }}
   - {name: {{ $container.metricsName }}, containerPort: {{ $container.metricsPort }}}
   {{- end }}
@@ -154,11 +166,11 @@ startupProbe:
 {{- /* Starting a process in a container costs its runtime more than the answer costs, so commands are run less often. */}}
 livenessProbe:
   {{- include "trunkline.probe" (dict "root" .root "container" $container "service" "live") | nindent 2 }}
-  periodSeconds: {{ ternary 30 10 (eq $values.probes.type "exec") }}
+  periodSeconds: {{ ternary 30 10 (ne (include "trunkline.probes.exec" .root) "") }}
   failureThreshold: 3
 readinessProbe:
   {{- include "trunkline.probe" (dict "root" .root "container" $container "service" "") | nindent 2 }}
-  periodSeconds: {{ ternary 15 5 (eq $values.probes.type "exec") }}
+  periodSeconds: {{ ternary 15 5 (ne (include "trunkline.probes.exec" .root) "") }}
   failureThreshold: 2
 {{- if include "trunkline.sleeps" .root }}
 lifecycle:

@@ -49,6 +49,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- if and .Values.training.enabled (eq .Values.training.launcher "kubernetes") }}true{{ end -}}
 {{- end }}
 
+{{/* The Secret with the certificate of every process; empty for plain text. */}}
+{{- define "trunkline.tls.secret" -}}
+{{- $tls := .Values.security.tls -}}
+{{- if $tls.secretName }}{{ $tls.secretName }}{{ else if $tls.certManager.enabled }}{{ include "trunkline.fullname" . }}-tls{{ end -}}
+{{- end }}
+
+{{/* Whether probes are commands: the kubelet speaks no TLS to gRPC. */}}
+{{- define "trunkline.probes.exec" -}}
+{{- if or (eq .Values.probes.type "exec") (include "trunkline.tls.secret" .) }}true{{ end -}}
+{{- end }}
+
+{{/* How those who look at a Service know what is behind a port of gRPC. */}}
+{{- define "trunkline.protocol" -}}
+{{- if include "trunkline.tls.secret" . }}https{{ else }}kubernetes.io/h2c{{ end -}}
+{{- end }}
+
 {{/* Whether this cluster knows a sleep as preStop; where not, NOT_SERVING is shown for that much longer. */}}
 {{- define "trunkline.sleeps" -}}
 {{- if and .Values.drain.preStop (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}true{{ end -}}

@@ -12,7 +12,20 @@
   "TRUNKLINE_CONNECTION_AGE_S" $values.connectionAge
   "TRUNKLINE_DRAIN_PAUSE_S" $pause
   "TRUNKLINE_DRAIN_S" $drain.finish
+  "TRUNKLINE_INSECURE" $values.security.insecure
   "TRUNKLINE_METRICS_ADDRESS" (ternary (printf "0.0.0.0:%v" $container.metricsPort) "" $values.metrics.enabled) -}}
+{{- if include "trunkline.tls.secret" $root -}}
+{{- $_ := set $set "TRUNKLINE_TLS_CERT" "/run/secrets/trunkline/tls/tls.crt" -}}
+{{- $_ := set $set "TRUNKLINE_TLS_KEY" "/run/secrets/trunkline/tls/tls.key" -}}
+{{- $_ := set $set "TRUNKLINE_TLS_CLIENT_CA" "/run/secrets/trunkline/tls/ca.crt" -}}
+{{- end -}}
+{{- if $values.security.auth -}}
+{{- $_ := set $set "TRUNKLINE_AUTH" (ternary (join "," $values.security.auth) "mtls" (has $role (list "gateway" "allInOne"))) -}}
+{{- $_ := set $set "TRUNKLINE_ACCESS_FILE" (printf "/run/secrets/trunkline/access/%s" $values.security.accessSecret.key) -}}
+{{- end -}}
+{{- if and $values.security.adminPort (has $role (list "gateway" "allInOne")) -}}
+{{- $_ := set $set "TRUNKLINE_ADMIN_ADDRESS" (printf "0.0.0.0:%v" $values.security.adminPort) -}}
+{{- end -}}
 {{- if ne $role "gateway" -}}
 {{- $_ := set $set "TRUNKLINE_MODELS" (ternary $values.models.url $values.models.path (eq $values.models.source "url")) -}}
 {{- $_ := set $set "TRUNKLINE_MODELS_CACHE" "/var/lib/trunkline/models" -}}
