@@ -66,11 +66,11 @@ def soak(minutes: float = 30.0, split: bool = False, output: Folder = RESULTS) -
 
 
 @app.command()
-def security(seconds: float = 4.0, repeats: int = 5, output: Folder = RESULTS) -> None:
+def security(calls: int = 200, seconds: float = 8.0, repeats: int = 5, output: Folder = RESULTS) -> None:
     """What TLS and keys cost, a noisy caller beside a good one, and a start with many keys."""
     from benchmarks.security import run
 
-    run(_output(output), seconds=seconds, repeats=repeats)
+    run(_output(output), calls=calls, seconds=seconds, repeats=repeats)
 
 
 @app.command()

@@ -28,6 +28,7 @@ from trunkline.testing import serve
 ROOT = Path(__file__).parents[1]
 PHOTO = (ROOT / "tests/samples/coffee.jpg").read_bytes()
 _CALLERS, _MANY = 16, 10_000
+_SMALL, _JPEG = "GetHead", "Classify a JPEG"
 _QUOTA, _NOISE = 20.0, 10.0  # calls a second of the noisy caller, and how many times as many it sends
 _GOOD_RATE = 20.0
 
@@ -67,22 +68,24 @@ def _served(folder: Path, settings: dict[str, Any]) -> Iterator[tuple[str, psuti
         yield found
 
 
-async def _load(address: str, credentials: Credentials, seconds: float) -> int:
-    """Answers to so many callers, each with one call at a time, on one connection."""
-    ends_at, answered = time.monotonic() + seconds, 0
+async def _load(address: str, credentials: Credentials, kind: str, calls: int) -> None:
+    """So many calls of a few callers, each with one at a time, on one connection."""
+    left = calls
 
     async def ask(client: AsyncClient) -> None:
-        nonlocal answered
-        while time.monotonic() < ends_at:
-            await client.classify(PHOTO, "imagenet")
-            answered += 1
+        nonlocal left
+        while left > 0:
+            left -= 1
+            if kind == _SMALL:
+                await client.get_head("imagenet")
+            else:
+                await client.classify(PHOTO, "imagenet")
 
     async with AsyncClient(address, credentials) as client:
         await asyncio.gather(*(ask(client) for _ in range(_CALLERS)))
-    return answered
 
 
-def _cost(folder: Path, seconds: float, repeats: int) -> list[list[str]]:
+def _cost(folder: Path, calls: int, repeats: int) -> list[list[str]]:
     """Turns of each way, one after the other: answers a second, and CPU of the server for each."""
     authority = Authority(folder)
     cert, key = authority.issue("server")
@@ -93,8 +96,8 @@ def _cost(folder: Path, seconds: float, repeats: int) -> list[list[str]]:
         "TLS": (tls, Credentials(ca=authority.ca)),
         "TLS and a key on each call": ({**tls, "access": True}, Credentials(ca=authority.ca, token=_key("good"))),
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    costs: dict[str, list[float]] = {name: [] for name in ways}
+    kinds = {_SMALL: 5 * calls, _JPEG: calls}
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {(kind, name): [] for kind in kinds for name in ways}
     with ExitStack() as stack:
         running = {}
         for number, (name, (settings, _)) in enumerate(ways.items()):
@@ -105,33 +108,29 @@ def _cost(folder: Path, seconds: float, repeats: int) -> list[list[str]]:
                 chosen |= _access(own, {"good": {"roles": ["infer"], "quota": {"calls_in_flight": 1000}}})
             running[name] = stack.enter_context(_served(own, chosen))
         for turn in range(repeats + 1):
-            for name, (address, process) in running.items():
-                before, began_at = sum(process.cpu_times()[:2]), time.monotonic()
-                answered = asyncio.run(_load(address, ways[name][1], seconds))
-                took_s, used_s = time.monotonic() - began_at, sum(process.cpu_times()[:2]) - before
-                if turn:  # the first is to warm up
-                    rates[name].append(answered / took_s)
-                    costs[name].append(1000 * used_s / answered)
-                    tell(f"{name}: {answered / took_s:.1f}/s, {1000 * used_s / answered:.2f} ms")
-    plain = next(iter(ways))
+            for kind, count in kinds.items():
+                for name, (address, process) in running.items():
+                    before, began_at = sum(process.cpu_times()[:2]), time.monotonic()
+                    asyncio.run(_load(address, ways[name][1], kind, count))
+                    rate = count / (time.monotonic() - began_at)
+                    used_ms = 1000 * (sum(process.cpu_times()[:2]) - before) / count
+                    if turn:  # the first is to warm up
+                        found[kind, name].append((rate, used_ms))
+                        tell(f"{kind}, {name}: {rate:.1f}/s, {used_ms:.3f} ms")
+    return [_row(kind, name, found[kind, name], found[kind, next(iter(ways))]) for kind, name in found]
+
+
+def _row(kind: str, name: str, values: list[tuple[float, float]], plain: list[tuple[float, float]]) -> list[str]:
+    rates = [rate / base for (rate, _), (base, _) in zip(values, plain, strict=True)]
+    more = [used_ms - base_ms for (_, used_ms), (_, base_ms) in zip(values, plain, strict=True)]
     return [
-        [
-            name,
-            spread(rates[name], 1),
-            f"{100 * statistics.median(map(_ratio, rates[name], rates[plain])):.0f} %",
-            spread(costs[name], 2),
-            f"{statistics.median(map(_difference, costs[name], costs[plain])):+.2f}",
-        ]
-        for name in ways
+        kind,
+        name,
+        spread([rate for rate, _ in values]),
+        f"{100 * statistics.median(rates):.0f} %",
+        spread([used_ms for _, used_ms in values], 2),
+        f"{statistics.median(more):+.3f}",
     ]
-
-
-def _ratio(value: float, base: float) -> float:
-    return value / base
-
-
-def _difference(value: float, base: float) -> float:
-    return value - base
 
 
 async def _paced(client: AsyncClient, rate: float, seconds: float) -> list[tuple[str, float]]:
@@ -202,23 +201,24 @@ def _starts(folder: Path, repeats: int) -> list[list[str]]:
     return [[str(keys), spread(times, 2)] for keys, times in took.items()]
 
 
-def run(output: Output, *, seconds: float, repeats: int) -> None:
+def run(output: Output, *, calls: int, seconds: float, repeats: int) -> None:
     """Write security.md."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        cost = _cost(folder, seconds, repeats)
+        cost = _cost(folder, calls, repeats)
         noise = _noise(folder, seconds, repeats)
         starts = _starts(folder, repeats)
     body = [
-        *table(("way", "answers/s", "of plain", "CPU of an answer, ms", "more, ms"), cost),
+        *table(("call", "way", "answers/s", "of plain", "CPU of an answer, ms", "more, ms"), cost),
         "",
         *table((f"a good caller, {_GOOD_RATE:g}/s", "lost", "p99, ms", "refused of the other"), noise),
         "",
         *table(("keys in the access file", "from exec to listening, s"), starts),
     ]
     notes = [
-        f"{_CALLERS} callers, `imagenet` on a JPEG of {len(PHOTO) // 1024} KiB, all in one; {repeats} turns of "
-        f"{seconds:g} s of each way, one after the other; CPU is that of the server, median (lowest to highest)",
+        f"{_CALLERS} callers, `imagenet` and a JPEG of {len(PHOTO) // 1024} KiB, all in one; {repeats} turns of "
+        f"{calls} JPEGs and {5 * calls} small calls of each way, one after the other; CPU is that of the server, "
+        "median (lowest to highest)",
         f"the noisy caller has a quota of {_QUOTA:g} calls a second",
     ]
     output.write("security", "TLS, keys and quotas", notes, body, {"cost": cost, "noise": noise, "start": starts})

@@ -89,7 +89,7 @@ class LocalService:
         return Client(self.target, _PLAIN)
 
     def galleries(self) -> GalleryClient:
-        return GalleryClient(self.target, _PLAIN)
+        return GalleryClient(self.target, credentials=_PLAIN)
 
     def stop(self) -> int:
         """Ask the service to stop, wait for it, and return its exit status; 0 is a clean stop."""
