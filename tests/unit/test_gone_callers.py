@@ -14,6 +14,8 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.serving.budget import ByteBudget
 from trunkline.serving.interceptors import GuardInterceptor
 from trunkline.serving.receiving import Receiver, Rules
+from trunkline.serving.security.security import Security
+from trunkline.serving.settings import read_settings
 
 MIB = 1024 * 1024
 
@@ -22,7 +24,8 @@ MIB = 1024 * 1024
 async def serving(behaviour: Any) -> AsyncIterator[Any]:
     """A server with one method; gives what calls it."""
     receiver = Receiver(ByteBudget(MIB), ByteBudget(MIB))
-    server = grpc.aio.server(interceptors=[GuardInterceptor(receiver, lambda _: Rules(MIB))])
+    guard = GuardInterceptor(receiver, lambda _: Rules(MIB), Security(read_settings()))
+    server = grpc.aio.server(interceptors=[guard])
     handlers = {"Refuse": grpc.unary_unary_rpc_method_handler(behaviour)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Test", handlers),))
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

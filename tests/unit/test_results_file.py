@@ -123,5 +123,5 @@ def test_what_is_no_file_is_refused(tmp_path, kind):
         path.mkdir()
     else:
         path.symlink_to("/dev/zero")
-    with pytest.raises(ConfigurationError, match="is no file"), ResultsFile(path, HEADS):
+    with pytest.raises(ConfigurationError, match="is not a file"), ResultsFile(path, HEADS):
         pass

@@ -11,6 +11,8 @@ TABLE = [
     (errors.InvalidRequestError("x"), "INVALID_ARGUMENT", "INVALID_REQUEST"),
     (errors.DataInvalidError.at("labels.csv", "x", 3), "INVALID_ARGUMENT", "DATA_INVALID"),
     (errors.DataForbiddenError("x"), "PERMISSION_DENIED", "DATA_FORBIDDEN"),
+    (errors.UnauthenticatedError("x"), "UNAUTHENTICATED", "UNAUTHENTICATED"),
+    (errors.PermissionDeniedError("x"), "PERMISSION_DENIED", "PERMISSION_DENIED"),
     (errors.WrongTaskError("x"), "INVALID_ARGUMENT", "WRONG_TASK"),
     (errors.NotFoundError("x"), "NOT_FOUND", "NOT_FOUND"),
     (errors.BackboneMismatchError("x"), "FAILED_PRECONDITION", "BACKBONE_MISMATCH"),
