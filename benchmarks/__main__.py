@@ -103,6 +103,21 @@ def mixed(seconds: float = 4.0, repeats: int = 3, output: Folder = RESULTS) -> N
 
 
 @app.command()
+def passes(
+    may_lose: Annotated[float | None, typer.Option(help="Points; what the heads lose at most by default.")] = None,
+    models: Annotated[Path, typer.Option(help="Model folder.")] = MODELS,
+    seconds: float = 6.0,
+    repeats: int = 5,
+    output: Folder = RESULTS,
+) -> None:
+    """Four tasks about one image: every head at its best, and with fewer passes."""
+    from benchmarks.passes import may_lose_all, run
+
+    points = may_lose_all(models) if may_lose is None else may_lose
+    run(_output(output), models=models, may_lose=points, seconds=seconds, repeats=repeats)
+
+
+@app.command()
 def gallery(images: int = 100_000, dimension: int = 256, small: int = 20_000, output: Folder = RESULTS) -> None:
     """A large gallery: recall, time of a search, rate of adding, size."""
     from benchmarks.gallery import run

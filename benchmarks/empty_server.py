@@ -76,7 +76,7 @@ class FreeHeads:
     async def describe(self) -> Sequence[HeadInfo]:
         return [_HEAD]
 
-    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow:
+    def quick(self, head: HeadInfo, params: Mapping[str, Any]) -> AnswerNow:
         return lambda features: HeadAnswer(_classification(), "1", 0.0)
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:

@@ -37,7 +37,7 @@ Measure = Callable[[str, psutil.Process, float], float]
 
 
 def _no_quick_heads() -> None:
-    HeadEngine.quick = lambda self, head, version, params: None  # type: ignore[method-assign]
+    HeadEngine.quick = lambda self, head, params: None  # type: ignore[method-assign]
 
 
 def _no_together() -> None:

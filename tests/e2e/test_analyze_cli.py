@@ -90,7 +90,8 @@ def test_a_folder_is_one_json_document_in_a_stable_order_in_both_forms(either_fo
     ]
     assert len(done.stderr.splitlines()) == 1
     (made,) = found[0]["passes"]
-    assert list(made) == ["preprocess_fingerprint", "queue_ms", "decode_ms", "backbone_ms"]
+    times = ["preprocess_fingerprint", "queue_ms", "decode_ms", "backbone_ms"]
+    assert list(made) == [*times, "backbone", "spec", "heads"]
     assert made["backbone_ms"] > 0
 
 

@@ -51,6 +51,8 @@ REQUESTS = [
     TrainRequest(
         name="ten", data="d", mode="pretrained", source="other", spec=PreprocessSpec(crop_share=0.875), backbone="b"
     ),
+    TrainRequest(name="soft", data="d", spec=PreprocessSpec(resize="pad", interpolation="bilinear")),
+    TrainRequest(name="shared", data="d", like="camvid"),
 ]
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from trunkline.catalog.gate import check_gate, check_margin
-from trunkline.core.bundle import NAME_PATTERN, Bundle, HeadManifest
+from trunkline.core.bundle import NAME_PATTERN, Bundle, HeadManifest, variant_bundle
 from trunkline.core.catalog import current_catalog
 from trunkline.core.errors import (
     GateFailedError,
@@ -190,6 +190,10 @@ class Catalog:
         bundle = self._repository.head(name, version)
         bundle.read_model()
         bundle.read_golden()
+        for variant in bundle.manifest.variants:
+            own = variant_bundle(bundle, variant)
+            own.read_model()
+            own.read_golden()
         return bundle.manifest
 
     def _incumbent(self, name: str, version: int, force: bool) -> HeadManifest | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trunkline.cli.ask import Asked, error_to_json, timings_to_json, timings_to_text
 from trunkline.cli.output import complain, console, table
 from trunkline.cli.output import show as show_table
-from trunkline.client import AnalyzeAnswer, HeadOutcome, Pass, ServiceError
+from trunkline.client import AnalyzeAnswer, HeadOutcome, Pass, PassHead, ServiceError
 from trunkline.core.task import Row
 from trunkline.core.tasks import task_of_result
 
@@ -42,7 +42,12 @@ def to_json(asked: Asked[AnalyzeAnswer]) -> dict[str, Any]:
 
 def _pass_to_json(made: Pass) -> dict[str, Any]:
     times = {name: round(value, 3) for name, value in asdict(made).items() if name.endswith("_ms")}
-    return {"preprocess_fingerprint": made.preprocess_fingerprint, **times}
+    served = {
+        "backbone": made.backbone,
+        "spec": made.spec,
+        "heads": [{"head": each.head, "points_lost": round(each.points_lost, 3)} for each in made.heads],
+    }
+    return {"preprocess_fingerprint": made.preprocess_fingerprint, **times, **(served if made.heads else {})}
 
 
 def _outcome_to_json(outcome: HeadOutcome) -> dict[str, Any]:
@@ -113,11 +118,22 @@ def show(asked: Asked[AnalyzeAnswer]) -> None:
     out = console()
     out.print(f"{asked.image}  {width}x{height}", style="bold", soft_wrap=True)
     show_table(made)
-    out.print(f"  {_passes(answer)}: {timings_to_text(answer.timings)}\n", soft_wrap=True)
+    out.print(f"  {_passes(answer)}: {timings_to_text(answer.timings)}", soft_wrap=True)
+    for one in answer.passes if any(each.points_lost for each in _heads_of(answer)) else ():
+        out.print(f"  {one.backbone}, {one.spec}: {', '.join(map(_head_of_pass, one.heads))}", soft_wrap=True)
+    out.print()
 
 
 def _passes(answer: AnalyzeAnswer) -> str:
     return "1 backbone pass" if answer.backbone_passes == 1 else f"{answer.backbone_passes} backbone passes"
+
+
+def _heads_of(answer: AnalyzeAnswer) -> list[PassHead]:
+    return [each for made in answer.passes for each in made.heads]
+
+
+def _head_of_pass(each: PassHead) -> str:
+    return f"{each.head} ({each.points_lost:.1f} points lost)" if each.points_lost else each.head
 
 
 def _error_row(error: ServiceError) -> tuple[str, str]:

@@ -35,6 +35,17 @@ def analyze(
             "--budget", metavar="[HEAD=]S", help="Seconds for each head, or for one; a late one fails alone."
         ),
     ] = None,
+    may_lose: Annotated[
+        float | None,
+        typer.Option(
+            "--may-lose",
+            metavar="POINTS",
+            min=0,
+            max=100,
+            help="Points of its figures that each head may lose, so that heads share a pass.",
+            show_default="0",
+        ),
+    ] = None,
     json: Json = False,
     draw: Draw = None,
     out: Annotated[
@@ -63,7 +74,7 @@ def analyze(
 
         def ask(wanted: Sequence[Path]) -> "Iterator[Asked[AnalyzeAnswer]]":
             keyed = ((picture, picture) for picture in wanted)
-            for done in client.analyze_stream(keyed, asks, timeout_s=timeout):
+            for done in client.analyze_stream(keyed, asks, timeout_s=timeout, max_points_lost=may_lose):
                 assert isinstance(done.key, Path)
                 yield Asked(done.key, answer=done.answer, error=done.error)
 

@@ -26,6 +26,7 @@ from trunkline.cli import (
     loadtest,
     models,
     models_import,
+    models_measure,
     serve,
     task_command,
     train,
@@ -52,6 +53,7 @@ app.command("compare")(compare.compare)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
 models_import.add_to(models.app)
+models_measure.add_to(models.app)
 app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")
 app.add_typer(data.app, name="data")

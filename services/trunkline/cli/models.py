@@ -209,6 +209,9 @@ def _bundle_facts(bundle: "AnyBundle") -> dict[str, str]:
         seen = manifest.evaluation
         facts["measured on"] = f"{seen.data} ({seen.split}), {seen.count} samples" if seen else ""
     spec = manifest.preprocess
+    for variant in getattr(manifest, "variants", ()):
+        lost = variant.points_lost(getattr(manifest, "metrics", {}))
+        facts[f"under {variant.preprocess.words}"] = f"loses {lost:.1f} points"
     facts["preprocessing"] = f"{spec.resize} {spec.width}x{spec.height} {spec.colour} {spec.interpolation}"
     facts["digest"], facts["size"] = manifest.digest, megabytes(_size(bundle))
     facts["terms"] = _terms(bundle) or ""
@@ -285,6 +288,7 @@ def _served_facts(head: "ServedHead") -> dict[str, str]:
         "labels": str(len(head.labels)),
         "digest": head.digest,
         "ready": "yes" if head.ready else f"no: {head.fault}",
+        **{f"under {each.spec}": f"loses {each.points_lost:.1f} points" for each in head.variants},
         "warning": head.warning,
         "other versions": ", ".join(head.other_versions),
         "aliases": ", ".join(f"{alias} {version}" for alias, version in sorted(head.aliases.items())),

@@ -196,6 +196,19 @@ def train(
     colour: Annotated[
         Literal["RGB", "L"], typer.Option("--colour", help="L is gray; only with scratch.", rich_help_panel=_PICTURES)
     ] = "RGB",
+    interpolation: Annotated[
+        Literal["bicubic", "bilinear"],
+        typer.Option("--interpolation", help="Of the pixels, both antialiased.", rich_help_panel=_PICTURES),
+    ] = "bicubic",
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="HEAD",
+            help="Take what the net sees, and the backbone, from this head: both share a pass.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = None,
     views: Annotated[
         int | None,
         typer.Option("--views", help="Views per image.", show_default=_BY_MODE, rich_help_panel=_PICTURES),
@@ -303,7 +316,8 @@ def train(
             "taught": _pairs(taught or (), "--taught", "THEIRS=OURS"),
             "unlabelled": str(unlabelled) if unlabelled else None,
             "source": source,
-            "spec": _spec(width, height, resize, crop_share, colour),
+            "spec": _spec(width, height, resize, crop_share, colour, interpolation),
+            "like": like,
             "views": views,
             "augmentation": augmentation,
             "options": {
@@ -332,10 +346,11 @@ def train(
 
 
 def _spec(
-    width: int | None, height: int | None, resize: str, crop_share: float, colour: str
+    width: int | None, height: int | None, resize: str, crop_share: float, colour: str, interpolation: str
 ) -> dict[str, object] | None:
-    rest = {"resize": resize, "crop_share": crop_share, "colour": colour}
-    if width is None and height is None and rest == {"resize": "squash", "crop_share": 1.0, "colour": "RGB"}:
+    rest = {"resize": resize, "crop_share": crop_share, "colour": colour, "interpolation": interpolation}
+    usual = {"resize": "squash", "crop_share": 1.0, "colour": "RGB", "interpolation": "bicubic"}
+    if width is None and height is None and rest == usual:
         return None
     if width is None:
         raise typer.BadParameter("--height, --resize and the like need --width too")

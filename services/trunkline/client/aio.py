@@ -90,10 +90,15 @@ class AsyncClient(AsyncTaskMethods):
         return messages.compare_answer(await self._call(self._vision.Compare, request, timeout_s))
 
     async def analyze(
-        self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0
+        self,
+        image: ImageLike,
+        heads: Sequence[messages.HeadLike],
+        timeout_s: float = 30.0,
+        *,
+        max_points_lost: float | None = None,
     ) -> AnalyzeAnswer:
         """Ask several heads about one picture; see Client.analyze."""
-        request = messages.analyze_request(await encoded(image), heads)
+        request = messages.analyze_request(await encoded(image), heads, max_points_lost)
         return messages.analyze_answer(await self._call(self._vision.Analyze, request, timeout_s))
 
     async def analyze_stream(
@@ -105,9 +110,11 @@ class AsyncClient(AsyncTaskMethods):
         in_flight: int = IN_FLIGHT,
         patience_s: float = PATIENCE_S,
         on_outcome: OnOutcome | None = None,
+        max_points_lost: float | None = None,
     ) -> AsyncIterator[PictureAnswer]:
         """Ask several heads about many pictures, from any iterable or async iterable; see Client.analyze_stream."""
-        stream = AsyncStream(self.target, self._vision.AnalyzeStream, Conversation(heads, timeout_s), in_flight)
+        conversation = Conversation(heads, timeout_s, max_points_lost)
+        stream = AsyncStream(self.target, self._vision.AnalyzeStream, conversation, in_flight)
         async with contextlib.aclosing(stream.answers(images, patience_s, on_outcome)) as answers:
             async for answer in answers:
                 yield answer

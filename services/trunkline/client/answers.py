@@ -70,14 +70,28 @@ class HeadOutcome:
         return self.result
 
 
+class PassHead(NamedTuple):
+    """A head that was answered from a pass, as it was asked, and the points that it loses under the spec of that."""
+
+    head: str
+    points_lost: float = 0.0
+
+
 @dataclass(frozen=True)
 class Pass:
-    """What was made for one preprocessing spec, in milliseconds; no backbone where `backbone_ms` is 0."""
+    """What was made for one backbone and preprocessing spec, in milliseconds; no backbone where `backbone_ms` is 0.
+
+    backbone: NAME/VERSION. spec: in words, such as "pad 480x352". heads: those that it was made for. An older service
+    says none of these.
+    """
 
     preprocess_fingerprint: str
     queue_ms: float
     decode_ms: float
     backbone_ms: float
+    backbone: str = ""
+    spec: str = ""
+    heads: tuple[PassHead, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,15 @@ class PictureAnswer:
         return self.answer
 
 
+class HeadVariant(NamedTuple):
+    """A head under another preprocessing spec than its own, and the points that it loses so."""
+
+    preprocess_fingerprint: str
+    spec: str
+    points_lost: float
+    digest: str
+
+
 @dataclass(frozen=True)
 class ServedHead:
     """A head that a service offers, as its default version, or as one version of it.
@@ -123,7 +146,7 @@ class ServedHead:
     `fault` says why it cannot answer; empty where `ready` is true. A default version tells of the others: those
     that answer as NAME/VERSION, versions by alias, the canary with its share of the calls that name no version,
     and a warning where the catalog could not be followed. terms: what it may be used for, "" for unknown; `barred`
-    where they are why it cannot answer.
+    where they are why it cannot answer. variants: further specs that it was measured under.
     """
 
     name: str
@@ -145,6 +168,7 @@ class ServedHead:
     warning: str = ""
     terms: str = ""
     barred: bool = False
+    variants: tuple[HeadVariant, ...] = ()
 
 
 @dataclass(frozen=True)

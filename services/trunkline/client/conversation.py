@@ -37,10 +37,12 @@ class _Open:
 class Conversation:
     """Pictures that were asked about, by a number that grows; that number is their id on the wire."""
 
-    def __init__(self, heads: Sequence[messages.HeadLike], timeout_s: float) -> None:
+    def __init__(
+        self, heads: Sequence[messages.HeadLike], timeout_s: float, max_points_lost: float | None = None
+    ) -> None:
         """Raises TypeError for a single string, InvalidRequestError for parameters that JSON does not have."""
         self._heads = messages.head_requests(heads)
-        self._timeout_s = timeout_s
+        self._timeout_s, self._max_points_lost = timeout_s, max_points_lost
         self._open: dict[int, _Open] = {}
         self._last = 0
 
@@ -52,7 +54,7 @@ class Conversation:
     def ask(self, key: Key, image: bytes) -> None:
         """Add a picture."""
         self._last += 1
-        request = messages.stream_request(str(self._last), image, self._heads, self._timeout_s)
+        request = messages.stream_request(str(self._last), image, self._heads, self._timeout_s, self._max_points_lost)
         self._open[self._last] = _Open(key, request)
 
     def next_after(self, number: int) -> tuple[int, pb.AnalyzeStreamRequest] | None:

@@ -11,8 +11,10 @@ from trunkline.client.answers import (
     AnalyzeAnswer,
     CompareAnswer,
     HeadOutcome,
+    HeadVariant,
     ImageSize,
     Pass,
+    PassHead,
     ServedHead,
     SingleAnswer,
     Timings,
@@ -71,9 +73,12 @@ def compare_request(first: bytes, second: bytes | Embedding, head: str | None) -
     return request
 
 
-def analyze_request(image: bytes, heads: Sequence[HeadLike]) -> pb.AnalyzeRequest:
+def analyze_request(
+    image: bytes, heads: Sequence[HeadLike], max_points_lost: float | None = None
+) -> pb.AnalyzeRequest:
     """Raises as head_requests does."""
-    return pb.AnalyzeRequest(image=image_pb2.Image(data=image), heads=head_requests(heads))
+    asks = head_requests(heads)
+    return pb.AnalyzeRequest(image=image_pb2.Image(data=image), heads=asks, max_points_lost=max_points_lost)
 
 
 def head_requests(heads: Sequence[HeadLike]) -> list[pb.HeadRequest]:
@@ -85,11 +90,19 @@ def head_requests(heads: Sequence[HeadLike]) -> list[pb.HeadRequest]:
 
 
 def stream_request(
-    picture: str, image: bytes, heads: Sequence[pb.HeadRequest], timeout_s: float
+    picture: str,
+    image: bytes,
+    heads: Sequence[pb.HeadRequest],
+    timeout_s: float,
+    max_points_lost: float | None = None,
 ) -> pb.AnalyzeStreamRequest:
     """`picture` is its id on the wire. Raises InvalidRequestError for a time that is none."""
     return pb.AnalyzeStreamRequest(
-        id=picture, image=image_pb2.Image(data=image), heads=heads, budget=wire.seconds_to_pb(timeout_s)
+        id=picture,
+        image=image_pb2.Image(data=image),
+        heads=heads,
+        budget=wire.seconds_to_pb(timeout_s),
+        max_points_lost=max_points_lost,
     )
 
 
@@ -162,6 +175,10 @@ def served_head(head: pb.Head) -> ServedHead:
         warning=head.warning,
         terms=head.terms,
         barred=head.barred,
+        variants=tuple(
+            HeadVariant(each.preprocess_fingerprint, each.spec, each.points_lost, each.digest)
+            for each in head.variants
+        ),
     )
 
 
@@ -185,7 +202,15 @@ def _unknown_result(head: str) -> ServiceError:
 
 
 def _pass(made: pb.Pass) -> Pass:
-    return Pass(made.preprocess_fingerprint, made.queue_ms, made.decode_ms, made.backbone_ms)
+    return Pass(
+        made.preprocess_fingerprint,
+        made.queue_ms,
+        made.decode_ms,
+        made.backbone_ms,
+        made.backbone,
+        made.spec,
+        tuple(PassHead(each.head, each.points_lost) for each in made.heads),
+    )
 
 
 def _size(size: image_pb2.ImageSize) -> ImageSize:

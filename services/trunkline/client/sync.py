@@ -92,13 +92,21 @@ class Client(TaskMethods):
         request = messages.compare_request(encode_image(first), other, head)
         return messages.compare_answer(self._call(self._vision.Compare, request, timeout_s))
 
-    def analyze(self, image: ImageLike, heads: Sequence[messages.HeadLike], timeout_s: float = 30.0) -> AnalyzeAnswer:
+    def analyze(
+        self,
+        image: ImageLike,
+        heads: Sequence[messages.HeadLike],
+        timeout_s: float = 30.0,
+        *,
+        max_points_lost: float | None = None,
+    ) -> AnalyzeAnswer:
         """Ask several heads about one picture. A head is its name, (name, parameters) or a HeadAsk.
 
         A head that fails, or takes longer than its budget, has its error in its outcome, unless it was required.
+        max_points_lost: how many points of its figures each head may lose so that heads share a pass; None for none.
         Raises as encode_image does.
         """
-        request = messages.analyze_request(encode_image(image), heads)
+        request = messages.analyze_request(encode_image(image), heads, max_points_lost)
         return messages.analyze_answer(self._call(self._vision.Analyze, request, timeout_s))
 
     def analyze_stream(
@@ -110,6 +118,7 @@ class Client(TaskMethods):
         in_flight: int = IN_FLIGHT,
         patience_s: float = PATIENCE_S,
         on_outcome: OnOutcome | None = None,
+        max_points_lost: float | None = None,
     ) -> Iterator[PictureAnswer]:
         """Ask several heads about many pictures: one answer for each, in the order in which they are ready.
 
@@ -117,9 +126,11 @@ class Client(TaskMethods):
         `in_flight` are taken from `images` and not handed back yet. `timeout_s` is for each picture;
         `on_outcome(key, outcome)` is told of each head before its picture is complete. A picture that fails, or
         that cannot be read, has its error in its answer. Where the service restarts, it goes on by itself, and raises
-        UnreachableError where that is away for `patience_s`, or is not there at first.
+        UnreachableError where that is away for `patience_s`, or is not there at first. `max_points_lost` is as for
+        analyze.
         """
-        stream = Stream(self.target, self._vision.AnalyzeStream, Conversation(heads, timeout_s), in_flight)
+        conversation = Conversation(heads, timeout_s, max_points_lost)
+        stream = Stream(self.target, self._vision.AnalyzeStream, conversation, in_flight)
         yield from stream.answers(images, patience_s, on_outcome)
 
     def list_heads(self, task: str | None = None, timeout_s: float = 30.0) -> list[ServedHead]:

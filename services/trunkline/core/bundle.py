@@ -4,6 +4,7 @@ model.onnx     the graph with its weights
 manifest.json  BackboneManifest or HeadManifest
 golden.npz     inputs and the outputs they must give, checked before the model serves
 labels.txt     one class per line (heads with classes)
+variant-*      of a head under a further spec: its golden outputs, and its model where it has one of its own
 CARD.md        for people: origin, data, terms, measured quality
 """
 
@@ -14,10 +15,10 @@ import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from trunkline.core.errors import ModelInvalidError
 from trunkline.core.evaluation import Evaluation
@@ -27,6 +28,7 @@ from trunkline.core.npy import read_npz
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.terms import Terms
 from trunkline.core.text import shown
+from trunkline.core.variants import MOST_VARIANTS, Variant, check_variants
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
@@ -112,7 +114,8 @@ class HeadManifest(_Value):
     `settings` belongs to the task; its head.py reads it. `metrics` were measured through the serving path,
     on the samples that `evaluation` names where it is known. `terms`: None where nobody has said what it may be
     used for, as in manifests older than the field: that is unknown, and not `any`. `learned_from`: the samples that
-    it was fitted to, or that picked its best epoch.
+    it was fitted to, or that picked its best epoch. `variants`: further specs that it was measured under; left out of
+    the file where there are none, so that older versions of this code read it.
     """
 
     schema_version: Literal[1] = 1
@@ -132,6 +135,24 @@ class HeadManifest(_Value):
     learned_from: Evaluation | None = None
     origin: Origin
     terms: Terms | None = None
+    variants: Annotated[tuple[Variant, ...], Field(max_length=MOST_VARIANTS, exclude_if=lambda each: not each)] = ()
+
+    @model_validator(mode="after")
+    def _variants_can_be_compared(self) -> Self:
+        check_variants(self.variants, self.preprocess_fingerprint, self.metrics)
+        return self
+
+    def under(self, variant: Variant) -> "HeadManifest":
+        """The manifest of the head as this one of its variants."""
+        changed = {
+            "digest": variant.digest or self.digest,
+            "preprocess": variant.preprocess,
+            "preprocess_fingerprint": variant.preprocess_fingerprint,
+            "settings": self.settings if variant.settings is None else variant.settings,
+            "metrics": variant.metrics,
+            "variants": (),
+        }
+        return self.model_copy(update=changed)
 
 
 M = TypeVar("M", BackboneManifest, HeadManifest)
@@ -140,13 +161,14 @@ M = TypeVar("M", BackboneManifest, HeadManifest)
 class Bundle(Generic[M]):
     """A bundle on disk, its manifest read and checked; the model file is read on demand."""
 
-    def __init__(self, path: Path, manifest: M) -> None:
+    def __init__(self, path: Path, manifest: M, model_file: str = MODEL_FILE, golden_file: str = GOLDEN_FILE) -> None:
         self.path = path
         self.manifest: M = manifest
+        self._model_file, self._golden_file = model_file, golden_file
 
     @property
     def model_path(self) -> Path:
-        return self.path / MODEL_FILE
+        return self.path / self._model_file
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -189,13 +211,19 @@ class Bundle(Generic[M]):
     def read_golden(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Golden inputs and outputs by name. Raises ModelInvalidError where they are missing or damaged."""
         try:
-            arrays = read_npz(self.path / GOLDEN_FILE, LARGEST_GOLDEN)
+            arrays = read_npz(self.path / self._golden_file, LARGEST_GOLDEN)
         except _BAD_NPZ as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise ModelInvalidError(
-                f"{self.path / GOLDEN_FILE} cannot be read: {shown(why)}; copy the whole bundle"
+                f"{self.path / self._golden_file} cannot be read: {shown(why)}; copy the whole bundle"
             ) from error
         return _with_prefix(arrays, "input."), _with_prefix(arrays, "output.")
+
+
+def variant_bundle(head: Bundle[HeadManifest], variant: Variant) -> Bundle[HeadManifest]:
+    """The head as one of its variants: a bundle of the same folder, with its manifest and its own files."""
+    model_file = variant.model_file or MODEL_FILE
+    return Bundle(head.path, head.manifest.under(variant), model_file, variant.golden_file)
 
 
 def model_digest(model: bytes) -> str:
@@ -224,11 +252,13 @@ def read_bundle(path: Path) -> Bundle[BackboneManifest] | Bundle[HeadManifest]:
     return Bundle(path, manifest)
 
 
-def write_golden(path: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+def write_golden(
+    path: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], file: str = GOLDEN_FILE
+) -> None:
     """Store golden inputs and outputs in the bundle folder `path`."""
     arrays = {f"input.{name}": value for name, value in inputs.items()}
     arrays |= {f"output.{name}": value for name, value in outputs.items()}
-    np.savez_compressed(path / GOLDEN_FILE, allow_pickle=False, **arrays)
+    np.savez_compressed(path / file, allow_pickle=False, **arrays)
 
 
 # zipfile raises the last three for ways of packing that it does not know, and for what is encrypted.

@@ -1,7 +1,8 @@
 """On what a head was measured, so that two versions can be compared."""
 
 import hashlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,3 +26,30 @@ def evaluation_digest(samples: Iterable[tuple[str, bytes]]) -> str:
     for name, digest in parts:
         total.update(len(name).to_bytes(8, "big") + name + digest)
     return total.hexdigest()
+
+
+_ROUNDING = 1e-9
+_LOWER_IS_BETTER = frozenset({"eer", "rmse", "mae", "nme"})
+_IN_A_UNIT = frozenset({"rmse", "mae"})  # of the target; all others are shares
+
+
+def points_lost(main: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """How much worse `other` is than `main`, by the figure that lost most; 0 where none did.
+
+    A point is a hundredth: of the whole for shares, of the value of `main` for figures in a unit. Raises ValueError
+    for a figure that `other` lacks, and for NaN.
+    """
+    missing = [name for name in main if name not in other]
+    if missing:
+        raise ValueError(f"the figure {missing[0]} is missing")
+    lost = [_points(name, value, other[name]) for name, value in main.items()]
+    if not all(map(math.isfinite, lost)):
+        raise ValueError("a figure is no finite number")
+    return max([0.0, *(each for each in lost if each > _ROUNDING)])
+
+
+def _points(name: str, main: float, other: float) -> float:
+    lost = other - main if name in _LOWER_IS_BETTER else main - other
+    if name in _IN_A_UNIT:
+        lost = lost / abs(main) if main else (0.0 if lost <= 0 else math.inf)
+    return 100 * lost

@@ -156,7 +156,8 @@ class HeadInfo:
     """A head as it is served. `fault` says why it cannot answer; empty where it can.
 
     terms: what it may be used for; None where nobody has said it. barred: whether they are why it cannot answer here.
-    Its default version has `routes` to the others.
+    Its default version has `routes` to the others. `variants` are itself under further specs. Of these each has its
+    `variant`, the fingerprint of that spec, "" for the head under its own, and the points that it loses against that.
     """
 
     name: str
@@ -173,13 +174,17 @@ class HeadInfo:
     routes: Routes = Routes()
     terms: Terms | None = None
     barred: bool = False
+    variants: "tuple[HeadInfo, ...]" = ()
+    variant: str = ""
+    points_lost: float = 0.0
 
 
 @dataclass(frozen=True)
 class HeadQuestion:
     """The features of one picture for one version of a head (the default where it is empty), with parameters.
 
-    Where it is not `required`, its call can do without the answer: under pressure it goes first.
+    Where it is not `required`, its call can do without the answer: under pressure it goes first. `variant`: as in
+    HeadInfo, where the features were made under a spec of one.
     """
 
     head: str
@@ -189,6 +194,7 @@ class HeadQuestion:
     params: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     required: bool = True
+    variant: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +284,7 @@ class HeadRunner(Protocol):
         """The default version of each head. Raises ServiceUnavailableError where it does not answer."""
         ...
 
-    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
+    def quick(self, head: HeadInfo, params: Mapping[str, Any]) -> AnswerNow | None:
         """How to answer on the thread that made the features, for a head that takes less than the way to another.
 
         None where it takes longer, or is elsewhere.

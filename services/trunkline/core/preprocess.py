@@ -69,6 +69,15 @@ class PreprocessSpec(BaseModel):
         text = json.dumps(self.model_dump(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def words(self) -> str:
+        """For people, such as "pad 480x352"; what is as usual is left out."""
+        share = f" of the central {self.crop_share:g}" if self.crop_share < 1 else ""
+        usual = PreprocessSpec.model_fields
+        rest = [self.interpolation, self.colour]
+        unusual = [each for each in rest if each not in (usual["interpolation"].default, usual["colour"].default)]
+        return " ".join([f"{self.resize}{share} {self.width}x{self.height}", *unusual])
+
 
 def parse_spec(fields: Mapping[str, object]) -> PreprocessSpec:
     """A spec from values that came from outside. Raises InvalidRequestError that names the field."""

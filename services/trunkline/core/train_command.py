@@ -17,7 +17,7 @@ _LISTS: Mapping[str, str] = {
     "--split": "train_splits",
 }
 _MAPS: Mapping[str, str] = {"--unit": "unit", "--taught": "taught"}
-_SPEC = ("width", "height", "resize", "colour", "crop_share")
+_SPEC = ("width", "height", "resize", "colour", "crop_share", "interpolation")
 _OPTIONS = ("epochs", "batch", "rate", "weight_decay", "dropout", "label_smoothing", "seed")
 _FLAGS = ("--strict", "--balance")
 

@@ -56,6 +56,7 @@ class TrainRequest(BaseModel):
     data: folder or CSV file of the data set, as the process that trains sees it.
     target: columns to learn, for regression; all columns of numbers where empty.
     angle: those of the targets that are angles, in degrees. unit: the unit of each target, by name.
+    like: a head whose spec and backbone are taken, so that both share a pass.
     features, spec, views: None takes the default of the mode. views: how many times each picture is seen, the
     first as it is, the others augmented; with `pasted` fewer, as most pictures are new ones then.
     augmentation: what the other views are; None takes what keeps the truth of the task true.
@@ -85,6 +86,7 @@ class TrainRequest(BaseModel):
     backbone: Name = "efficientnet-lite0"
     features: Annotated[tuple[Text, ...], Field(max_length=_FEW)] | None = None
     spec: PreprocessSpec | None = None
+    like: Name | None = None
     views: Annotated[int, Field(ge=1, le=1000)] | None = None
     augmentation: Augmentation | None = None
     source: Name = "imagenet"
@@ -137,6 +139,14 @@ class TrainRequest(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _like_is_a_spec(self) -> Self:
+        if self.like is not None and self.spec is not None:
+            raise ValueError("like takes the spec of another head: leave spec, its width and the like, out")
+        if self.like is not None and self.mode == "pretrained" and self.task == "classification":
+            raise ValueError("mode pretrained takes the spec of its source: leave like out")
+        return self
+
+    @model_validator(mode="after")
     def _teacher_is_of_the_task(self) -> Self:
         if self.teacher is not None and not self._training.teachable:
             names = ", ".join(name for name, task in known().by_name.items() if task.training.teachable)
@@ -161,6 +171,9 @@ class TrainRequest(BaseModel):
             words += ["--width", str(self.spec.width), "--height", str(self.spec.height)]
             words += ["--resize", self.spec.resize, "--colour", self.spec.colour]
             words += ["--crop-share", str(self.spec.crop_share)] if self.spec.crop_share < 1 else []
+            bicubic = self.spec.interpolation == "bicubic"
+            words += [] if bicubic else ["--interpolation", self.spec.interpolation]
+        words += ["--like", self.like] if self.like else []
         words += ["--views", str(self.views)] if self.views is not None else []
         words += ["--augmentation", self.augmentation] if self.augmentation is not None else []
         words += ["--source", self.source] if self.mode == "pretrained" else []

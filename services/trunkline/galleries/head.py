@@ -40,7 +40,7 @@ class GalleryHead:
     async def describe(self) -> Sequence[HeadInfo]:
         return [info_of(self.record, self.behind)]
 
-    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
+    def quick(self, head: HeadInfo, params: Mapping[str, Any]) -> AnswerNow | None:
         """None: a search is not for the thread of a pass."""
         return None
 
@@ -80,7 +80,7 @@ class GalleryHead:
 def info_of(record: Record, behind: ServedHead) -> HeadInfo:
     """The gallery as it is served: its embedding head, but for the name and what it answers."""
     name = f"{KIND}:{record.name}"
-    return replace(behind.info, name=name, task="classification", labels=(), routes=Routes())
+    return replace(behind.info, name=name, task="classification", labels=(), routes=Routes(), variants=())
 
 
 def find_head(cache: GalleryCache, embedder: Embedder, name: str) -> tuple[HeadInfo, GalleryHead]:

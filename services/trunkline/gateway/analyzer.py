@@ -10,15 +10,15 @@ from trunkline.core.errors import (
     TrunklineError,
     WrongTaskError,
 )
-from trunkline.core.exchange import IMAGE, Features, HeadInfo
-from trunkline.core.preprocess import PreprocessSpec
+from trunkline.core.exchange import IMAGE, HeadInfo
 from trunkline.core.tasks import task_of
 from trunkline.core.text import listed
 from trunkline.gateway.answers import Analysis, HeadRequest, Outcome
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import Directory, HeadEntry
-from trunkline.gateway.passes import pass_of
-from trunkline.gateway.picture import PictureRun
+from trunkline.gateway.passes import SharedPass, pass_of
+from trunkline.gateway.picture import PictureRun, Question
+from trunkline.gateway.planner import Planner, checked_points, has_choice
 from trunkline.serving.security.callers import count_picture, saw_pixels
 
 __all__ = ["Analysis", "Analyzer", "HeadRequest", "Outcome"]
@@ -27,12 +27,17 @@ _NO_PASS = {IMAGE}  # what there is without one
 Tell = Callable[[Outcome], None]
 
 
+def _tell_nobody(outcome: Outcome) -> None:
+    """For calls that are answered once, at their end."""
+
+
 class Analyzer:
     """Answers questions about pictures with whatever the directory knows."""
 
     def __init__(self, directory: Directory, max_image_bytes: int) -> None:
         self._directory = directory
         self._max_image_bytes = max_image_bytes
+        self._planner = Planner()
 
     def ask_one(
         self, image: bytes, task: str, head: str, params: Mapping[str, Any], timeout_s: float
@@ -43,7 +48,7 @@ class Analyzer:
         """
         entry = self.entry_of(task, head)
         ask = HeadRequest(head or entry.info.name, params, required=True)
-        return self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
+        return self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s)
 
     def entry_of(self, task: str, head: str) -> HeadEntry:
         """The version that answers for a head of a task; of the default head where `head` is empty.
@@ -58,22 +63,28 @@ class Analyzer:
     def ask_version(
         self, image: bytes, entry: HeadEntry, params: Mapping[str, Any], timeout_s: float
     ) -> Coroutine[Any, Any, Analysis]:
-        """One required question to a version that was resolved before, so that a batch gets one version.
+        """One required question to a version that was resolved before: a batch gets one version, under its own spec.
 
         Raises what the backbone and the head raise.
         """
         ask = HeadRequest(entry.info.name, params, required=True)
-        return self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, _tell_nobody)
+        return self._analyze(image, [ask], lambda ask: self._checked(entry), timeout_s, as_it_is=True)
 
     def analyze(
-        self, image: bytes, asks: Sequence[HeadRequest], timeout_s: float, tell: Tell | None = None
+        self,
+        image: bytes,
+        asks: Sequence[HeadRequest],
+        timeout_s: float,
+        tell: Tell | None = None,
+        max_points_lost: float | None = None,
     ) -> Coroutine[Any, Any, Analysis]:
         """Every head's outcome; `tell` gets each as soon as it is there.
 
+        max_points_lost: how much each head may lose, so that heads share a pass; None for nothing.
         Raises what a required head raises, and errors of the picture itself. Where it is cancelled, or raises,
         nothing that it started goes on.
         """
-        return self._analyze(image, asks, self._resolve, timeout_s, tell or _tell_nobody)
+        return self._analyze(image, asks, self._resolve, timeout_s, tell or _tell_nobody, max_points_lost)
 
     async def _analyze(
         self,
@@ -81,15 +92,25 @@ class Analyzer:
         asks: Sequence[HeadRequest],
         resolve: Callable[[HeadRequest], HeadEntry],
         timeout_s: float,
-        tell: Tell,
+        tell: Tell = _tell_nobody,
+        max_points_lost: float | None = None,
+        *,
+        as_it_is: bool = False,
     ) -> Analysis:
         started_at = time.perf_counter()
         deadline = Deadline(timeout_s)
         self._check(image, asks)
+        checked_points(max_points_lost)
         count_picture()
-        questions = [(ask, _entry(ask, resolve)) for ask in asks]
+        questions: Sequence[Question] = [(ask, _entry(ask, resolve)) for ask in asks]
+        planned = not as_it_is and has_choice(questions)
+        if planned:
+            questions = self._planner.planned(questions, max_points_lost)
         run = PictureRun(image, questions, deadline, tell)
-        done = _analysis(await run.outcomes(), run.features(), started_at)
+        outcomes, made = await run.outcomes(), run.made()
+        if planned:
+            self._planner.ended(questions, outcomes, made)
+        done = _analysis(outcomes, made, started_at)
         if done.image_size is not None:
             saw_pixels(done.image_size[0] * done.image_size[1])
         return done
@@ -139,15 +160,10 @@ def _wrong_task(head: HeadInfo, asked: str) -> WrongTaskError:
     )
 
 
-def _tell_nobody(outcome: Outcome) -> None:
-    """For calls that are answered once, at their end."""
-
-
-def _analysis(
-    outcomes: Sequence[Outcome], features: Sequence[tuple[PreprocessSpec, Features]], started_at: float
-) -> Analysis:
+def _analysis(outcomes: Sequence[Outcome], made: Sequence[SharedPass], started_at: float) -> Analysis:
     passes = 0
     queue_ms = decode_ms = backbone_ms = head_ms = 0.0
+    features = [(shared, shared.found) for shared in made if shared.found is not None]
     for _, found in features:
         passes += not found.cached and not found.arrays.keys() <= _NO_PASS
         queue_ms = max(queue_ms, found.queue_ms)
@@ -166,5 +182,5 @@ def _analysis(
         backbone_ms=backbone_ms,
         head_ms=head_ms,
         total_ms=(time.perf_counter() - started_at) * 1000,
-        each_pass=tuple([pass_of(spec, found) for spec, found in features]),
+        each_pass=tuple([pass_of(shared, found) for shared, found in features]),
     )

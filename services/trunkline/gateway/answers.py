@@ -32,12 +32,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Pass:
-    """What was made for one preprocessing spec; times in milliseconds. No backbone where `backbone_ms` is 0."""
+    """What was made for one backbone and preprocessing spec; times in milliseconds.
+
+    No backbone where `backbone_ms` is 0. heads: those that it was made for, as they were asked, each with the points
+    that it loses under this spec.
+    """
 
     fingerprint: str
     queue_ms: float
     decode_ms: float
     backbone_ms: float
+    backbone: str = ""
+    spec: str = ""
+    heads: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class SharedPass:
         self.error: Exception | None = None
         self.spec = head.info.spec
         self.shared: SharedPicture | None = None
-        self._backbone = head.backbone
+        self.backbone = head.backbone
         self._image = image
         self._deadline = deadline
         self._needs = needs
@@ -63,7 +63,7 @@ class SharedPass:
         timer = asyncio.timeout(deadline.left_s())
         try:
             async with timer:
-                self.found = await self._backbone.source.extract(self._request(), deadline.left_s())
+                self.found = await self.backbone.source.extract(self._request(), deadline.left_s())
         except OF_THE_PICTURE:
             raise
         except TimeoutError as error:
@@ -103,7 +103,7 @@ class SharedPass:
             tuple(dict.fromkeys(name for _, entry in self.needed_by for name in entry.info.features)),
             required=any(self._needs(ask) for ask, _ in self.needed_by),
             arenas=frozenset.intersection(*(entry.runner.arenas for _, entry in self.needed_by)),
-            backbone_digest=self._backbone.info.digest,
+            backbone_digest=self.backbone.info.digest,
             shared=self.shared,
             quick=tuple(self._quick()),
         )
@@ -111,7 +111,7 @@ class SharedPass:
     def _quick(self) -> Iterable[QuickHead]:
         """Those that the call needs: what it can do without waits for a place, and under pressure gets none."""
         for ask, entry in self.needed_by:
-            answer = entry.runner.quick(entry.info.name, entry.info.version, ask.params)
+            answer = entry.runner.quick(entry.info, ask.params)
             if answer is not None and self._needs(ask):
                 yield QuickHead(ask.head, entry.info, answer)
 
@@ -124,13 +124,22 @@ def share_picture(passes: Collection[SharedPass]) -> None:
         each.shared = shared
 
 
-def pass_of(spec: PreprocessSpec, found: Features) -> Pass:
-    return Pass(_fingerprint(spec), found.queue_ms, found.decode_ms, found.backbone_ms)
+def pass_of(shared: SharedPass, found: Features) -> Pass:
+    fingerprint, words = _named(shared.spec)
+    return Pass(
+        fingerprint,
+        found.queue_ms,
+        found.decode_ms,
+        found.backbone_ms,
+        backbone=shared.backbone.info.label,
+        spec=words,
+        heads=tuple([(ask.head, entry.info.points_lost) for ask, entry in shared.needed_by]),
+    )
 
 
 @functools.lru_cache(maxsize=256)
-def _fingerprint(spec: PreprocessSpec) -> str:
-    return spec.fingerprint
+def _named(spec: PreprocessSpec) -> tuple[str, str]:
+    return spec.fingerprint, spec.words
 
 
 def retrieved(task: "asyncio.Task[Any]") -> None:

@@ -71,9 +71,9 @@ class PictureRun:
             for shared in self._passes.values():
                 shared.end()
 
-    def features(self) -> list[tuple[PreprocessSpec, Features]]:
-        """What the passes that succeeded have made, in the order of the questions."""
-        return [(spec, shared.found) for (_, spec), shared in self._passes.items() if shared.found is not None]
+    def made(self) -> list[SharedPass]:
+        """The passes that succeeded, in the order of the questions."""
+        return [shared for shared in self._passes.values() if shared.found is not None]
 
     # Asking ------------------------------------------------------------------------------------------------
 
@@ -190,6 +190,7 @@ class PictureRun:
         return HeadQuestion(
             head=entry.info.name,
             version=entry.info.version,
+            variant=entry.info.variant,
             features=select(found.arrays, entry.info.features),
             frame=found.frame,
             backbone_digest=found.backbone_digest,

@@ -116,7 +116,7 @@ class RemoteHeads:
             _PREDICT_ALL, response_deserializer=head_service_pb2.PredictAllResponse.FromString
         )
         self._takes_several = True
-        self._paces: defaultdict[tuple[str, str], Pace] = defaultdict(Pace)  # by head and version
+        self._paces: defaultdict[tuple[str, str, str], Pace] = defaultdict(Pace)  # by head, version and variant
         self._name = f"the head service at {address}"
         self._silent_since: float | None = None
         self._arenas: frozenset[str] = frozenset()
@@ -138,7 +138,7 @@ class RemoteHeads:
             self._described = answer, heads
         return self._described[1]
 
-    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
+    def quick(self, head: HeadInfo, params: Mapping[str, Any]) -> AnswerNow | None:
         """None: the features are not made here."""
         return None
 
@@ -153,7 +153,7 @@ class RemoteHeads:
 
     def is_cheaper_together(self, question: HeadQuestion) -> bool:
         """For heads that are quick, on features that lie in the message itself and are few bytes."""
-        pace = self._paces[question.head, question.version]
+        pace = self._paces[question.head, question.version, question.variant]
         return self._takes_several and pace.is_quick(question.params) and _is_small(question.features)
 
     async def predict_all(self, questions: Sequence[HeadQuestion], timeout_s: float | None) -> Sequence[Answer]:
@@ -171,7 +171,7 @@ class RemoteHeads:
         return [self._answer_or_error(*each) for each in zip(questions, answer.outcomes, strict=True)]
 
     def _ran(self, question: HeadQuestion, answer: HeadAnswer) -> HeadAnswer:
-        pace = self._paces[question.head, question.version]
+        pace = self._paces[question.head, question.version, question.variant]
         pace.ran(question.params, (answer.head_ms - answer.queue_ms) / 1000)
         return answer
 

@@ -51,7 +51,9 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
 
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
         asks = _asks_from_pb(request.heads)
-        done = await self._analyzer.analyze(request.image.data, asks, self._timeout_s(context))
+        done = await self._analyzer.analyze(
+            request.image.data, asks, self._timeout_s(context), max_points_lost=_points(request)
+        )
         return pb.AnalyzeResponse(
             outcomes=map(_outcome_to_pb, done.outcomes),
             image_size=_size_to_pb(done),
@@ -78,7 +80,7 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
                 raise fault
             check_message(request)
             asks, timeout_s = _asks_from_pb(request.heads), self._picture_timeout_s(request)
-            done = await self._analyzer.analyze(request.image.data, asks, timeout_s, tell)
+            done = await self._analyzer.analyze(request.image.data, asks, timeout_s, tell, _points(request))
         except Exception as error:  # one bad picture costs its own answer, never the stream
             if not isinstance(error, TrunklineError):
                 _log.error("bug in a picture of a stream", exc_info=error)
@@ -152,6 +154,10 @@ def _slower(analyses: Sequence[Analysis]) -> pb.Timings:
     return pb.Timings(**{name: max(getattr(done, name) for done in analyses) for name in _STAGES})
 
 
+def _points(request: pb.AnalyzeRequest | pb.AnalyzeStreamRequest) -> float | None:
+    return request.max_points_lost if request.HasField("max_points_lost") else None
+
+
 def _asks_from_pb(heads: Iterable[pb.HeadRequest]) -> list[HeadRequest]:
     return [
         HeadRequest(
@@ -196,6 +202,9 @@ def _pass_to_pb(made: Pass) -> pb.Pass:
         queue_ms=made.queue_ms,
         decode_ms=made.decode_ms,
         backbone_ms=made.backbone_ms,
+        backbone=made.backbone,
+        spec=made.spec,
+        heads=[pb.PassHead(head=head, points_lost=points) for head, points in made.heads],
     )
 
 

@@ -14,7 +14,7 @@ from trunkline.core.exchange import AnswerNow, Features, HeadAnswer, HeadInfo, H
 from trunkline.core.head import Arrays, answer_weight
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
-from trunkline.core.text import listed
+from trunkline.core.text import listed, shown
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
 from trunkline.heads.versions import Choice, Key, LoadedVersions
 from trunkline.serving.workers import Priority, WorkerPool
@@ -83,9 +83,11 @@ class HeadEngine:
     async def describe(self) -> list[HeadInfo]:
         return list(self._versions.heads.values())
 
-    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
+    def quick(self, head: HeadInfo, params: Mapping[str, Any]) -> AnswerNow | None:
         """For a head of this version whose latest runs were short."""
-        found = self._versions.find(head, int(version)) if version.isdecimal() else None
+        found = self._versions.find(head.name, int(head.version)) if head.version.isdecimal() else None
+        if head.variant and isinstance(found, LoadedHead):
+            found = found.variants.get(head.variant)
         if not isinstance(found, LoadedHead) or not found.pace.is_quick(params):
             return None
         return partial(_answer_now, found, params)
@@ -158,7 +160,16 @@ def _checked(head: LoadedHead | FaultyHead, question: HeadQuestion) -> LoadedHea
     if isinstance(head, FaultyHead):
         raise head.error
     check_backbone(head.info, question.backbone_digest)
-    return head
+    if not question.variant:
+        return head
+    variant = head.variants.get(question.variant)
+    if variant is None:
+        raise NotFoundError(
+            f"head {head.info.name}/{head.info.version} is not served here under spec {shown(question.variant)}",
+            head=question.head,
+            variant=shown(question.variant),
+        )
+    return variant
 
 
 def _answer_now(head: LoadedHead, params: Mapping[str, Any], features: Features) -> HeadAnswer:

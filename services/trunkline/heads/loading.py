@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest
+from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, variant_bundle
 from trunkline.core.errors import (
     BackboneMismatchError,
     ConfigurationError,
@@ -24,7 +24,7 @@ from trunkline.heads.discovery import head_class
 from trunkline.heads.runs import Runs
 from trunkline.serving.cores import Cores
 from trunkline.serving.execution import CPU, Execution
-from trunkline.serving.session import load_session
+from trunkline.serving.session import OnnxSession, check_golden, load_session
 
 # Has the backbone of a head, by the head's name, or raises why it cannot be had.
 Need = Callable[[str, BackboneRef], None]
@@ -33,13 +33,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadedHead:
-    """A version that can answer."""
+    """A version that can answer. variants: itself under further specs, by the fingerprint of each."""
 
     info: HeadInfo
     backbone: BackboneRef
     runs: Runs
     decoder: TaskHead
     pace: Pace = field(default_factory=Pace, compare=False)
+    variants: "Mapping[str, LoadedHead]" = field(default_factory=dict)
 
     def answer(self, features: Arrays, frame: Frame, params: Mapping[str, Any], cores: Cores | None = None) -> Result:
         """Run the model on the features of one picture and decode. Raises InvalidRequestError.
@@ -85,6 +86,8 @@ def load_head(
             need(bundle.manifest.name, bundle.manifest.backbone)
         session = load_session(bundle, execution)
         info = _info(bundle)
+        runs = Runs(session, bundle, execution)
+        variants = {each.info.variant: each for each in _variants(bundle, session, runs, execution)}
     except ConfigurationError:
         raise
     except TrunklineError as error:
@@ -93,7 +96,29 @@ def load_head(
     except Exception:  # the code of a task, on a bundle that nobody has seen before
         _log.exception("head %s cannot be served", label)
         return _faulty(bundle, ModelInvalidError(f"{label} cannot be loaded: see the log of the head service"))
-    return LoadedHead(info, bundle.manifest.backbone, Runs(session, bundle, execution), decoder)
+    info = replace(info, variants=tuple(each.info for each in variants.values()))
+    return LoadedHead(info, bundle.manifest.backbone, runs, decoder, variants=variants)
+
+
+def _variants(
+    bundle: Bundle[HeadManifest], session: OnnxSession, runs: Runs, execution: Execution
+) -> Iterator[LoadedHead]:
+    """Those that hold; each of the others is left out, with an error in the log, and costs the head nothing else."""
+    for variant in bundle.manifest.variants:
+        own, own_runs = variant_bundle(bundle, variant), runs
+        try:
+            decoder = head_class(own.manifest.task)(own)
+            if variant.digest is None:
+                check_golden(session, own)
+            else:
+                own_runs = Runs(load_session(own, execution), own, execution)
+        except ModelInvalidError as error:
+            fingerprint = variant.preprocess_fingerprint
+            _log.error("%s is not served under spec %s: %s", session.name, fingerprint, error)
+            continue
+        lost = variant.points_lost(bundle.manifest.metrics)
+        info = replace(_info(own), variant=variant.preprocess_fingerprint, points_lost=lost)
+        yield LoadedHead(info, own.manifest.backbone, own_runs, decoder)
 
 
 def check_backbone(head: HeadInfo, digest: str) -> None:

@@ -44,6 +44,7 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
             params=wire.params_from_pb(request.params),
             version=request.version,
             required=not request.optional,
+            variant=request.variant,
         )
         with unchanged(request.features.values(), self._reader):
             answer = await self._heads.predict(question, context.time_remaining())
@@ -63,6 +64,7 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
                 params=wire.params_from_pb(each.params),
                 version=each.version,
                 required=not each.optional,
+                variant=each.variant,
             )
             for each in request.questions
         ]

@@ -16,6 +16,7 @@ from trunkline.core.exchange import HeadInfo
 from trunkline.core.models import HeadCatalog
 from trunkline.core.needed import Signature, signature
 from trunkline.core.repository import Repository
+from trunkline.core.variants import VARIANT_PREFIX
 from trunkline.heads.loading import FaultyHead, LoadedHead, Need, load_head
 from trunkline.heads.routing import route, versions_of
 from trunkline.serving.execution import CPU, Execution
@@ -279,7 +280,7 @@ def _is_broken(head: LoadedHead | FaultyHead) -> bool:
 def _signature(folder: Path) -> _Signature:
     """Changes whenever a file of the bundle does: (inode, mtime in ns, size) of each, None where it is missing."""
     found: list[tuple[int, int, int] | None] = []
-    for name in (MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE, LABELS_FILE):
+    for name in (MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE, LABELS_FILE, *_files_of_variants(folder)):
         try:
             stat = (folder / name).stat()
         except OSError as error:
@@ -289,6 +290,15 @@ def _signature(folder: Path) -> _Signature:
         else:
             found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
     return tuple(found)
+
+
+def _files_of_variants(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.name.startswith(VARIANT_PREFIX))
+    except OSError as error:
+        if error.errno not in _BROKEN_NAMES:
+            raise
+        return []
 
 
 def _log_changes(before: Mapping[str, HeadInfo], after: Mapping[str, HeadInfo]) -> None:

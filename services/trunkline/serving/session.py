@@ -211,19 +211,38 @@ def load_session(bundle: Bundle[BackboneManifest] | Bundle[HeadManifest], execut
     """
     name, model = f"{bundle.manifest.name}/{bundle.manifest.version}", bundle.read_model()
     inputs, expected = bundle.read_golden()
+    _require_golden(name, inputs, expected)
+    session = OnnxSession(model, name, execution)
+    _check_golden(session, inputs, expected, _tolerance(bundle.manifest))
+    return session
+
+
+def check_golden(session: OnnxSession, bundle: Bundle[HeadManifest]) -> None:
+    """Check a session that is loaded on the golden inputs of a bundle of its model. Raises ModelInvalidError."""
+    inputs, expected = bundle.read_golden()
+    _require_golden(session.name, inputs, expected)
+    _check_golden(session, inputs, expected, _tolerance(bundle.manifest))
+
+
+def _require_golden(name: str, inputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
     if not inputs or not expected:
         raise ModelInvalidError(f"{name}: golden.npz has no inputs or no outputs")
-    session = OnnxSession(model, name, execution)
+
+
+def _check_golden(
+    session: OnnxSession,
+    inputs: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    tolerance: float,
+) -> None:
     unknown = next((name for name in expected if name not in session.outputs), None)
     if unknown is not None:
         raise ModelInvalidError(f"{session.name}: golden.npz has an output {shown(unknown)!r} that the model lacks")
     found = _golden_outputs(session, inputs, list(expected))
-    tolerance = _tolerance(bundle.manifest)
     for name, want in expected.items():
         _compare(session.name, name, _like(found[name], want), want, tolerance)
     give_back_freed()
     _log.info("%s loaded, golden outputs %s hold", session.name, ", ".join(expected))
-    return session
 
 
 def first_line(error: Exception) -> str:

@@ -113,6 +113,7 @@ def predict_request(question: HeadQuestion) -> bytes:
         params=params_to_pb(question.params) if question.params else None,
         version=question.version,
         optional=not question.required,
+        variant=question.variant,
     )
     return _with_features(message, question.features)
 
@@ -130,6 +131,7 @@ def predict_all_request(questions: Sequence[HeadQuestion]) -> bytes:
                 features=each.features,
                 params=params_to_pb(each.params) if each.params else None,
                 optional=not each.required,
+                variant=each.variant,
             )
             for each in questions
         ],
@@ -238,28 +240,68 @@ def head_to_pb(head: HeadInfo) -> vision_service_pb2.Head:
         warning=head.routes.warning,
         terms=head.terms or "",
         barred=head.barred,
+        variants=map(_variant_to_pb, head.variants),
+    )
+
+
+def _variant_to_pb(variant: HeadInfo) -> vision_service_pb2.HeadVariant:
+    return vision_service_pb2.HeadVariant(
+        preprocess_fingerprint=variant.variant,
+        spec=variant.spec.words,
+        points_lost=variant.points_lost,
+        digest=variant.digest,
     )
 
 
 def served_head_to_pb(head: HeadInfo) -> head_service_pb2.ServedHead:
     """The default version of a head with all that its routes lead to."""
     others = [
-        head_service_pb2.ServedVersion(head=head_to_pb(other), preprocess=spec_to_pb(other.spec))
+        head_service_pb2.ServedVersion(
+            head=head_to_pb(other), preprocess=spec_to_pb(other.spec), variants=_specs_of_variants(other)
+        )
         for other in head.routes.others
     ]
-    return head_service_pb2.ServedHead(head=head_to_pb(head), preprocess=spec_to_pb(head.spec), others=others)
+    return head_service_pb2.ServedHead(
+        head=head_to_pb(head),
+        preprocess=spec_to_pb(head.spec),
+        others=others,
+        variants=_specs_of_variants(head),
+    )
+
+
+def _specs_of_variants(head: HeadInfo) -> list[preprocess_pb2.PreprocessSpec]:
+    return [spec_to_pb(variant.spec) for variant in head.variants]
 
 
 def served_head_from_pb(served: head_service_pb2.ServedHead) -> HeadInfo:
     head = served.head
     routes = Routes(
-        others=tuple(head_from_pb(other.head, spec_from_pb(other.preprocess)) for other in served.others),
+        others=tuple(_version_from_pb(other) for other in served.others),
         canary=head.canary_version,
         canary_share=head.canary_share,
         aliases=dict(head.aliases),
         warning=head.warning,
     )
-    return replace(head_from_pb(head, spec_from_pb(served.preprocess)), routes=routes)
+    return replace(_version_from_pb(served), routes=routes)
+
+
+def _version_from_pb(served: head_service_pb2.ServedHead | head_service_pb2.ServedVersion) -> HeadInfo:
+    """With those of its variants whose spec came with them."""
+    info = head_from_pb(served.head, spec_from_pb(served.preprocess))
+    variants = zip(served.head.variants, served.variants, strict=False)
+    return replace(info, variants=tuple(_variant_from_pb(info, *each) for each in variants))
+
+
+def _variant_from_pb(
+    info: HeadInfo, variant: vision_service_pb2.HeadVariant, spec: preprocess_pb2.PreprocessSpec
+) -> HeadInfo:
+    return replace(
+        info,
+        digest=variant.digest,
+        spec=spec_from_pb(spec),
+        variant=variant.preprocess_fingerprint,
+        points_lost=variant.points_lost,
+    )
 
 
 def head_from_pb(head: vision_service_pb2.Head, spec: PreprocessSpec) -> HeadInfo:

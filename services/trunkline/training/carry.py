@@ -16,6 +16,7 @@ from trunkline.core.exchange import IMAGE
 from trunkline.core.publishing import card_title, free_version, manifest_text
 from trunkline.core.staging import staging
 from trunkline.core.store import FolderStore, Publish
+from trunkline.core.variants import VARIANT_PREFIX
 from trunkline.serving.session import load_session
 
 
@@ -40,11 +41,13 @@ def carried_over(
         "backbone": BackboneRef(name=new.name, version=new.version, digest=new.digest),
     }
     if old.features != (IMAGE,):
-        changed |= {"metrics": {}, "evaluation": None}
+        changed |= {"metrics": {}, "evaluation": None, "variants": ()}
     manifest = old.model_copy(update=changed)
     with staging(models) as aside:
         folder = aside / "head"
-        shutil.copytree(head.path, folder)
+        # What was measured under further specs holds where nothing can change it, as the metrics do.
+        left = shutil.ignore_patterns() if old.features == (IMAGE,) else shutil.ignore_patterns(f"{VARIANT_PREFIX}*")
+        shutil.copytree(head.path, folder, ignore=left)
         (folder / MANIFEST_FILE).write_text(manifest_text(manifest), encoding="utf-8")
         (folder / CARD_FILE).write_text(_card(head, manifest), encoding="utf-8")
         load_session(read_bundle(folder))

@@ -10,6 +10,7 @@ from trunkline.core.train_request import TrainRequest
 from trunkline.training.data.accept import read_sound
 from trunkline.training.data.dataset import Dataset
 from trunkline.training.data.wanted import wanted
+from trunkline.training.like import as_like
 
 
 def looked_ahead(request: TrainRequest, models: Path) -> Dataset:
@@ -18,7 +19,8 @@ def looked_ahead(request: TrainRequest, models: Path) -> Dataset:
     Raises InvalidRequestError, DataInvalidError and ModelInvalidError as the run would later.
     """
     require_trainable(request.task)
-    Repository(models).backbone(request.backbone)
+    repository = Repository(models)
+    repository.backbone(as_like(request, repository).backbone)
     dataset = read_sound(request)
     wanted(request, dataset)
     return dataset

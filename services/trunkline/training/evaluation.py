@@ -82,9 +82,18 @@ def evaluate_head(
     name, version = _version(models, name)
     head = repository.head(name, version)
     backbone = repository.backbone(head.manifest.backbone.name, head.manifest.backbone.version)
+
+    def ask(samples: Sequence[Sample], params: Mapping[str, Any] | None) -> Sequence[Result]:
+        return answers(head, backbone, samples, progress, params)
+
+    return measured(facts_of(head), data, split, ask, names)
+
+
+def facts_of(head: Bundle[HeadManifest]) -> HeadFacts:
+    """What is known of a head that is measured."""
     targets = head.manifest.settings.get("targets", [])
-    asked = HeadFacts(
-        name,
+    return HeadFacts(
+        head.manifest.name,
         str(head.manifest.version),
         head.manifest.task,
         head.labels,
@@ -92,11 +101,6 @@ def evaluate_head(
         units=tuple(each["unit"] for each in targets),
         angles=tuple(each["kind"] == "angle" for each in targets),
     )
-
-    def ask(samples: Sequence[Sample], params: Mapping[str, Any] | None) -> Sequence[Result]:
-        return answers(head, backbone, samples, progress, params)
-
-    return measured(asked, data, split, ask, names)
 
 
 def scored(

@@ -50,12 +50,11 @@ def measured(
     """
     called = ClassNames(head.name, head.task, head.labels, names or {})
     head = replace(head, labels=called.classes)
-    dataset = _as_learned(head, data)
-    dataset, samples = _sound(dataset, _chosen(dataset, split))
+    dataset, samples = samples_of(head, data, split)
     if not samples:
         raise InvalidRequestError("there is nothing to evaluate on: the data has no picture of that split")
     # A head without classes of its own is measured on those of the data.
-    measure = _measure_of(head, head.labels or dataset.classes, data)
+    measure = measure_of(head, head.labels or dataset.classes, data)
     scores = measure.scores_in(lambda asked: called.told(ask(asked, measure.params() or None)), samples, dataset)
     return {
         "head": head.name,
@@ -67,7 +66,17 @@ def measured(
     }
 
 
-def _measure_of(head: HeadFacts, classes: tuple[str, ...], data: Path) -> Measure:
+def samples_of(head: HeadFacts, data: Path, split: Splits) -> tuple[Dataset, tuple[Sample, ...]]:
+    """The data by the head's own labels or targets, and its samples of a split, without what is broken in these.
+
+    Raises as `measured`.
+    """
+    dataset = _as_learned(head, data)
+    return _sound(dataset, _chosen(dataset, split))
+
+
+def measure_of(head: HeadFacts, classes: tuple[str, ...], data: Path) -> Measure:
+    """How the task of a head is measured, for these classes."""
     head_class(head.task)  # where there is no such task, this says so
     module = f"trunkline.heads.{head.task}.measure"
     if find_spec(module) is None:

@@ -1,6 +1,5 @@
 """A training run from data to a published head. Nothing is written into the repository before all checks passed."""
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, Origin, model_digest
-from trunkline.core.evaluation import Evaluation, evaluation_digest
+from trunkline.core.evaluation import Evaluation
 from trunkline.core.exchange import IMAGE
 from trunkline.core.progress import Epoch, Watcher
 from trunkline.core.publishing import free_version
@@ -26,7 +25,6 @@ from trunkline.training import group
 from trunkline.training.again import require_same
 from trunkline.training.data.accept import accept_data, read_data, seen_before
 from trunkline.training.data.dataset import Dataset, Sample
-from trunkline.training.data.outlines import Outline
 from trunkline.training.data.remarks import summary_of
 from trunkline.training.data.wanted import Wanted, wanted
 from trunkline.training.evaluation import scored
@@ -35,7 +33,9 @@ from trunkline.training.features import FeatureStore, Recipe, pixels_of
 from trunkline.training.fit import answers_to, best_epoch, seed
 from trunkline.training.head_card import Facts, write_card
 from trunkline.training.head_export import check_head, export_head
+from trunkline.training.known import known_by
 from trunkline.training.learner import learner_class
+from trunkline.training.like import as_like
 from trunkline.training.modes.finetune import train_tailed
 from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.modes.mapped import train_mapped
@@ -85,6 +85,8 @@ def train_head(
     """
     started_at = time.monotonic()
     group.join()
+    repository = Repository(places.models)
+    request = as_like(request, repository)
     watcher = group.silent(watcher)
     learn = learner_class(request.task)
     dataset = _accepted(request, places.work, watcher, read)
@@ -92,7 +94,6 @@ def train_head(
     if like is not None:
         require_same(like, _learned_from(request, dataset, splits), _evaluation(request, dataset, splits.test))
     learner = learn(dataset.classes, dataset.target_names, request)
-    repository = Repository(places.models)
     backbone = repository.backbone(request.backbone)
     teachers = repository if places.teachers is None else Repository(places.teachers)
     teacher = teacher_of(request, dataset.classes, teachers)
@@ -234,38 +235,17 @@ def _manifest(job: Job, fitted: Fitted, model: bytes, dataset: Dataset, version:
 
 def _evaluation(request: TrainRequest, dataset: Dataset, samples: Sequence[Sample]) -> Evaluation:
     """By which a later version is known to be measured on the same samples, with the same truth."""
-    return _known_by(dataset, request.test_split, samples)
+    return known_by(dataset, request.test_split, samples)
 
 
 def _learned_from(request: TrainRequest, dataset: Dataset, splits: Wanted) -> Evaluation:
     """By which it is known whether the head can be made again."""
     names = [*request.train_splits, *([request.validation_split] if splits.validation else [])]
-    return _known_by(dataset, "+".join(names), [*splits.train, *splits.validation])
-
-
-def _known_by(dataset: Dataset, split: str, samples: Sequence[Sample]) -> Evaluation:
-    named = ((f"{sample.name}|{_truth(dataset, sample)}", sample.encoded()) for sample in samples)
-    return Evaluation(data=dataset.root.name, split=split, count=len(samples), digest=evaluation_digest(named))
+    return known_by(dataset, "+".join(names), [*splits.train, *splits.validation])
 
 
 def _best(fitted: Fitted) -> Epoch:
     return best_epoch(fitted.epochs, by_metric=makes_losses(fitted.net))
-
-
-def _truth(dataset: Dataset, sample: Sample) -> str:
-    if dataset.classes and sample.objects is not None:
-        objects = (
-            f"{dataset.classes[each.label]}|{each.box}|{each.crowd}|{_pixels_digest(each.mask)}"
-            for each in sample.objects
-        )
-        return hashlib.sha256("\n".join(objects).encode()).hexdigest()
-    if sample.mask is not None:
-        return hashlib.sha256(sample.mask.load().tobytes()).hexdigest()
-    return repr(sample.targets) if sample.label is None else dataset.classes[sample.label]
-
-
-def _pixels_digest(mask: Outline | None) -> str:
-    return "" if mask is None else hashlib.sha256(mask.load().tobytes()).hexdigest()
 
 
 def _facts(job: Job, fitted: Fitted, made: _Made, dataset: Dataset, tested: int, started_at: float) -> Facts:

@@ -18,6 +18,7 @@ NAME = "analyze"
 VERSION = "1"
 _MOST_HEADS = 64
 HEADS = "heads"  # parameter: names of heads, separated by commas
+MOST_LOST = "max_points_lost"  # parameter, as in AnalyzeRequest
 
 
 class Vision(Protocol):
@@ -38,14 +39,14 @@ class AnalyzeModel:
 
     async def answer(self, question: ModelRequest) -> list[Item]:
         """A head that fails is an outcome in the document. Raises InvalidRequestError and errors of the picture."""
-        no_params(question.params, [HEADS])
-        heads = _names(question.params.get(HEADS))
-        check_message(_request(b"", heads))
+        no_params(question.params, [HEADS, MOST_LOST])
+        heads, points = _names(question.params.get(HEADS)), _points(question.params.get(MOST_LOST))
+        check_message(_request(b"", heads, points))
         pictures = question.inputs[PICTURE]  # (N,) bytes
-        return await each(len(pictures), lambda place: self._one(pictures[place], heads, question))
+        return await each(len(pictures), lambda place: self._one(_request(pictures[place], heads, points), question))
 
-    async def _one(self, picture: bytes, heads: list[str], question: ModelRequest) -> Item:
-        done = await self.vision.Analyze(_request(picture, heads), question.context)
+    async def _one(self, request: pb.AnalyzeRequest, question: ModelRequest) -> Item:
+        done = await self.vision.Analyze(request, question.context)
         return Item(
             outputs={RESULT: await aside(document, done)} if RESULT in question.wanted else {},
             version=VERSION,
@@ -55,8 +56,16 @@ class AnalyzeModel:
         )
 
 
-def _request(picture: bytes, heads: list[str]) -> pb.AnalyzeRequest:
-    return pb.AnalyzeRequest(image=image_pb2.Image(data=picture), heads=[pb.HeadRequest(head=head) for head in heads])
+def _request(picture: bytes, heads: list[str], points: float | None) -> pb.AnalyzeRequest:
+    asks = [pb.HeadRequest(head=head) for head in heads]
+    return pb.AnalyzeRequest(image=image_pb2.Image(data=picture), heads=asks, max_points_lost=points)
+
+
+def _points(value: object) -> float | None:
+    """Whoever answers says which numbers it takes."""
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise InvalidRequestError(f"parameter {MOST_LOST!r} is a number of points, such as 2")
 
 
 def _names(value: object) -> list[str]:

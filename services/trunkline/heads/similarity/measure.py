@@ -27,6 +27,16 @@ class Measure:
     def params(self) -> dict[str, Any]:
         return {}
 
+    def calibrated(self, answers: Sequence[Result], samples: Sequence[Any]) -> dict[str, Any]:
+        """Threshold and logistic curve on all pairs of samples with a label; {} where nothing can be said."""
+        from trunkline.heads.similarity.calibration import distances, fit_calibration, pairs_of
+
+        first, second, same = pairs_of(_labels(samples))
+        found = fit_calibration(distances(_vectors(answers), first, second), same)
+        if found is None:
+            return {}
+        return {"threshold": found.threshold, "calibration": {"a": found.slope, "b": found.offset}}
+
     def scores_in(self, ask: Ask, samples: Sequence[Any], dataset: Any) -> SimilarityScores:
         measured, known = {each.name for each in samples}, {each.label for each in samples}
         others = [each for each in dataset.of_split("train", "val") if each.name not in measured]

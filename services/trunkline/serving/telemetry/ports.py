@@ -94,8 +94,8 @@ class _ObservedRunner:
     async def describe(self) -> Sequence[HeadInfo]:
         return await self._runner.describe()
 
-    def quick(self, head: str, version: str, params: Mapping[str, Any]) -> AnswerNow | None:
-        return self._runner.quick(head, version, params)  # what comes of it is watched at the source
+    def quick(self, head: HeadInfo, params: Mapping[str, Any]) -> AnswerNow | None:
+        return self._runner.quick(head, params)  # what comes of it is watched at the source
 
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         with _head_stage(self._telemetry, question.head, question.version):

@@ -30,7 +30,7 @@ from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_d
 from trunkline.api.vision.v1 import vision_service_pb2 as trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-trunkline/api/inference/v1/head_service.proto\x12\x1atrunkline.api.inference.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x31trunkline/api/inference/v1/backbone_service.proto\x1a+trunkline/api/inference/v1/preprocess.proto\x1a\'trunkline/api/inference/v1/tensor.proto\x1a$trunkline/api/limits/v1/limits.proto\x1a,trunkline/api/vision/v1/vision_service.proto\"\x8c\x03\n\x0ePredictRequest\x12\x15\n\x04head\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12V\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32\x38.trunkline.api.inference.v1.PredictRequest.FeaturesEntryB\n\xfa\xe7\x18\x06\x08\x80\x02\x18\xff\x01\x12\x30\n\x05\x66rame\x18\x03 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12 \n\x0f\x62\x61\x63kbone_digest\x18\x04 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x36\n\x06params\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\r\xfa\xe7\x18\t\x10\x80\x08\x30\x80\x80\x08\x38\x08\x12\x18\n\x07version\x18\x06 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x10\n\x08optional\x18\x07 \x01(\x08\x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"H\n\x0fPredictResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\"\xdd\x02\n\x11PredictAllRequest\x12Y\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32;.trunkline.api.inference.v1.PredictAllRequest.FeaturesEntryB\n\xfa\xe7\x18\x06\x08\x80\x02\x18\xff\x01\x12\x30\n\x05\x66rame\x18\x03 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12 \n\x0f\x62\x61\x63kbone_digest\x18\x04 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x44\n\tquestions\x18\x08 \x03(\x0b\x32(.trunkline.api.inference.v1.HeadQuestionB\x07\xfa\xe7\x18\x03\x08\x80 \x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"\xa7\x01\n\x0cHeadQuestion\x12\x15\n\x04head\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x18\n\x07version\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x1c\n\x08\x66\x65\x61tures\x18\x03 \x03(\tB\n\xfa\xe7\x18\x06\x08\x80\x02\x10\xff\x01\x12\x36\n\x06params\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\r\xfa\xe7\x18\t\x10\x80\x08\x30\x80\x80\x08\x38\x08\x12\x10\n\x08optional\x18\x05 \x01(\x08\"L\n\x12PredictAllResponse\x12\x36\n\x08outcomes\x18\x01 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\"\x16\n\x14\x44\x65scribeHeadsRequest\"^\n\x15\x44\x65scribeHeadsResponse\x12\x35\n\x05heads\x18\x01 \x03(\x0b\x32&.trunkline.api.inference.v1.ServedHead\x12\x0e\n\x06\x61renas\x18\x02 \x03(\t\"\xb4\x01\n\nServedHead\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12\x39\n\x06others\x18\x03 \x03(\x0b\x32).trunkline.api.inference.v1.ServedVersion\"|\n\rServedVersion\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec2\xd4\x02\n\x0bHeadService\x12\x62\n\x07Predict\x12*.trunkline.api.inference.v1.PredictRequest\x1a+.trunkline.api.inference.v1.PredictResponse\x12k\n\nPredictAll\x12-.trunkline.api.inference.v1.PredictAllRequest\x1a..trunkline.api.inference.v1.PredictAllResponse\x12t\n\rDescribeHeads\x12\x30.trunkline.api.inference.v1.DescribeHeadsRequest\x1a\x31.trunkline.api.inference.v1.DescribeHeadsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-trunkline/api/inference/v1/head_service.proto\x12\x1atrunkline.api.inference.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x31trunkline/api/inference/v1/backbone_service.proto\x1a+trunkline/api/inference/v1/preprocess.proto\x1a\'trunkline/api/inference/v1/tensor.proto\x1a$trunkline/api/limits/v1/limits.proto\x1a,trunkline/api/vision/v1/vision_service.proto\"\xa6\x03\n\x0ePredictRequest\x12\x15\n\x04head\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12V\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32\x38.trunkline.api.inference.v1.PredictRequest.FeaturesEntryB\n\xfa\xe7\x18\x06\x08\x80\x02\x18\xff\x01\x12\x30\n\x05\x66rame\x18\x03 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12 \n\x0f\x62\x61\x63kbone_digest\x18\x04 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x36\n\x06params\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\r\xfa\xe7\x18\t\x10\x80\x08\x30\x80\x80\x08\x38\x08\x12\x18\n\x07version\x18\x06 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x10\n\x08optional\x18\x07 \x01(\x08\x12\x18\n\x07variant\x18\x08 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"H\n\x0fPredictResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\"\xdd\x02\n\x11PredictAllRequest\x12Y\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32;.trunkline.api.inference.v1.PredictAllRequest.FeaturesEntryB\n\xfa\xe7\x18\x06\x08\x80\x02\x18\xff\x01\x12\x30\n\x05\x66rame\x18\x03 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12 \n\x0f\x62\x61\x63kbone_digest\x18\x04 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x44\n\tquestions\x18\x08 \x03(\x0b\x32(.trunkline.api.inference.v1.HeadQuestionB\x07\xfa\xe7\x18\x03\x08\x80 \x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"\xc1\x01\n\x0cHeadQuestion\x12\x15\n\x04head\x18\x01 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x18\n\x07version\x18\x02 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x1c\n\x08\x66\x65\x61tures\x18\x03 \x03(\tB\n\xfa\xe7\x18\x06\x08\x80\x02\x10\xff\x01\x12\x36\n\x06params\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\r\xfa\xe7\x18\t\x10\x80\x08\x30\x80\x80\x08\x38\x08\x12\x10\n\x08optional\x18\x05 \x01(\x08\x12\x18\n\x07variant\x18\x06 \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"L\n\x12PredictAllResponse\x12\x36\n\x08outcomes\x18\x01 \x03(\x0b\x32$.trunkline.api.vision.v1.HeadOutcome\"\x16\n\x14\x44\x65scribeHeadsRequest\"^\n\x15\x44\x65scribeHeadsResponse\x12\x35\n\x05heads\x18\x01 \x03(\x0b\x32&.trunkline.api.inference.v1.ServedHead\x12\x0e\n\x06\x61renas\x18\x02 \x03(\t\"\xf2\x01\n\nServedHead\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12\x39\n\x06others\x18\x03 \x03(\x0b\x32).trunkline.api.inference.v1.ServedVersion\x12<\n\x08variants\x18\x04 \x03(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\"\xba\x01\n\rServedVersion\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x1d.trunkline.api.vision.v1.Head\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12<\n\x08variants\x18\x03 \x03(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec2\xd4\x02\n\x0bHeadService\x12\x62\n\x07Predict\x12*.trunkline.api.inference.v1.PredictRequest\x1a+.trunkline.api.inference.v1.PredictResponse\x12k\n\nPredictAll\x12-.trunkline.api.inference.v1.PredictAllRequest\x1a..trunkline.api.inference.v1.PredictAllResponse\x12t\n\rDescribeHeads\x12\x30.trunkline.api.inference.v1.DescribeHeadsRequest\x1a\x31.trunkline.api.inference.v1.DescribeHeadsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST'].fields_by_name['params']._serialized_options = b'\372\347\030\t\020\200\0100\200\200\0108\010'
   _globals['_PREDICTREQUEST'].fields_by_name['version']._loaded_options = None
   _globals['_PREDICTREQUEST'].fields_by_name['version']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_PREDICTREQUEST'].fields_by_name['variant']._loaded_options = None
+  _globals['_PREDICTREQUEST'].fields_by_name['variant']._serialized_options = b'\372\347\030\003\020\377\001'
   _globals['_PREDICTALLREQUEST_FEATURESENTRY']._loaded_options = None
   _globals['_PREDICTALLREQUEST_FEATURESENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTALLREQUEST'].fields_by_name['features']._loaded_options = None
@@ -65,28 +67,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEADQUESTION'].fields_by_name['features']._serialized_options = b'\372\347\030\006\010\200\002\020\377\001'
   _globals['_HEADQUESTION'].fields_by_name['params']._loaded_options = None
   _globals['_HEADQUESTION'].fields_by_name['params']._serialized_options = b'\372\347\030\t\020\200\0100\200\200\0108\010'
+  _globals['_HEADQUESTION'].fields_by_name['variant']._loaded_options = None
+  _globals['_HEADQUESTION'].fields_by_name['variant']._serialized_options = b'\372\347\030\003\020\377\001'
   _globals['_PREDICTREQUEST']._serialized_start=329
-  _globals['_PREDICTREQUEST']._serialized_end=725
-  _globals['_PREDICTREQUEST_FEATURESENTRY']._serialized_start=642
-  _globals['_PREDICTREQUEST_FEATURESENTRY']._serialized_end=725
-  _globals['_PREDICTRESPONSE']._serialized_start=727
-  _globals['_PREDICTRESPONSE']._serialized_end=799
-  _globals['_PREDICTALLREQUEST']._serialized_start=802
-  _globals['_PREDICTALLREQUEST']._serialized_end=1151
-  _globals['_PREDICTALLREQUEST_FEATURESENTRY']._serialized_start=642
-  _globals['_PREDICTALLREQUEST_FEATURESENTRY']._serialized_end=725
-  _globals['_HEADQUESTION']._serialized_start=1154
-  _globals['_HEADQUESTION']._serialized_end=1321
-  _globals['_PREDICTALLRESPONSE']._serialized_start=1323
-  _globals['_PREDICTALLRESPONSE']._serialized_end=1399
-  _globals['_DESCRIBEHEADSREQUEST']._serialized_start=1401
-  _globals['_DESCRIBEHEADSREQUEST']._serialized_end=1423
-  _globals['_DESCRIBEHEADSRESPONSE']._serialized_start=1425
-  _globals['_DESCRIBEHEADSRESPONSE']._serialized_end=1519
-  _globals['_SERVEDHEAD']._serialized_start=1522
-  _globals['_SERVEDHEAD']._serialized_end=1702
-  _globals['_SERVEDVERSION']._serialized_start=1704
-  _globals['_SERVEDVERSION']._serialized_end=1828
-  _globals['_HEADSERVICE']._serialized_start=1831
-  _globals['_HEADSERVICE']._serialized_end=2171
+  _globals['_PREDICTREQUEST']._serialized_end=751
+  _globals['_PREDICTREQUEST_FEATURESENTRY']._serialized_start=668
+  _globals['_PREDICTREQUEST_FEATURESENTRY']._serialized_end=751
+  _globals['_PREDICTRESPONSE']._serialized_start=753
+  _globals['_PREDICTRESPONSE']._serialized_end=825
+  _globals['_PREDICTALLREQUEST']._serialized_start=828
+  _globals['_PREDICTALLREQUEST']._serialized_end=1177
+  _globals['_PREDICTALLREQUEST_FEATURESENTRY']._serialized_start=668
+  _globals['_PREDICTALLREQUEST_FEATURESENTRY']._serialized_end=751
+  _globals['_HEADQUESTION']._serialized_start=1180
+  _globals['_HEADQUESTION']._serialized_end=1373
+  _globals['_PREDICTALLRESPONSE']._serialized_start=1375
+  _globals['_PREDICTALLRESPONSE']._serialized_end=1451
+  _globals['_DESCRIBEHEADSREQUEST']._serialized_start=1453
+  _globals['_DESCRIBEHEADSREQUEST']._serialized_end=1475
+  _globals['_DESCRIBEHEADSRESPONSE']._serialized_start=1477
+  _globals['_DESCRIBEHEADSRESPONSE']._serialized_end=1571
+  _globals['_SERVEDHEAD']._serialized_start=1574
+  _globals['_SERVEDHEAD']._serialized_end=1816
+  _globals['_SERVEDVERSION']._serialized_start=1819
+  _globals['_SERVEDVERSION']._serialized_end=2005
+  _globals['_HEADSERVICE']._serialized_start=2008
+  _globals['_HEADSERVICE']._serialized_end=2348
 # @@protoc_insertion_point(module_scope)

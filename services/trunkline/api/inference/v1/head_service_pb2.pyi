@@ -57,6 +57,7 @@ class PredictRequest(_message.Message):
     PARAMS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     OPTIONAL_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """Name of the head."""
     backbone_digest: _builtins.str
@@ -65,6 +66,8 @@ class PredictRequest(_message.Message):
     """Version to ask; the default one where empty."""
     optional: _builtins.bool
     """Whether the call can do without the answer; such work is dropped first under pressure."""
+    variant: _builtins.str
+    """Fingerprint of the preprocessing spec of the features, where that is one of the head's variants; empty for its own."""
     @_builtins.property
     def features(self) -> _containers.MessageMap[_builtins.str, _tensor_pb2.Tensor]:
         """What the head declared, by name."""
@@ -87,10 +90,11 @@ class PredictRequest(_message.Message):
         params: _struct_pb2.Struct | None = ...,
         version: _builtins.str = ...,
         optional: _builtins.bool = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "params", b"params"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "features", b"features", "frame", b"frame", "head", b"head", "optional", b"optional", "params", b"params", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_digest", b"backbone_digest", "features", b"features", "frame", b"frame", "head", b"head", "optional", b"optional", "params", b"params", "variant", b"variant", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -194,12 +198,15 @@ class HeadQuestion(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     PARAMS_FIELD_NUMBER: _builtins.int
     OPTIONAL_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     head: _builtins.str
     """Name of the head."""
     version: _builtins.str
     """Version to ask; the default one where empty."""
     optional: _builtins.bool
     """Whether the call can do without the answer; such work is dropped first under pressure."""
+    variant: _builtins.str
+    """Fingerprint of the preprocessing spec of the features, where that is one of the head's variants; empty for its own."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Which of the features the head declared."""
@@ -216,10 +223,11 @@ class HeadQuestion(_message.Message):
         features: _abc.Iterable[_builtins.str] | None = ...,
         params: _struct_pb2.Struct | None = ...,
         optional: _builtins.bool = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["params", b"params"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "head", b"head", "optional", b"optional", "params", b"params", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "head", b"head", "optional", b"optional", "params", b"params", "variant", b"variant", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,6 +313,7 @@ class ServedHead(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     PREPROCESS_FIELD_NUMBER: _builtins.int
     OTHERS_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def head(self) -> _vision_service_pb2.Head:
         """Public description of the default version."""
@@ -317,16 +326,21 @@ class ServedHead(_message.Message):
     def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedVersion]:
         """The other versions that can be asked for."""
 
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[_preprocess_pb2.PreprocessSpec]:
+        """The specs of its variants, those of head.variants in their order."""
+
     def __init__(
         self,
         *,
         head: _vision_service_pb2.Head | None = ...,
         preprocess: _preprocess_pb2.PreprocessSpec | None = ...,
         others: _abc.Iterable[Global___ServedVersion] | None = ...,
+        variants: _abc.Iterable[_preprocess_pb2.PreprocessSpec] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "preprocess", b"preprocess"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "others", b"others", "preprocess", b"preprocess"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "others", b"others", "preprocess", b"preprocess", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -340,6 +354,7 @@ class ServedVersion(_message.Message):
 
     HEAD_FIELD_NUMBER: _builtins.int
     PREPROCESS_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def head(self) -> _vision_service_pb2.Head:
         """Its description."""
@@ -348,15 +363,20 @@ class ServedVersion(_message.Message):
     def preprocess(self) -> _preprocess_pb2.PreprocessSpec:
         """How its pictures are preprocessed."""
 
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[_preprocess_pb2.PreprocessSpec]:
+        """The specs of its variants, those of head.variants in their order."""
+
     def __init__(
         self,
         *,
         head: _vision_service_pb2.Head | None = ...,
         preprocess: _preprocess_pb2.PreprocessSpec | None = ...,
+        variants: _abc.Iterable[_preprocess_pb2.PreprocessSpec] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "preprocess", b"preprocess"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "preprocess", b"preprocess"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "preprocess", b"preprocess", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -115,6 +115,7 @@ class TrainingRequest(_message.Message):
     TAUGHT_FIELD_NUMBER: _builtins.int
     UNLABELLED_FIELD_NUMBER: _builtins.int
     TASK_OPTIONS_FIELD_NUMBER: _builtins.int
+    LIKE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head: 1 to 63 of a-z 0-9 . _ - that start with a letter or digit."""
     data: _builtins.str
@@ -161,6 +162,8 @@ class TrainingRequest(_message.Message):
     """Head whose answers a detection head learns from beside the labels, by name."""
     unlabelled: _builtins.str
     """Folder of pictures without labels of which the teacher says what they show, as the training service sees it."""
+    like: _builtins.str
+    """Head whose preprocessing spec and backbone are taken, so that both share a pass; spec is left out then."""
     @_builtins.property
     def target(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns to learn, for regression; all columns of numbers where empty."""
@@ -230,10 +233,11 @@ class TrainingRequest(_message.Message):
         taught: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         unlabelled: _builtins.str | None = ...,
         task_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        like: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_like", b"_like", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "augmentation", b"augmentation", "backbone", b"backbone", "decoder", b"decoder", "licence", b"licence", "like", b"like", "loss", b"loss", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "target", b"target", "task", b"task", "task_options", b"task_options", "taught", b"taught", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation", "_backbone", b"_backbone", "_decoder", b"_decoder", "_licence", b"_licence", "_like", b"_like", "_loss", b"_loss", "_net", b"_net", "_size", b"_size", "_source", b"_source", "_strict", b"_strict", "_tail", b"_tail", "_teacher", b"_teacher", "_terms", b"_terms", "_test_split", b"_test_split", "_unlabelled", b"_unlabelled", "_validation_split", b"_validation_split", "_views", b"_views", "_weights", b"_weights", "angle", b"angle", "augmentation", b"augmentation", "backbone", b"backbone", "data", b"data", "decoder", b"decoder", "features", b"features", "licence", b"licence", "like", b"like", "loss", b"loss", "mode", b"mode", "name", b"name", "net", b"net", "options", b"options", "size", b"size", "source", b"source", "spec", b"spec", "strict", b"strict", "tail", b"tail", "target", b"target", "task", b"task", "task_options", b"task_options", "taught", b"taught", "teacher", b"teacher", "terms", b"terms", "test_split", b"test_split", "train_splits", b"train_splits", "unit", b"unit", "unlabelled", b"unlabelled", "validation_split", b"validation_split", "views", b"views", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__augmentation: _TypeAlias = _typing.Literal["augmentation"]  # noqa: Y015
     _WhichOneofArgType__augmentation: _TypeAlias = _typing.Literal["_augmentation", b"_augmentation"]  # noqa: Y015
@@ -243,6 +247,8 @@ class TrainingRequest(_message.Message):
     _WhichOneofArgType__decoder: _TypeAlias = _typing.Literal["_decoder", b"_decoder"]  # noqa: Y015
     _WhichOneofReturnType__licence: _TypeAlias = _typing.Literal["licence"]  # noqa: Y015
     _WhichOneofArgType__licence: _TypeAlias = _typing.Literal["_licence", b"_licence"]  # noqa: Y015
+    _WhichOneofReturnType__like: _TypeAlias = _typing.Literal["like"]  # noqa: Y015
+    _WhichOneofArgType__like: _TypeAlias = _typing.Literal["_like", b"_like"]  # noqa: Y015
     _WhichOneofReturnType__loss: _TypeAlias = _typing.Literal["loss"]  # noqa: Y015
     _WhichOneofArgType__loss: _TypeAlias = _typing.Literal["_loss", b"_loss"]  # noqa: Y015
     _WhichOneofReturnType__net: _TypeAlias = _typing.Literal["net"]  # noqa: Y015
@@ -277,6 +283,8 @@ class TrainingRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__decoder) -> _WhichOneofReturnType__decoder | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__licence) -> _WhichOneofReturnType__licence | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__like) -> _WhichOneofReturnType__like | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__loss) -> _WhichOneofReturnType__loss | None: ...
     @_typing.overload

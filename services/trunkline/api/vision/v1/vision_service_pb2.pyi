@@ -554,6 +554,11 @@ class AnalyzeRequest(_message.Message):
 
     IMAGE_FIELD_NUMBER: _builtins.int
     HEADS_FIELD_NUMBER: _builtins.int
+    MAX_POINTS_LOST_FIELD_NUMBER: _builtins.int
+    max_points_lost: _builtins.float
+    """How many points of its figures each head may lose against its best, so that heads share a pass: 0 to 100. A head
+    loses what Head.variants states. Where it is not set, or 0, no head loses any.
+    """
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The picture."""
@@ -567,12 +572,15 @@ class AnalyzeRequest(_message.Message):
         *,
         image: _image_pb2.Image | None = ...,
         heads: _abc.Iterable[Global___HeadRequest] | None = ...,
+        max_points_lost: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_points_lost", b"_max_points_lost", "image", b"image", "max_points_lost", b"max_points_lost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "image", b"image"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_points_lost", b"_max_points_lost", "heads", b"heads", "image", b"image", "max_points_lost", b"max_points_lost"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_points_lost: _TypeAlias = _typing.Literal["max_points_lost"]  # noqa: Y015
+    _WhichOneofArgType__max_points_lost: _TypeAlias = _typing.Literal["_max_points_lost", b"_max_points_lost"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_points_lost) -> _WhichOneofReturnType__max_points_lost | None: ...
 
 Global___AnalyzeRequest: _TypeAlias = AnalyzeRequest  # noqa: Y015
 
@@ -632,6 +640,9 @@ class Pass(_message.Message):
     QUEUE_MS_FIELD_NUMBER: _builtins.int
     DECODE_MS_FIELD_NUMBER: _builtins.int
     BACKBONE_MS_FIELD_NUMBER: _builtins.int
+    BACKBONE_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
     preprocess_fingerprint: _builtins.str
     """Fingerprint of the preprocessing spec, as in Head."""
     queue_ms: _builtins.float
@@ -640,6 +651,14 @@ class Pass(_message.Message):
     """From bytes to the pixels that the model takes, milliseconds."""
     backbone_ms: _builtins.float
     """The backbone, milliseconds; 0 where the heads take the pixels themselves, which needs no pass."""
+    backbone: _builtins.str
+    """The backbone, as NAME/VERSION."""
+    spec: _builtins.str
+    """The preprocessing spec in words, such as "pad 480x352"."""
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___PassHead]:
+        """The heads that it was made for."""
+
     def __init__(
         self,
         *,
@@ -647,14 +666,43 @@ class Pass(_message.Message):
         queue_ms: _builtins.float = ...,
         decode_ms: _builtins.float = ...,
         backbone_ms: _builtins.float = ...,
+        backbone: _builtins.str = ...,
+        spec: _builtins.str = ...,
+        heads: _abc.Iterable[Global___PassHead] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone_ms", b"backbone_ms", "decode_ms", b"decode_ms", "preprocess_fingerprint", b"preprocess_fingerprint", "queue_ms", b"queue_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "backbone_ms", b"backbone_ms", "decode_ms", b"decode_ms", "heads", b"heads", "preprocess_fingerprint", b"preprocess_fingerprint", "queue_ms", b"queue_ms", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Pass: _TypeAlias = Pass  # noqa: Y015
+
+@_typing.final
+class PassHead(_message.Message):
+    """A head that was answered from a pass."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    POINTS_LOST_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """The head, as it was asked."""
+    points_lost: _builtins.float
+    """Points that it loses under the spec of the pass, as Head.variants states; 0 under its own."""
+    def __init__(
+        self,
+        *,
+        head: _builtins.str = ...,
+        points_lost: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "points_lost", b"points_lost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassHead: _TypeAlias = PassHead  # noqa: Y015
 
 @_typing.final
 class AnalyzeStreamRequest(_message.Message):
@@ -666,11 +714,14 @@ class AnalyzeStreamRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     HEADS_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
+    MAX_POINTS_LOST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The caller's name for the picture, which its answers carry; it is for the caller alone to keep them apart. A picture
     without one, or with that of one of the 1,000 pictures before it, is refused: INVALID_ARGUMENT, its number from 0 on
     in the metadata as `picture`.
     """
+    max_points_lost: _builtins.float
+    """As in AnalyzeRequest."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The picture."""
@@ -690,12 +741,15 @@ class AnalyzeStreamRequest(_message.Message):
         image: _image_pb2.Image | None = ...,
         heads: _abc.Iterable[Global___HeadRequest] | None = ...,
         budget: _duration_pb2.Duration | None = ...,
+        max_points_lost: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_points_lost", b"_max_points_lost", "budget", b"budget", "image", b"image", "max_points_lost", b"max_points_lost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "heads", b"heads", "id", b"id", "image", b"image"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_points_lost", b"_max_points_lost", "budget", b"budget", "heads", b"heads", "id", b"id", "image", b"image", "max_points_lost", b"max_points_lost"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_points_lost: _TypeAlias = _typing.Literal["max_points_lost"]  # noqa: Y015
+    _WhichOneofArgType__max_points_lost: _TypeAlias = _typing.Literal["_max_points_lost", b"_max_points_lost"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_points_lost) -> _WhichOneofReturnType__max_points_lost | None: ...
 
 Global___AnalyzeStreamRequest: _TypeAlias = AnalyzeStreamRequest  # noqa: Y015
 
@@ -1121,6 +1175,7 @@ class Head(_message.Message):
     WARNING_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     BARRED_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the head."""
     version: _builtins.str
@@ -1167,6 +1222,10 @@ class Head(_message.Message):
     def aliases(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Versions that answer as NAME@ALIAS, by alias."""
 
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeadVariant]:
+        """Further preprocessing specs that it was measured under."""
+
     def __init__(
         self,
         *,
@@ -1189,11 +1248,46 @@ class Head(_message.Message):
         warning: _builtins.str = ...,
         terms: _builtins.str = ...,
         barred: _builtins.bool = ...,
+        variants: _abc.Iterable[Global___HeadVariant] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "backbone", b"backbone", "backbone_digest", b"backbone_digest", "barred", b"barred", "canary_share", b"canary_share", "canary_version", b"canary_version", "digest", b"digest", "fault", b"fault", "features", b"features", "labels", b"labels", "mode", b"mode", "name", b"name", "other_versions", b"other_versions", "preprocess_fingerprint", b"preprocess_fingerprint", "ready", b"ready", "task", b"task", "terms", b"terms", "version", b"version", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "backbone", b"backbone", "backbone_digest", b"backbone_digest", "barred", b"barred", "canary_share", b"canary_share", "canary_version", b"canary_version", "digest", b"digest", "fault", b"fault", "features", b"features", "labels", b"labels", "mode", b"mode", "name", b"name", "other_versions", b"other_versions", "preprocess_fingerprint", b"preprocess_fingerprint", "ready", b"ready", "task", b"task", "terms", b"terms", "variants", b"variants", "version", b"version", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Head: _TypeAlias = Head  # noqa: Y015
+
+@_typing.final
+class HeadVariant(_message.Message):
+    """A head under another preprocessing spec than its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREPROCESS_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    POINTS_LOST_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    preprocess_fingerprint: _builtins.str
+    """Fingerprint of the spec."""
+    spec: _builtins.str
+    """The spec in words, such as "pad 480x352"."""
+    points_lost: _builtins.float
+    """What the head loses under it: a point is a hundredth of the whole, of the figure that loses most."""
+    digest: _builtins.str
+    """SHA-256 of the ONNX file that answers under it."""
+    def __init__(
+        self,
+        *,
+        preprocess_fingerprint: _builtins.str = ...,
+        spec: _builtins.str = ...,
+        points_lost: _builtins.float = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "points_lost", b"points_lost", "preprocess_fingerprint", b"preprocess_fingerprint", "spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeadVariant: _TypeAlias = HeadVariant  # noqa: Y015
