@@ -169,6 +169,20 @@ def test_the_graph_gives_what_torch_gives(learned, outlined):
     assert ("masks" in found) == outlined
 
 
+def test_the_graph_gives_no_outline_where_nothing_is():
+    net = _net((14, 14)).eval()
+    net.scores.bias.data.fill_(-9)
+    example = {name: level.numpy() for name, level in zip(CHANNELS, _maps(2), strict=True)}
+    found = OnnxSession(export_rows(net, example), "one-stage").run(
+        {name: value[:1] for name, value in example.items()}
+    )
+    assert {name: value.shape for name, value in found.items()} == {
+        "boxes": (1, 0, 4),
+        "scores": (1, 0, 2),
+        "masks": (1, 0, 14, 14),
+    }
+
+
 @pytest.mark.parametrize(
     ("fields", "word"),
     [

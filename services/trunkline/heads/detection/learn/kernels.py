@@ -47,7 +47,9 @@ class Kernels(nn.Module):
         """known: (M, width) of all boxes; boxes: (m, 4) of each picture -> logits (M, rows, columns)."""
         cut = roi_align(shown, boxes, self._cells, 1 / _STRIDE, 1, aligned=True)  # (M, 8, rows, columns)
         places = torch.as_tensor(self.places)
-        first = torch.cat([cut, places.expand(cut.shape[0], *places.shape)], dim=1).flatten(2)  # (M, 10, cells)
+        first = torch.cat([cut, places.expand(cut.shape[0], *places.shape)], dim=1)
+        # flatten would ask the graph for the last size, which has no answer where there is no box.
+        first = first.reshape(-1, _SEEN + 2, self._cells[0] * self._cells[1])  # (M, 10, cells)
         weight, bias, weight2, bias2, weight3, bias3 = self.net(known).split(_SIZES, dim=1)
         found = torch.relu(_layer(first, weight, bias, _HIDDEN))
         found = torch.relu(_layer(found, weight2, bias2, _HIDDEN))
