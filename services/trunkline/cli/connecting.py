@@ -61,6 +61,7 @@ def _options(
     ] = None,
 ) -> None:
     """Set for this process, and for those that it starts to call the same service."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's core has a line of its own for each handshake that fails
     if tls:
         os.environ["TRUNKLINE_TLS"] = "1"
     for name, path in (("CA", ca), ("CERT", cert), ("KEY", key), ("TOKEN_FILE", token_file)):

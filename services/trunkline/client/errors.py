@@ -76,7 +76,8 @@ def _without_status(code: str, details: str, target: str, timeout_s: float) -> S
             text = f"{target} is an HTTP port: give the HOST:PORT of gRPC, by default port 8500"
             return UnreachableError(code, "UNREACHABLE", text, metadata)
         case "UNAVAILABLE":
-            text = f"no service answers at {target}; start one with: trunkline serve"
+            missing = f"no service answers at {target}; start one with: trunkline serve"
+            text = _about_tls(target, details) or missing
             return UnreachableError(code, "UNREACHABLE", text, metadata)
         case "RESOURCE_EXHAUSTED" if "metadata size" in details:
             text = f"{target} ended the call with an error that is longer than gRPC carries; its log may have it"
@@ -88,6 +89,21 @@ def _without_status(code: str, details: str, target: str, timeout_s: float) -> S
                 code, code, f"{target} does not know this call: it is not a Trunkline gateway", metadata
             )
     return ServiceError(code, code, f"the call to {target} failed: {details}", metadata)
+
+
+def _about_tls(target: str, details: str) -> str | None:
+    """Why a handshake failed, and what to do; None where none did."""
+    if "CERTIFICATE_VERIFY_FAILED" in details:
+        return f"this client trusts no CA of the certificate of {target}: name its CA with --ca FILE"
+    if "Hostname Verification" in details:
+        return f"the certificate of {target} has other names: call it by one of them"
+    if "WRONG_VERSION_NUMBER" in details:
+        return f"{target} does not speak TLS: leave out --tls, --ca and --cert"
+    if "Socket closed" in details and "connections to all backends failing" in details:
+        return (
+            f"{target} closes connections: it may want TLS, with --ca FILE, or a certificate, with --cert and --key"
+        )
+    return None
 
 
 def _one_line(text: str | None) -> str:
