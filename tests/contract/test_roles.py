@@ -28,7 +28,6 @@ FILES = (
 OF_PEERS = ("BackboneService", "HeadService")
 OPEN = {
     "grpc.health.v1.Health/Check",
-    "grpc.health.v1.Health/List",
     "grpc.health.v1.Health/Watch",
     "inference.GRPCInferenceService/ServerLive",
     "inference.GRPCInferenceService/ServerReady",

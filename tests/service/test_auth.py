@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import jwt
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -19,6 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.certificates import Authority
 from tests.conftest import free_port
 from tests.service.access import access_of_roles, credentials_of, key_of, write_access
+from tests.service.triton import triton_process
 from trunkline.client import AsyncClient, Credentials, ServiceError
 from trunkline.core.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from trunkline.serving.security.access_file import read_access
@@ -183,6 +185,9 @@ def test_keys_are_made_listed_and_revoked(tmp_path):
         revoke(file, key.id)
     assert [each.id for each, _ in keys_of(file)] == [other.id]
     assert file.stat().st_mode & 0o077 == 0
+    file.chmod(0o640)  # for the group of the service
+    new_key(file, "shop", [], [], None)
+    assert file.stat().st_mode & 0o777 == 0o640
 
 
 def test_changes_at_the_same_time_lose_none(tmp_path):
@@ -242,6 +247,22 @@ async def test_reflection_is_off_for_callers_or_on(tmp_path, said, caller, answe
         except grpc.aio.AioRpcError:
             found = []
     assert bool(found) == answered
+
+
+@pytest.mark.parametrize("kind", ["grpc", "http"])
+async def test_an_unmodified_tritonclient_sends_a_key(tmp_path, photos, kind):
+    pytest.importorskip("tritonclient", reason="needs tritonclient: make .venv/.dev")
+    file = access_of_roles(tmp_path / "access.json")
+    picture = {"image": np.array([photos[0].read_bytes()], object)}
+    with triton_process() as triton:
+        async with serve(**with_keys(file, http_address="127.0.0.1:0")) as host:
+            address = host.address if kind == "grpc" else host.http_address
+            header = {"authorization": f"Bearer {key_of('infer')}"}
+            found = await triton.run("infer", kind, address, "imagenet", picture, headers=header)
+            assert found["model_version"] == "1"
+            refused = await triton.run("infer", kind, address, "imagenet", picture)
+            assert refused[0] == "error"
+            assert await triton.run("call", kind, address, "is_server_ready")
 
 
 # Tokens --------------------------------------------------------------------------------------------------------
@@ -306,8 +327,11 @@ async def test_keys_of_issuers_are_read_again(tmp_path):
     signer = Signer(tmp_path)
     async with serve(**signer.settings(tmp_path)) as host:
         assert await code_of(host.address, Credentials(token=signer.token())) == "OK"
+        before = signer.token()
+        assert await code_of(host.address, Credentials(token=before)) == "OK"
         signer.rotate("second")
         assert await comes_to(host.address, Credentials(token=signer.token()), "OK")
+        assert await comes_to(host.address, Credentials(token=before), "UNAUTHENTICATED")  # its key is gone
         signer.jwks.write_text("{")
         await asyncio.sleep(1.5)
         assert await code_of(host.address, Credentials(token=signer.token())) == "OK"

@@ -12,12 +12,15 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="needs the gallery extra: pip install -e '.[gallery]'")
 pytest.importorskip("usearch", reason="needs the gallery extra: pip install -e '.[gallery]'")
 
+from sqlalchemy import text
+
 from trunkline.core.errors import (
     AlreadyExistsError,
     ConfigurationError,
     GalleryStateError,
     InvalidRequestError,
     NotFoundError,
+    QuotaError,
     SpaceMismatchError,
 )
 from trunkline.core.galleries import AddStatus
@@ -26,9 +29,11 @@ from trunkline.galleries.changes import ChangeReader
 from trunkline.galleries.classes import Means
 from trunkline.galleries.database import Database
 from trunkline.galleries.items import ItemStore, NewItem
+from trunkline.galleries.limits import Limits
 from trunkline.galleries.reembedding import ClaimLostError, ReembeddingStore
 from trunkline.galleries.schema import ClassRow, ImageRow, ItemRow, VectorRow
 from trunkline.galleries.store import GalleryStore
+from trunkline.serving.security.quota import Quota
 
 DIMENSION = 4
 LIKE = Embedding("space-1", (1.0, 0.0, 0.0, 0.0), Calibration(0.7, -9.0, 6.0))
@@ -256,3 +261,17 @@ def test_what_has_no_pictures_cannot_be_re_embedded(store, items, database):
 def test_a_url_that_is_none_names_its_setting():
     with pytest.raises(ConfigurationError, match="TRUNKLINE_GALLERY_DATABASE: galleries live in sqlite"):
         Database("mysql://host/galleries")
+
+
+def test_a_database_from_before_quotas_keeps_its_galleries(database, database_url):
+    GalleryStore(database).create("pets", "likeness", LIKE, None, keep_images=True)
+    with database.write() as session:
+        session.execute(text("ALTER TABLE galleries DROP COLUMN identity"))
+        session.execute(text("UPDATE gallery_schema SET version = 2"))
+    again = Database(database_url)
+    store = GalleryStore(again, Limits(quota_of={"small": Quota(galleries=1)}.get))
+    assert [record.name for record in store.all()] == ["pets"]
+    store.create("own", "likeness", LIKE, None, keep_images=False, identity="small")
+    with pytest.raises(QuotaError, match="'small' has 1 galleries"):
+        store.create("more", "likeness", LIKE, None, keep_images=False, identity="small")
+    again.close()

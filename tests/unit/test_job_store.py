@@ -9,9 +9,16 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="needs the train extra: pip install -e '.[train]'")
 
+from sqlalchemy import text as sql
 from sqlalchemy import update
 
-from trunkline.core.errors import ConfigurationError, InvalidRequestError, NotFoundError, ServiceUnavailableError
+from trunkline.core.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    NotFoundError,
+    QuotaError,
+    ServiceUnavailableError,
+)
 from trunkline.core.jobs import JobError, JobProgress, JobState, StateChange
 from trunkline.core.progress import Epoch
 from trunkline.core.train_request import FitOptions, TrainRequest
@@ -19,6 +26,8 @@ from trunkline.jobs.database import Database
 from trunkline.jobs.leases import CRASHES_AT_MOST, LeaseLostError, Leases
 from trunkline.jobs.schema import SchemaRow
 from trunkline.jobs.store import JobStore
+from trunkline.serving.security.callers import Caller
+from trunkline.serving.security.quota import Quota
 
 MODELS = "/models"
 REQUEST = TrainRequest(name="photos", data="/data", unit={"angle": "degrees"}, options=FitOptions(rate=1e-3))
@@ -222,6 +231,25 @@ def test_processes_that_start_at_once_make_the_tables_once(database_url):
     database = Database(database_url)
     assert JobStore(database, queue=100).page([], 0, "") == ([], "")
     database.close()
+
+
+def test_a_database_from_before_quotas_keeps_its_jobs_and_counts_new_ones(database, database_url):
+    request = TrainRequest(name="a", data="/d", task="classification")
+    kept = JobStore(database, queue=100).create("", request, "models")
+    with database.write() as session:
+        for change in (
+            "ALTER TABLE jobs DROP COLUMN identity",
+            "ALTER TABLE jobs DROP COLUMN most_running",
+            "UPDATE trunkline_schema SET version = 1",
+        ):
+            session.execute(sql(change))
+    again = Database(database_url)
+    store = JobStore(again, queue=100)
+    assert store.get(kept.id).state is JobState.QUEUED
+    caller = Caller("small", frozenset(), quota=Quota(jobs_queued=0))
+    with pytest.raises(QuotaError):
+        store.create("", request, "models", caller)
+    again.close()
 
 
 def test_a_database_of_a_newer_version_is_left_alone(database, database_url):

@@ -38,7 +38,7 @@ from trunkline.galleries.snapshot import Snapshots
 from trunkline.galleries.store import GalleryStore, Record, check_threshold, is_name, no_such_gallery
 from trunkline.galleries.vectors import to_bytes, unit
 from trunkline.galleries.writer import Writer
-from trunkline.serving.security.callers import current_caller
+from trunkline.serving.security.callers import as_service, current_caller
 
 # Images to add that are at the heads at the same time: enough to keep cores busy, and no burden to other callers.
 _EMBEDDED_AT_ONCE: Final = 8
@@ -242,7 +242,8 @@ class Galleries:
         head = head or record.gallery.head
         like = await self._spaces.of(head, timeout_s)
         record = await self._threads.run(self._reembeddings.begin, name, head, like)
-        await self._reembedder.look()
+        with as_service():  # what goes on after the call is no work of its caller
+            await self._reembedder.look()
         return self._described(record)
 
     async def cancel_reembedding(self, name: str) -> Gallery:

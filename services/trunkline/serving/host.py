@@ -22,6 +22,7 @@ from trunkline.serving.receiving import Receiver, Rules, rules_of
 from trunkline.serving.security.own_socket import own_socket, remove_socket
 from trunkline.serving.security.security import Security
 from trunkline.serving.settings import Settings
+from trunkline.serving.telemetry import catalogue
 from trunkline.serving.telemetry.interceptor import ObservingInterceptor
 from trunkline.serving.telemetry.telemetry import Telemetry
 
@@ -48,6 +49,7 @@ class Host:
         self.telemetry = Telemetry(settings, role)
         self.budget = ByteBudget(settings.request_memory_mib * 1024 * 1024)
         self._receiver = Receiver(self.budget, ByteBudget(self.budget.limit_bytes // 2))
+        self.telemetry.read(catalogue.DENIED, self.security.record.counts)
         self._server = self._made_server()
         self._admin: grpc.aio.Server | None = None  # of the services for those who operate it, where that is apart
         self._health = health.aio.HealthServicer()

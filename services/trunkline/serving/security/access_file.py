@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -130,6 +130,11 @@ def _write(path: Path, access: Access) -> None:
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if path.exists():  # who could read it, such as the service, still can
+                before = path.stat()
+                os.fchmod(descriptor, before.st_mode & 0o777)
+                with suppress(PermissionError):
+                    os.fchown(descriptor, before.st_uid, before.st_gid)
             file.write(json.dumps(document, indent=1) + "\n")
             file.flush()
             os.fsync(file.fileno())

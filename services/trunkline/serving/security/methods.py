@@ -11,7 +11,7 @@ from trunkline.serving.security.callers import Role
 # those that change something, the fields that name it.
 _TABLE: Final = """
 grpc.health.v1.Health/Check                                         open
-grpc.health.v1.Health/List                                          open
+grpc.health.v1.Health/List                                          any
 grpc.health.v1.Health/Watch                                         open
 grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo       reflection
 

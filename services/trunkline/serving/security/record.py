@@ -17,6 +17,7 @@ from trunkline.serving.telemetry.call import current_call
 NAME: Final = "trunkline.audit"  # of the logger, whose lines are JSON whatever TRUNKLINE_LOG_FORMAT says
 _DENIALS_A_SECOND: Final = 100.0  # callers decide how many there are, and lines take disk space
 _MOST_OBJECTS: Final = 16
+_REASONS: Final = ("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_VISIBLE", "QUOTA")
 _log = logging.getLogger(NAME)
 _log.setLevel(logging.INFO)
 
@@ -28,7 +29,11 @@ class Record:
         """own_key: by which calls of the HTTP port of this process are known, that say for which address they are."""
         self._own_key = own_key
         self._left, self._at, self._left_out = _DENIALS_A_SECOND, time.monotonic(), 0
-        self.denials: dict[str, int] = {}  # by reason
+        self._denials = dict.fromkeys(_REASONS, 0)
+
+    def counts(self) -> dict[tuple[str, ...], float]:
+        """How many were refused, by reason, for metrics."""
+        return {(reason,): float(count) for reason, count in self._denials.items()}
 
     def change(self, context: Any, identity: str, method: str, objects: Iterable[str], result: str) -> None:
         """Somebody has changed something, or tried to. result: the code with which the call ended."""
@@ -39,7 +44,8 @@ class Record:
         self._denial(self._peer(context), identity, method, objects, reason)
 
     def _denial(self, peer: str, identity: str, method: str, objects: Iterable[str], reason: str) -> None:
-        self.denials[reason] = self.denials.get(reason, 0) + 1
+        if reason in self._denials:
+            self._denials[reason] += 1
         now = time.monotonic()
         self._left = min(_DENIALS_A_SECOND, self._left + (now - self._at) * _DENIALS_A_SECOND)
         self._at = now

@@ -46,8 +46,9 @@ class Tokens:
 
     def look(self) -> None:
         """Read keys again that have changed, or may have. Blocks; in any thread."""
-        for keys in self._keys.values():
-            keys.look()
+        changed = [keys.look() for keys in self._keys.values()]
+        if any(changed):
+            self._verified = OrderedDict()  # a key that is gone verifies nothing any more
 
     def subject(self, token: str, digest: bytes) -> str:
         """The `sub` of a token, whose SHA-256 is `digest`. Raises UnauthenticatedError."""
@@ -95,6 +96,7 @@ class _Keys:
         self.issuer = issuer
         self._is_file = "://" not in issuer.jwks
         self._set: PyJWKSet | None = None
+        self._data = b""
         self._seen: State = ()
         self._next_look = 0.0
         self._wanted = False
@@ -120,19 +122,21 @@ class _Keys:
         self._wanted = True
         raise UnauthenticatedError("the key with which the token was signed is not known here")
 
-    def look(self) -> None:
-        """Read them again where that is due."""
+    def look(self) -> bool:
+        """Read them again where that is due; whether they are others now."""
         now = time.monotonic()
         if self._is_file:
             due = state_of([Path(self.issuer.jwks)]) != self._seen
         else:
             due = now >= self._next_look or (self._wanted and now >= self._next_look - _FRESH_S + _AGAIN_S)
         if not due:
-            return
+            return False
+        before = self._data
         try:
             self._read()
         except (OSError, ValueError) as error:
             _log.error("the keys of issuer %s: %s; those before go on", self.issuer.issuer, error)
+        return self._data != before
 
     def _read(self) -> None:
         """Raises OSError, ValueError."""
@@ -151,6 +155,6 @@ class _Keys:
                 raise ValueError(f"they are more than {MIB} bytes")
             self._next_look = time.monotonic() + _FRESH_S
         try:
-            self._set = jwt.PyJWKSet.from_dict(json.loads(data))
+            self._set, self._data = jwt.PyJWKSet.from_dict(json.loads(data)), data
         except (jwt.PyJWTError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"they are no JWKS: {error}") from error

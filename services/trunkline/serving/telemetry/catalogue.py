@@ -91,6 +91,12 @@ REFUSED = Metric(
     "work of a stage (backbone or head) that was not done, by the reason of the error",
     ("stage", "reason"),
 )
+DENIED = Metric(
+    "trunkline_denied_total",
+    "counter",
+    "calls, and names in calls, that were refused for who asked, by reason",
+    ("reason",),
+)
 HEAD_INFO = Metric(
     "trunkline_head_info", "gauge", "1 for the default version of each head", ("head", "version", "task", "backbone")
 )
