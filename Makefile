@@ -22,7 +22,7 @@ BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--ignorefile deploy/
   --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) --build-arg SOURCE=$(SOURCE) $(IMAGE_FLAGS)
 
 .PHONY: demo serve bench lint type test test-datumaro docs fuzz proto format manifests clean
-.PHONY: images image image-models image-gpu image-training test-containers
+.PHONY: images image image-models image-gpu image-training sbom test-containers
 
 # Serving needs no torch: these targets install the extras `cpu` and `gallery` alone.
 $(VENV)/.serving: pyproject.toml
@@ -110,15 +110,33 @@ image-models:  ## the same with the models of this repository in it
 	$(BUILD) --target serving-models --tag $(IMAGE):$(VERSION)-models .
 
 image-gpu:  ## serving with CUDA
-	$(BUILD) --target serving --build-arg EXTRAS=gpu,gallery,http,otel,s3 --build-arg ALSO="$(GPU_PACKAGES)" \
+	$(BUILD) --target serving --build-arg EXTRAS=gpu,gallery,http,jwt,otel,s3 --build-arg ALSO="$(GPU_PACKAGES)" \
 	  --build-arg PROVIDERS=cuda --build-arg DEVICES=all --tag $(IMAGE):$(VERSION)-gpu .
 
 image-training:  ## the training service and its workers
 	$(BUILD) --target training --build-arg ALSO="$(TRAINING_PACKAGES)" --tag $(IMAGE)-training:$(VERSION) .
+
+# What is in the images, by pip and by CycloneDX: a lock and a bill of materials for each, in out/sbom.
+$(VENV)-sbom/.made:
+	test -x $(VENV)-sbom/bin/python || $(PYTHON) -m venv $(VENV)-sbom
+	$(VENV)-sbom/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	touch $@
+
+SBOM = mkdir -p out/sbom/$(1) && cp pyproject.toml deploy/images/requirements.py out/sbom/$(1) && \
+  cd out/sbom/$(1) && $(PYTHON) requirements.py $(2) && \
+  $(CURDIR)/$(VENV)-sbom/bin/pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
+    --report report.json -r requirements.txt -c constraints.txt && \
+  $(PYTHON) $(CURDIR)/deploy/images/lock.py report.json > lock.txt && \
+  $(CURDIR)/$(VENV)-sbom/bin/cyclonedx-py requirements --output-reproducible --output-format JSON \
+    --pyproject pyproject.toml --output-file bom.cdx.json lock.txt
+
+sbom: $(VENV)-sbom/.made  ## a lock and a CycloneDX bill of materials for each image, in out/sbom
+	$(call SBOM,serving,$(shell sed -n 's/^ARG EXTRAS=//p' deploy/images/Containerfile | sed -n 1p))
+	$(call SBOM,training,$(shell sed -n 's/^ARG EXTRAS=//p' deploy/images/Containerfile | sed -n 2p))
 
 # In a network namespace of its own: no container and no call is on a network of the machine.
 test-containers: $(VENV)/.dev  ## real containers that are stopped, killed, frozen and cut off; needs root and the images
 	unshare --net $(BIN)/python -m pytest tests/containers -m containers --image $(IMAGE):$(VERSION)
 
 clean:
-	rm -rf $(VENV) $(VENV)-datumaro out build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-datumaro $(VENV)-sbom out build dist .mypy_cache .ruff_cache .pytest_cache
