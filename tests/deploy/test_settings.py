@@ -194,7 +194,10 @@ def test_probes_ask_for_life_at_start_and_later_and_for_readiness(manifests):
             if "exec" in probe:
                 asked = ["--service", service] if service else []
                 wait = ["--timeout", str(probe["timeoutSeconds"])]
-                assert probe["exec"]["command"] == ["trunkline-health", f"127.0.0.1:{port}", *asked, *wait]
+                # With TLS the socket that a process has for itself.
+                tls = any(each["name"] == "tls" for each in container["volumeMounts"])
+                where = f"unix:/tmp/trunkline-65532/0.0.0.0_{port}.sock" if tls else f"127.0.0.1:{port}"
+                assert probe["exec"]["command"] == ["trunkline-health", where, *asked, *wait]
             else:
                 assert probe["grpc"] == ({"port": port, "service": service} if service else {"port": port})
 
