@@ -61,9 +61,10 @@ def trained(heads, data, models, tmp_path_factory) -> Path:
     """A repository in which it was trained."""
     folder = tmp_path_factory.mktemp("repository")
     repository = linked_repository(models, folder)
-    options = ["--task", "glow", "--spread", 0.5, "--data", data, "--name", "glow", "--epochs", 30]
+    options = ["--task", "glow", "--spread", 0.5, "--data", data, "--name", "glow"]
+    fitting = ["--epochs", 40, "--rate", 1e-4, "--dropout", 0, "--width", 64]
     where = ["--models", repository, "--cache", folder / "cache"]
-    made = document(run(heads, "train", *options, *where, "--json"))
+    made = document(run(heads, "train", *options, *fitting, *where, "--json"))
     assert made["metrics"]["off"] < 0.15, "it learned nothing: the mean alone is off by 0.25"
     card = (Path(made["path"]) / "CARD.md").read_text()
     assert "--task glow" in card

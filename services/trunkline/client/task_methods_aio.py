@@ -27,17 +27,20 @@ class AsyncTaskMethods:
         image: ImageLike,
         head: str | None = None,
         top_k: int | None = None,
+        threshold: float | None = None,
         timeout_s: float = 30.0,
     ) -> ClassifyAnswer:
         """The `top_k` most probable classes, best first.
 
-        top_k: number of classes in the answer.
+        top_k: number of classes in the answer: 5, or with several labels all that are present. threshold: least score
+        of a class; with several labels instead of the head's own thresholds.
 
         `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may be left
         out where just one head of the task is served, or one is the default. Raises as encode_image does, too.
         """
         params = {
             "top_k": top_k,
+            "threshold": threshold,
         }
         return await self._ask_task("classification", image, head, params, timeout_s)
 

@@ -3,8 +3,8 @@
 It needs no torch. Tasks without one are measured by their `Learner`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trunkline.core.results import Result
@@ -14,12 +14,13 @@ Ask = Callable[[Sequence[Any]], Sequence[Result]]
 
 @dataclass(frozen=True)
 class Known:
-    """Of a head that is measured: its classes, or its targets with a unit each, and whether they are angles."""
+    """Of a head that is measured: classes, or targets with their units and whether they are angles; settings."""
 
     classes: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     angles: tuple[bool, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Measure(Protocol):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 R = TypeVar("R", bound=Result)
-Truth = Literal["classes", "numbers", "objects", "masks"]
+Truth = Literal["classes", "labels", "numbers", "objects", "masks"]  # labels: several classes of a picture
 LIGHT = "light"  # decoder and size of a net where nothing else is asked for
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -231,7 +231,11 @@ class BaseTask(Generic[R]):
         """What `--save` writes of a result."""
         raise NotImplementedError(f"task {self.name!r} saves {self.saved}, so its task.py needs file_of")
 
-    # Measured and compared.
+    # Learned, measured and compared.
+
+    def truth_of(self, options: Mapping[str, Any]) -> Truth:
+        """What is known of a picture that it learns from; options: of `training.options`, or a head's settings."""
+        return self.truth
 
     def renamed(self, result: R, labels: Sequence[tuple[int, str]]) -> R:
         """A result with other classes where `merges_classes`; labels: index and name of each class of the head."""

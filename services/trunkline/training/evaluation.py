@@ -100,6 +100,7 @@ def facts_of(head: Bundle[HeadManifest]) -> HeadFacts:
         targets=tuple(each["name"] for each in targets),
         units=tuple(each["unit"] for each in targets),
         angles=tuple(each["kind"] == "angle" for each in targets),
+        settings=head.manifest.settings,
     )
 
 

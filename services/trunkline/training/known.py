@@ -23,6 +23,8 @@ def _truth(dataset: Dataset, sample: Sample) -> str:
         return hashlib.sha256("\n".join(objects).encode()).hexdigest()
     if sample.mask is not None:
         return hashlib.sha256(sample.mask.load().tobytes()).hexdigest()
+    if sample.labels is not None:
+        return repr([dataset.classes[each] for each in sample.labels])
     return repr(sample.targets) if sample.label is None else dataset.classes[sample.label]
 
 

@@ -5,7 +5,7 @@ Needs no torch for tasks that have a `measure.py`.
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ Ask = Callable[[Sequence[Sample], Mapping[str, Any] | None], Sequence[Result]]
 
 @dataclass(frozen=True)
 class HeadFacts:
-    """What is known of the head that is measured. units, angles: of the targets, in their order."""
+    """What is known of the head that is measured. units, angles: of the targets, in their order.
+    settings: of its manifest; empty where they are not known."""
 
     name: str
     version: str
@@ -36,6 +37,7 @@ class HeadFacts:
     targets: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     angles: tuple[bool, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def measured(
@@ -82,7 +84,7 @@ def measure_of(head: HeadFacts, classes: tuple[str, ...], data: Path) -> Measure
     if find_spec(module) is None:
         return _Learned(head, classes, data)
     found: type[Measure] = importlib.import_module(module).Measure
-    return found(Known(classes, head.targets, head.units, head.angles))
+    return found(Known(classes, head.targets, head.units, head.angles, head.settings))
 
 
 class _Learned:
@@ -113,7 +115,7 @@ class _Learned:
 
 def _as_learned(head: HeadFacts, data: Path) -> Dataset:
     """The data with the head's own labels or targets."""
-    dataset = read_dataset(data, targets=head.targets, task=head.task)
+    dataset = read_dataset(data, targets=head.targets, task=head.task, options=head.settings)
     require_none(dataset.faults, str(data), head.task)
     return _relabelled(dataset, head) if not head.targets and head.labels else dataset
 

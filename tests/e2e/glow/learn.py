@@ -28,7 +28,10 @@ class Learner(TaskLearner):
         return np.array([sample.targets for sample in samples], np.float32)
 
     def answer_layer(self, width: int) -> nn.Module:
-        return nn.Linear(width, 1)
+        layer = nn.Linear(width, 1)
+        nn.init.zeros_(layer.weight)
+        nn.init.constant_(layer.bias, 0.5)
+        return layer
 
     def loss(self, answers: Tensor, truth: Tensor) -> Tensor:
         return nn.functional.mse_loss(answers / self._spread, truth / self._spread)

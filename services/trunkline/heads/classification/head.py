@@ -11,13 +11,18 @@ from trunkline.core.head import Arrays
 from trunkline.core.params import parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Classification, ScoredLabel
-from trunkline.heads.classification.task import ClassifyParams
+from trunkline.heads.classification.several import read_thresholds, sigmoid
+from trunkline.heads.classification.task import MANY, ClassifyParams
 
 OUTPUT = "logits"
+DEFAULT_TOP_K = 5
 
 
 class Head:
     """A classifier. Its model has one output, `logits` float32 (N, classes), in the order of labels.txt.
+
+    With setting `labels` "many" each class is there or not by itself: the scores are sigmoids, and those are answered
+    that reach `thresholds`, one for each class (0.5 where absent).
 
     Setting `temperature` (1 where absent) divides the logits, so that scores are calibrated probabilities.
     Source: Guo et al., On Calibration of Modern Neural Networks, 2017, section 4.2.
@@ -28,7 +33,11 @@ class Head:
     def __init__(self, bundle: Bundle[HeadManifest]) -> None:
         """Raises ModelInvalidError where labels and golden output do not fit, or the temperature is not above 0."""
         self._labels = bundle.labels
-        self._temperature = float(bundle.manifest.settings.get("temperature", 1.0))
+        settings = bundle.manifest.settings
+        self._temperature = float(settings.get("temperature", 1.0))
+        self._thresholds: np.ndarray | None = None
+        if settings.get("labels") == MANY:
+            self._thresholds = read_thresholds(settings.get("thresholds"), len(self._labels), bundle.path)
         if not self._labels:
             raise ModelInvalidError(f"{bundle.path}: a classification head needs labels.txt, one class per line")
         _, golden = bundle.read_golden()
@@ -46,10 +55,16 @@ class Head:
             raise ModelInvalidError(f"{bundle.path}: settings.temperature must be above 0")
 
     def decode(self, outputs: Arrays, frame: Frame, params: Mapping[str, Any]) -> Classification:
-        """logits (1, classes) -> the top_k classes, best first. Raises InvalidRequestError for the parameters."""
-        top_k = parse_params(ClassifyParams, params).top_k
-        scores = softmax(outputs[OUTPUT][0] / self._temperature)  # (classes,)
-        best = np.argsort(-scores, kind="stable")[:top_k]  # (top_k,)
+        """logits (1, classes) -> the best classes, best first. Raises InvalidRequestError for the parameters."""
+        asked = parse_params(ClassifyParams, params)
+        logits = outputs[OUTPUT][0] / self._temperature  # (classes,)
+        several = self._thresholds is not None
+        scores = sigmoid(logits) if several else softmax(logits)  # (classes,)
+        best = np.argsort(-scores, kind="stable")  # (classes,)
+        least = self._thresholds if asked.threshold is None else np.full(len(scores), asked.threshold)
+        if least is not None:
+            best = best[scores[best] >= least[best]]
+        best = best[: asked.top_k if asked.top_k is not None or several else DEFAULT_TOP_K]
         labels = self._labels
         return Classification(
             tuple(

@@ -1,17 +1,17 @@
 """What classification is."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import Classification, ScoredLabel
-from trunkline.core.task import BaseTask, Call, Column, Metric, Row, Tensor, named
+from trunkline.core.task import BaseTask, Call, Column, Metric, Row, Tensor, Training, Truth, named
 
 if TYPE_CHECKING:
     import numpy as np
 
-DEFAULT_TOP_K = 5
+MANY = "many"  # setting and option `labels` where a picture has several
 _SHOWN = 10  # labels below a picture
 _UNKNOWN = "unknown"  # what a classifier says that may give no label, such as a gallery
 
@@ -19,7 +19,28 @@ _UNKNOWN = "unknown"  # what a classifier says that may give no label, such as a
 class ClassifyParams(Params):
     """A head with fewer classes than top_k answers all of them."""
 
-    top_k: Annotated[int, Option("Number of classes in the answer.", low=1, high=1000, metavar="K")] = DEFAULT_TOP_K
+    top_k: Annotated[
+        int | None,
+        Option(
+            "Number of classes in the answer: 5, or with several labels all that are present.",
+            low=1,
+            high=1000,
+            metavar="K",
+        ),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        Option(
+            "Least score of a class; with several labels instead of the head's own thresholds.",
+            low=0,
+            high=1,
+            metavar="S",
+        ),
+    ] = None
+
+
+class ClassifyOptions(Params):
+    labels: Annotated[Literal["one", "many"], Option("Whether an image shows one of the classes or many.")] = "one"
 
 
 class Task(BaseTask[Classification]):
@@ -37,8 +58,10 @@ class Task(BaseTask[Classification]):
     columns = (Column("label"), Column("probability", right=True))
     metrics: ClassVar = (
         Metric("accuracy", decides=True),
-        *named(("mean_class_accuracy", "top5_accuracy")),
+        Metric("map", decides=True),
+        *named(("mean_class_accuracy", "top5_accuracy", "f1", "exact_accuracy")),
     )
+    training = Training(options=ClassifyOptions)
 
     def fill(self, message: Any, result: Classification) -> None:
         add = message.labels.add
@@ -59,3 +82,6 @@ class Task(BaseTask[Classification]):
 
     def panel(self, result: Classification) -> Sequence[Row]:
         return result.labels[:_SHOWN] or [_UNKNOWN]
+
+    def truth_of(self, options: Mapping[str, Any]) -> Truth:
+        return "labels" if options.get("labels") == MANY else "classes"

@@ -30,6 +30,16 @@ def test_labels_come_best_first():
     assert sum(label.score for label in labels) == pytest.approx(1)
 
 
+def test_without_top_k_five_are_answered():
+    many = tuple("abcdefg")
+    found = decode(range(7), labels=many, golden={"logits": np.zeros((1, 7), np.float32)})
+    assert [label.label for label in found] == ["g", "f", "e", "d", "c"]
+
+
+def test_a_threshold_leaves_out_what_is_less_probable():
+    assert [label.label for label in decode([0.0, 2.0, 1.0], {"threshold": 0.2})] == ["dog", "owl"]
+
+
 def test_top_k_is_kept_and_may_exceed_the_classes():
     assert len(decode([0.0, 2.0, 1.0], {"top_k": 2})) == 2
     assert len(decode([0.0, 2.0, 1.0], {"top_k": 50})) == 3
@@ -42,7 +52,7 @@ def test_wrong_parameters_are_refused(params):
 
 
 def test_a_parameter_that_is_none_is_said_to_be():
-    with pytest.raises(InvalidRequestError, match=r"'topk': there is no such one \(parameters of this head: top_k\)"):
+    with pytest.raises(InvalidRequestError, match=r"'topk': there is no such one \(.*: top_k, threshold\)"):
         decode([0.0, 1.0, 2.0], {"topk": 3})
 
 

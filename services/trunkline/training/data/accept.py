@@ -62,7 +62,9 @@ def read_sound(request: TrainRequest) -> Dataset:
 
 def read_data(request: TrainRequest) -> Dataset:
     """The same with its faults."""
-    dataset = read_dataset(Path(request.data), targets=request.target, task=request.task)
+    dataset = read_dataset(
+        Path(request.data), targets=request.target, task=request.task, options=request.task_options
+    )
     return classes_held_out(dataset) if task_of(request.task).learns_likeness else held_out(dataset)
 
 

@@ -162,6 +162,8 @@ def _duplicates(dataset: Dataset, pairs: Sequence[tuple[Sample, Look]]) -> Itera
 def _truth(dataset: Dataset, sample: Sample) -> str:
     if sample.label is not None:
         return dataset.classes[sample.label]
+    if sample.labels is not None:
+        return ", ".join(dataset.classes[each] for each in sample.labels)
     return " ".join(f"{value:g}" for value in sample.targets)
 
 

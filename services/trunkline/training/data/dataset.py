@@ -22,6 +22,7 @@ class Sample:
     mask: the class of every pixel, in segmentation.
     objects: in detection, () for a picture with none; None where the data has no boxes.
     size: (width, height) that the data declares for the upright picture, or None.
+    labels: indices into the classes, where a picture may have several.
     pairs: names of other pictures, and whether they show the same thing, where the data says so by pairs.
     """
 
@@ -33,6 +34,7 @@ class Sample:
     mask: Mask | None = field(default=None, compare=False, repr=False)
     objects: tuple[ObjectTruth, ...] | None = field(default=None, repr=False)
     size: tuple[int, int] | None = None
+    labels: tuple[int, ...] | None = None
     pairs: tuple[tuple[str, bool], ...] = field(default=(), compare=False, repr=False)
 
     def encoded(self) -> bytes:
@@ -47,7 +49,8 @@ class Sample:
         objects = self.objects and tuple(replace(each, label=labels[each.label]) for each in self.objects)
         mask = self.mask.relabelled(labels) if self.mask is not None else None
         label = None if self.label is None else labels[self.label]
-        return replace(self, label=label, mask=mask, objects=objects)
+        several = self.labels and tuple(sorted(labels[each] for each in self.labels))
+        return replace(self, label=label, labels=several, mask=mask, objects=objects)
 
 
 @dataclass(frozen=True)

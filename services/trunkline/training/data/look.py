@@ -73,6 +73,8 @@ def _fits(declared: tuple[int, int], picture: EncodedImage, data: bytes, look: L
 
 def _known(sample: Sample) -> tuple[int, ...]:
     """The labels that are known without a look."""
+    if sample.labels is not None:
+        return sample.labels
     if sample.objects is not None:
         return tuple(sorted({each.label for each in sample.objects}))
     return () if sample.label is None else (sample.label,)

@@ -1,9 +1,10 @@
 """Finds out how a data set lies in its folder, and reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, TypeGuard
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from trunkline.core.errors import DataInvalidError
 from trunkline.core.task import Truth
@@ -21,6 +22,7 @@ from trunkline.training.data.omniglot_layout import read_omniglot
 from trunkline.training.data.painted import PaintedMask, painted
 from trunkline.training.data.pair_layout import FILE as PAIRS_FILE
 from trunkline.training.data.pair_layout import has_pairs, read_pairs
+from trunkline.training.data.presence import presence
 from trunkline.training.data.reading import is_there, unreadable
 from trunkline.training.data.remarks import Remarks
 from trunkline.training.data.scan import scan
@@ -31,6 +33,7 @@ from trunkline.training.data.voc_masks import has_voc_masks, read_voc_masks
 
 _TABLE = "labels.csv"
 _MOST_CLASSES: Final = 100_000
+NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
     "folders of pictures and masks with classes.csv, or VOC's JPEGImages and SegmentationClass; boxes and outlines "
@@ -55,7 +58,9 @@ def _learning_from(*truths: Truth) -> str:
     return " or ".join(name for name, task in known().by_name.items() if task.truth in truths)
 
 
-def read_dataset(root: Path, *, targets: Sequence[str] = (), task: str | None = None) -> Dataset:
+def read_dataset(
+    root: Path, *, targets: Sequence[str] = (), task: str | None = None, options: Mapping[str, Any] = NO_OPTIONS
+) -> Dataset:
     """The data set in a folder, or the one of a CSV file or of a JSON file of COCO's. No picture is decoded.
 
     What is not as it should be is treated by the rule in remarks.py, and said in `remarks` of the data set.
@@ -65,13 +70,17 @@ def read_dataset(root: Path, *, targets: Sequence[str] = (), task: str | None = 
     task: what is to be learned, as a folder may be read in several ways: by what its truth is (core/task.py). Objects
     are taken as they are; masks are read, or else painted from the outlines of objects. Without a task and targets it
     is what there is first of masks, objects, and classes or numbers.
+    options: of the task. Where its truth is several labels, what there is says them (presence.py).
     Raises DataInvalidError with the file, the line where there is one, and the reason, DataForbiddenError where this
     process may not read it.
     """
     try:
         scan(root)
-        wanted = Wanted(task, task_of(task).truth) if task else None
-        dataset = plainly_named(_read(root, targets, wanted, Remarks()))
+        wanted = Wanted(task, task_of(task).truth_of(options)) if task else None
+        if _is(wanted, "labels"):
+            dataset = plainly_named(presence(_read(root, targets, None, Remarks())))
+        else:
+            dataset = plainly_named(_read(root, targets, wanted, Remarks()))
     except OSError as error:
         raise unreadable(root, error) from error
     if len(dataset.classes) > _MOST_CLASSES:
