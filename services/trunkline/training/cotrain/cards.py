@@ -46,7 +46,7 @@ of {source.name} are not valid on it.
 running mean, so that its weight alone says what it is worth. In the first {round(plan.alone * plan.rounds)} rounds \
 the heads learned alone. Batch norms are part of the convolutions: their statistics are those of {source.name}.
 
-| head | metric on validation pictures | first | last |
+| head | metric on validation pictures | before | after |
 | --- | --- | --- | --- |
 {rows}
 

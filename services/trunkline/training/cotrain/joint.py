@@ -34,7 +34,7 @@ _CHECKPOINT = "joint.ckpt"
 
 @dataclass
 class Curve:
-    """Of one head. losses: (round, mean since the last). measured: (round, value of its metric)."""
+    """Of one head. losses: (round, mean since the last). measured: (round, value of its metric), first before any."""
 
     metric: str
     losses: list[tuple[int, float]]
@@ -71,6 +71,8 @@ class Joint:
         self.trunk.to(memory_format=torch.channels_last)  # half as fast again on CPU
         if (self.work / _CHECKPOINT).is_file():
             self._load()
+        else:
+            self._validate()
         saved_at, every_s = time.monotonic(), 60 * self.plan.checkpoint_minutes
         while self.round < self.plan.rounds:
             begun = time.monotonic()
@@ -156,8 +158,11 @@ class Joint:
                 self.curves[name].losses.append((self.round, float(np.mean(values))))
                 values.clear()
         if last or self.round % max(1, self.plan.rounds // self.plan.validations) == 0:
-            for name, found in self.measured().items():
-                self.curves[name].measured.append((self.round, found.value))
+            self._validate()
+
+    def _validate(self) -> None:
+        for name, found in self.measured().items():
+            self.curves[name].measured.append((self.round, found.value))
 
     def _save(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
