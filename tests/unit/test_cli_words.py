@@ -115,6 +115,18 @@ def test_each_phase_of_training_has_a_line_however_short(capsys):
     ]
 
 
+def test_steps_have_no_line_where_epochs_are_short(monkeypatch, capsys):
+    clock = itertools.count(0, 3)
+    monkeypatch.setattr(plain_progress.time, "monotonic", lambda: next(clock))
+    progress = PlainProgress()
+    for number in range(1, 9):
+        progress.tell("epochs", number, 30)
+        progress.tell("steps", 1, 4)
+    said = capsys.readouterr().err
+    assert said.count("epochs") > 1
+    assert "steps" not in said
+
+
 def test_a_short_run_says_nothing(capsys):
     progress = PlainProgress()
     for number in range(100):

@@ -148,7 +148,7 @@ def _show(report: "DataReport") -> None:
     _show_counts(report)
     if report.unbalance is not None and len(report.classes) > 1:
         each = [sum(counts.get(split, 0) for split in _FOR_TRAINING) for counts in report.classes.values()]
-        out.print(f"training pictures of a class: {min(each):,} to {max(each):,}")
+        out.print(f"training images per class: {min(each):,} to {max(each):,}")
     _show_list("problem", report.problems)
     _show_remarks(report)
     _show_list("warning", report.warnings)

@@ -7,6 +7,7 @@ from trunkline.cli.output import complain
 
 _EVERY_S: Final = 10.0
 _A_STAGE_S: Final = 2.0  # shorter stages have no line of their own
+_OUTER: Final = {"steps": "epochs"}  # steps need a line only while no epoch ends
 
 
 class PlainProgress:
@@ -15,10 +16,15 @@ class PlainProgress:
     def __init__(self, *, phases: bool = False) -> None:
         """phases: whether each stage has a last line, how short it may be."""
         self._last_at, self._seen, self._phases, self._unsaid = time.monotonic(), set[str](), phases, ""
+        self._told_at: dict[str, float] = {}
 
     def tell(self, stage: str, done: int, total: int | None, more: str = "") -> None:
         """stage: what is done, such as "features". more: what else there is to say."""
         now, begins = time.monotonic(), stage not in self._seen
+        outer_at = self._told_at.get(_OUTER.get(stage, ""))
+        if outer_at is not None and now - outer_at < _EVERY_S:
+            return
+        self._told_at[stage] = now
         if begins:
             self.end()
         self._seen.add(stage)
