@@ -101,7 +101,7 @@ def test_pages_of_other_sites_send_none(ask, photos):
     assert ask("/v1/images:classify", body, Origin=ORIGIN)[0] == 200
     for other in ("https://else.example", "null"):
         status, found = ask("/v1/images:classify", body, Origin=other)
-        assert (status, "pages of other sites" in found["message"]) == (415, True)
+        assert (status, "TRUNKLINE_HTTP_ORIGINS" in found["message"]) == (403, True)
 
 
 def test_routes_without_pictures_take_no_form(ask):
