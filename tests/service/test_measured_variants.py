@@ -127,7 +127,7 @@ def test_what_cannot_be_measured_is_said_and_nothing_is_published(repository, pi
         (["imagenet", "--like", "imagenet", "--pictures", pictures], 1, "have one spec already"),
         (["imagenet", "--like", "nobody", "--pictures", pictures], 1, "nobody"),
         (["imagenet/9", "--like", "camvid", "--pictures", pictures], 1, "9"),
-        (["camvid", "--like", "imagenet", "--data", data], 1, "camvid"),
+        (["camvid", "--like", "imagenet", "--data", data], 1, "no masks and no outlines"),
         (["imagenet", "--like", "camvid", "--adapt", pictures / "0.jpg"], 1, "32 or more"),
     ]
     before = version_of(repository, "imagenet"), version_of(repository, "camvid")

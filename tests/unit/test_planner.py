@@ -84,6 +84,13 @@ def test_what_was_measured_replaces_what_pixels_tell():
     assert specs(planner, [near, heavy], 1.0) == [WIDE, WIDE]
 
 
+def test_heads_that_are_slow_anywhere_hide_no_pass_that_can_be_saved():
+    near, planner = head("near", lost=[(WIDE, 1.0)]), Planner()
+    for _ in range(20):
+        planner.costs.answered(FAR.info, 900.0)
+    assert specs(planner, [near, FAR], 1.0) == [WIDE, WIDE]
+
+
 def test_features_that_were_kept_say_nothing_and_noise_changes_no_value():
     planner = Planner()
     for _ in range(20):

@@ -15,8 +15,8 @@ from trunkline.gateway.passes import SharedPass
 
 Question = tuple[HeadRequest, HeadEntry | TrunklineError]
 _SPACES = "similarity"  # the task whose answers are compared with those of other calls
-# What another plan than each head at its best must save, of what that costs: below, nobody would notice it, and heads
-# would change their answers for nothing.
+# What another plan than each head at its best must save, of what the passes cost then: below, nobody would notice it,
+# and heads would change their answers for nothing.
 _LEAST_SAVED = 0.05
 _ROUNDING = 1e-9
 _MOST_KEPT = 256  # plans
@@ -72,7 +72,8 @@ class Planner:
         allowed = max_points_lost or 0.0
         infos = [_usable(entry.info, max_points_lost) for entry in entries]
         bare = [[self._option(entry, info) for info in usable] for entry, usable in zip(entries, infos, strict=True)]
-        usual = total(bare, [0] * len(bare), self._price)
+        passes = [[replace(options[0], cost=0.0)] for options in bare]
+        usual = total(passes, [0] * len(passes), self._price)
         # Shares of what is saved at least: half for leaving its own spec, half for the points.
         worth = _LEAST_SAVED * usual / max(1, len(entries))
         heads = [

@@ -81,7 +81,7 @@ def _prepared(request: VariantRequest, repository: Repository, progress: Progres
     figures = _figures(manifest, request, backbone, progress)
     if figures is not None:
         figures.require_same(head)
-    measured = () if figures is None else figures.samples(head)
+    measured = () if figures is None else (*figures.samples(head), *figures.calibrated_on(head))
     compared = manifest.task == _CLASSES
     pictures = shared_out(_not_measured_on(request.adapt, measured), request.pictures, compared=compared)
     return _Work(head, backbone, like.preprocess, request, pictures, figures, progress)
@@ -116,7 +116,7 @@ def _named(repository: Repository, text: str) -> Bundle[HeadManifest]:
 
 
 def _not_measured_on(paths: Sequence[Path], samples: Sequence[Sample]) -> list[Path]:
-    """By the bytes: what the figures are of is never fitted to."""
+    """By the bytes: what figures and thresholds are of is never fitted to."""
     known = {sha256(sample.encoded()).digest() for sample in samples}
     return [path for path in paths if sha256(path.read_bytes()).digest() not in known]
 

@@ -10,7 +10,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.results import Result
 from trunkline.core.variants import Variant
 from trunkline.training.again import recorded_request
-from trunkline.training.data.dataset import Sample
+from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.wanted import wanted
 from trunkline.training.evaluation import answers, facts_of
 from trunkline.training.known import known_by
@@ -60,21 +60,30 @@ class Figures:
         split = head.manifest.evaluation.split if head.manifest.evaluation else None
         return samples_of(facts_of(head), self.data, split)[1]
 
+    def calibrated_on(self, head: Bundle[HeadManifest]) -> Sequence[Sample]:
+        """The samples by which its settings say what its answers mean: none of them was learned from."""
+        return () if self._calibrating(head) is None else self._validation(head)
+
     def calibrated(self, head: Bundle[HeadManifest]) -> dict[str, Any] | None:
-        """The settings of a head with what its answers mean fitted anew, on the samples that it was fitted on; None
-        where the task has none, or the head has none.
-        """
-        facts = facts_of(head)
-        measure = measure_of(facts, facts.labels, self.data)
-        if not isinstance(measure, Calibrating):
+        """The settings of a head, what its answers mean fitted anew; None where nothing of the kind can be said."""
+        measure, samples = self._calibrating(head), self.calibrated_on(head)
+        if measure is None or not samples:
             return None
-        request = recorded_request(head).model_copy(update={"data": str(self.data)})
-        dataset, _ = samples_of(facts, self.data, request.test_split)
-        samples = wanted(request, dataset).validation
-        if not samples:
-            return None
-        fitted = measure.calibrated(self._answers(head, samples, measure.params()), samples)
+        fitted = measure.calibrated(self._answers(head, samples, None), samples)
         return {**head.manifest.settings, **fitted} if fitted else None
+
+    def _calibrating(self, head: Bundle[HeadManifest]) -> Calibrating | None:
+        facts = facts_of(head)
+        measure = measure_of(facts, facts.labels or self._data(head).classes, self.data)
+        return measure if isinstance(measure, Calibrating) else None
+
+    def _validation(self, head: Bundle[HeadManifest]) -> Sequence[Sample]:
+        request = recorded_request(head).model_copy(update={"data": str(self.data)})
+        return wanted(request, self._data(head)).validation
+
+    def _data(self, head: Bundle[HeadManifest]) -> Dataset:
+        split = head.manifest.evaluation.split if head.manifest.evaluation else None
+        return samples_of(facts_of(head), self.data, split)[0]
 
     def metrics(self, head: Bundle[HeadManifest], variant: Variant) -> dict[str, float]:
         """Of the head as this variant, by name, as the head has them."""
