@@ -11,7 +11,7 @@ from trunkline.cli.output import complain, print_json, show, table
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Make, list and revoke the keys with which callers show who they are. A service sees a change in a second.",
+    help="Make, list and revoke the keys of callers. Services follow the file within about a second.",
 )
 File = Annotated[
     Path,
@@ -19,7 +19,7 @@ File = Annotated[
         "--file",
         envvar="TRUNKLINE_ACCESS_FILE",
         metavar="FILE",
-        help="The access file: who there is, and what they may do.",
+        help="Access file: the identities and what they may do.",
     ),
 ]
 _FILE = Path("access.json")
@@ -28,14 +28,14 @@ _FILE = Path("access.json")
 @app.command()
 def new(
     identity: Annotated[
-        str, typer.Argument(metavar="IDENTITY", help="Whose key it is: a person, a program or a team.")
+        str, typer.Argument(metavar="IDENTITY", help="Owner of the key: a person, a program or a team.")
     ],
     *,
     role: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ROLE",
-            help="infer, gallery-read, gallery-write, train or admin; may be repeated. Needed for a new identity.",
+            help="Role: infer, gallery-read, gallery-write, train or admin; may be repeated. Needed by a new one.",
         ),
     ] = None,
     scope: Annotated[
@@ -52,7 +52,7 @@ def new(
     file: File = _FILE,
     json: Json = False,
 ) -> None:
-    """Make a key and print it, once: the file keeps its SHA-256 alone."""
+    """Make a key and print it once. The file keeps only its SHA-256."""
     from trunkline.serving.security.callers import Role
     from trunkline.serving.security.keys import new_key
 
@@ -70,7 +70,7 @@ def new(
 
 @app.command("list")
 def list_keys(file: File = _FILE, json: Json = False) -> None:
-    """List the keys of a file: whose they are, what they may do, and until when."""
+    """List the keys of a file: owner, roles, scopes and expiry."""
     from trunkline.serving.security.keys import keys_of
 
     found = keys_of(file)
@@ -103,7 +103,7 @@ def revoke(
     key: Annotated[str, typer.Argument(metavar="ID|IDENTITY", help="One key by its id, or all keys of an identity.")],
     file: File = _FILE,
 ) -> None:
-    """Take keys away. Services refuse them within a second or two."""
+    """Revoke keys. Services refuse them within a second or two."""
     from trunkline.serving.security.keys import revoke as take_away
 
     for gone in take_away(file, key):

@@ -24,7 +24,8 @@ def measure(
     head: Annotated[str, typer.Argument(metavar="HEAD", help="Head to measure, NAME or NAME/VERSION.")],
     *,
     like: Annotated[
-        str, typer.Option("--like", metavar="HEAD", help="Head whose preprocessing is taken.", show_default=False)
+        str,
+        typer.Option("--like", metavar="HEAD", help="Head whose preprocessing to measure with.", show_default=False),
     ],
     data: Annotated[
         Path | None,
@@ -35,21 +36,21 @@ def measure(
         typer.Option(
             "--adapt",
             metavar="PICTURES",
-            help="Pictures without labels, to adapt a head on pooled to the spec; of a classifier, a quarter is held "
+            help="Images without labels, to adapt a head on pooled to the spec; for a classifier, a quarter is held "
             "back to compare answers on; repeatable.",
         ),
     ] = None,
     pictures: Annotated[
         Folders,
-        typer.Option("--pictures", metavar="PICTURES", help="Further pictures to compare answers on; repeatable."),
+        typer.Option("--pictures", metavar="PICTURES", help="Further images to compare answers on; may be repeated."),
     ] = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Measure a head under the preprocessing of another, and publish its next version, which knows both.
+    """Measure a head with the preprocessing of another, and publish a version that knows both.
 
     Calls that allow it to lose as many points share the pass of the other head. Under its own preprocessing it
-    answers as before. Nothing answers from the new version until it is promoted.
+    answers as before. The new version answers once it is promoted.
     """
     from trunkline.cli.pictures import find_pictures
     from trunkline.cli.stages import watcher

@@ -198,14 +198,16 @@ def train(
     ] = "RGB",
     interpolation: Annotated[
         Literal["bicubic", "bilinear"],
-        typer.Option("--interpolation", help="Of the pixels, both antialiased.", rich_help_panel=_PICTURES),
+        typer.Option(
+            "--interpolation", help="How pixels are resized; both are antialiased.", rich_help_panel=_PICTURES
+        ),
     ] = "bicubic",
     like: Annotated[
         str | None,
         typer.Option(
             "--like",
             metavar="HEAD",
-            help="Take what the net sees, and the backbone, from this head: both share a pass.",
+            help="Take preprocessing and backbone from this head, so that both share a pass.",
             rich_help_panel=_PICTURES,
         ),
     ] = None,
