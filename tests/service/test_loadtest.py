@@ -135,7 +135,7 @@ def test_two_runs_are_compared_and_a_worse_one_is_status_1(tmp_path):
             load(server.address, tmp_path / name, "--concurrency", "4", "--duration", "3")
     worse = loadtest("compare", str(tmp_path / "quick"), str(tmp_path / "slow"), "--out", str(tmp_path / "compared"))
     assert worse.returncode == 1
-    assert "4 callers: p50 ms went from" in worse.stderr
+    assert "4 callers: p50 ms changed from" in worse.stderr
     assert "| 4 callers | OK/s |" in (tmp_path / "compared/compare.md").read_text()
     better = loadtest("compare", str(tmp_path / "slow/report.json"), str(tmp_path / "quick"), "--json")
     assert better.returncode == 0
