@@ -108,8 +108,15 @@ def test_one_plan_serves_the_same_heads_again():
     first, second = planner.planned(questions, 1.0), planner.planned(questions, 1.0)
     assert first[0][1].info is second[0][1].info
     assert first[1][1] is FAR  # what stays as it is costs nothing
-    assert has_choice(questions)
-    assert not has_choice(questions[1:])
+
+
+def test_calls_in_which_nothing_may_be_lost_are_not_planned():
+    questions = [(HeadRequest("near"), head("near", lost=[(WIDE, 1.0)])), (HeadRequest("far"), FAR)]
+    assert has_choice(questions, 1.0)
+    assert not has_choice(questions, None)
+    assert not has_choice(questions, 0.9)
+    assert not has_choice(questions[1:], 100.0)
+    assert has_choice([(HeadRequest("same"), head("same", lost=[(WIDE, 0.0)]))], None)
 
 
 @pytest.mark.parametrize("points", [-1.0, 100.5, float("nan"), float("inf")])

@@ -103,7 +103,7 @@ class Analyzer:
         checked_points(max_points_lost)
         count_picture()
         questions: Sequence[Question] = [(ask, _entry(ask, resolve)) for ask in asks]
-        planned = not as_it_is and has_choice(questions)
+        planned = not as_it_is and has_choice(questions, max_points_lost)
         if planned:
             questions = self._planner.planned(questions, max_points_lost)
         run = PictureRun(image, questions, deadline, tell)

@@ -99,9 +99,12 @@ class Planner:
         return self.costs.decode_ms(spec) + (self.costs.pass_ms(backbone, spec) if full else 0.0)
 
 
-def has_choice(questions: Sequence[Question]) -> bool:
-    """Whether any head was measured under several specs."""
-    return any(isinstance(entry, HeadEntry) and entry.info.variants for _, entry in questions)
+def has_choice(questions: Sequence[Question], max_points_lost: float | None) -> bool:
+    """Whether any head may be answered under several specs; most calls end here, and pay for nothing else."""
+    return any(
+        isinstance(entry, HeadEntry) and entry.info.variants and len(_usable(entry.info, max_points_lost)) > 1
+        for _, entry in questions
+    )
 
 
 def checked_points(value: float | None) -> float | None:

@@ -40,8 +40,7 @@ def fit_map(seen: np.ndarray, known: np.ndarray) -> LinearMap:
 
     Raises InvalidRequestError for fewer than LEAST_PICTURES.
     """
-    if len(seen) < LEAST_PICTURES:
-        raise InvalidRequestError(f"{len(seen)} pictures are too few to adapt on: give {LEAST_PICTURES} or more")
+    require_enough(len(seen))
     seen, known = seen.astype(np.float64), known.astype(np.float64)
     order = np.random.default_rng(0).permutation(len(seen))
     errors = np.zeros(len(_STRENGTHS))
@@ -50,6 +49,12 @@ def fit_map(seen: np.ndarray, known: np.ndarray) -> LinearMap:
         rest = np.setdiff1d(order, held)
         errors += _Ridge(seen[rest], known[rest]).errors(seen[held], known[held])
     return _Ridge(seen, known).map(_STRENGTHS[int(errors.argmin())])
+
+
+def require_enough(pictures: int) -> None:
+    """Raises InvalidRequestError for fewer than LEAST_PICTURES."""
+    if pictures < LEAST_PICTURES:
+        raise InvalidRequestError(f"{pictures} pictures are too few to adapt on: give {LEAST_PICTURES} or more")
 
 
 class _Ridge:

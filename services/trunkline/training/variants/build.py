@@ -17,7 +17,7 @@ from trunkline.core.store import FolderStore, Publish
 from trunkline.core.variants import Agreement, Variant
 from trunkline.heads.loading import load_head
 from trunkline.training.data.dataset import Sample
-from trunkline.training.variants.adapt import LinearMap, fit_map, with_map
+from trunkline.training.variants.adapt import LinearMap, fit_map, require_enough, with_map
 from trunkline.training.variants.card import card_with
 from trunkline.training.variants.figures import Figures
 from trunkline.training.variants.files import add_variant
@@ -130,6 +130,7 @@ def _learned(work: _Work) -> LinearMap:
             f"head {manifest.name!r} works on {', '.join(manifest.features)}: only a head on one vector of the "
             "backbone, such as pooled, can be adapted"
         )
+    require_enough(len(work.pictures.fitting))
     specs = (work.spec, manifest.preprocess)
     seen, known = pooled_under(specs, feature, work.backbone, work.pictures.fitting, work.progress)
     return fit_map(seen, known)

@@ -10,6 +10,7 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.results import Result
 from trunkline.core.variants import Variant
 from trunkline.training.again import recorded_request
+from trunkline.training.data.accept import read_data
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.wanted import wanted
 from trunkline.training.evaluation import answers, facts_of
@@ -79,7 +80,7 @@ class Figures:
 
     def _validation(self, head: Bundle[HeadManifest]) -> Sequence[Sample]:
         request = recorded_request(head).model_copy(update={"data": str(self.data)})
-        return wanted(request, self._data(head)).validation
+        return wanted(request, read_data(request)).validation  # split as for the head, where the data names no val
 
     def _data(self, head: Bundle[HeadManifest]) -> Dataset:
         split = head.manifest.evaluation.split if head.manifest.evaluation else None

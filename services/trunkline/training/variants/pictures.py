@@ -93,9 +93,10 @@ def agreement(
 
 
 def _best(answer: object) -> int:
-    if not isinstance(answer, Classification) or not answer.labels:
+    """-1 where the head says that none of its classes is there."""
+    if not isinstance(answer, Classification):
         raise InvalidRequestError("whether a head answers the same can be told of classification alone")
-    return answer.labels[0].index
+    return answer.labels[0].index if answer.labels else -1
 
 
 def _is_picture(path: Path, spec: PreprocessSpec) -> bool:
