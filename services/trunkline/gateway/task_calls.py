@@ -8,7 +8,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from trunkline.core.tasks import callable_tasks
-from trunkline.serving.wire_calls import method_of, params_of, response_class
+from trunkline.serving.wire_calls import method_of, reader_of, response_class
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Ask: TypeAlias = Callable[[Any, Any, str, Mapping[str, Any], Context], Coroutine[Any, Any, dict[str, Any]]]
@@ -22,7 +22,7 @@ def task_calls(ask: Ask) -> dict[str, Method]:
 
 
 def _method(task: str, method: MethodDescriptor, ask: Ask) -> Method:
-    response = response_class(method)
+    response, params_of = response_class(method), reader_of(method)
 
     async def call(self: Any, request: Any, context: Context) -> Message:
         return response(**await ask(self, request, task, params_of(request), context))

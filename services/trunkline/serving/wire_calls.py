@@ -4,7 +4,7 @@ The contract has one for each task with a `call`. Its request has `image`, `head
 response `outcome`, `image_size` and `timings`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -40,13 +40,20 @@ def request_of(method: MethodDescriptor, image: bytes, head: str | None, params:
     return _class_of(method.input_type.name)(image={"data": image}, head=head or "", **values)
 
 
-def params_of(request: Message) -> dict[str, Any]:
-    """Those that are set. Raises InvalidRequestError for a number that is no value of an enum."""
-    return {
-        field.name: _from_field(field, value)
-        for field, value in request.ListFields()
-        if field.name not in _NO_PARAMETERS
-    }
+def reader_of(method: MethodDescriptor) -> Callable[[Message], dict[str, Any]]:
+    """What gives the parameters that a request sets. It raises InvalidRequestError for a number that no enum has."""
+    fields = [field for field in method.input_type.fields if field.name not in _NO_PARAMETERS]
+    optional = [field.name for field in fields if field.has_presence]
+    others = [field for field in fields if not field.has_presence]
+
+    def read(request: Message) -> dict[str, Any]:
+        found = {name: getattr(request, name) for name in optional if request.HasField(name)}
+        for field in others:
+            if value := getattr(request, field.name):
+                found[field.name] = _from_field(field, value)
+        return found
+
+    return read
 
 
 def response_class(method: MethodDescriptor) -> type[Message]:
