@@ -1,5 +1,7 @@
 """Plans of a co-training: what they say, and what is said of a faulty one, with its line."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("torch", reason="needs the train extra: pip install -e '.[train]'")
@@ -94,6 +96,12 @@ def test_a_fault_is_said_with_its_key_and_its_line(tmp_path, old, new, says):
         read_plan(plan_with(tmp_path, old, new))
     assert says in caught.value.message
     assert "plan.yaml" in caught.value.message
+
+
+def test_the_plan_that_is_shipped_can_be_read():
+    plan = read_plan(Path(__file__).parents[2] / "examples/street.yaml")
+    assert set(plan.heads) == {"pets", "camvid", "pennfudan"}
+    assert set(plan.keep) == {"imagenet"}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
