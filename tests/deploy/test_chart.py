@@ -10,7 +10,8 @@ from trunkline.core.repository import Repository
 from trunkline.core.tasks import task_names
 
 OLDEST, CURRENT = "1.25.0", kubernetes_validate.latest_version()
-_FOREIGN = ("GRPCRoute", "ServiceMonitor", "PrometheusRule")  # their operators bring the schemas
+# Their operators bring the schemas.
+_FOREIGN = ("BackendTLSPolicy", "Certificate", "GRPCRoute", "ServiceMonitor", "PrometheusRule")
 
 
 @pytest.mark.parametrize("values", VALUES)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from tests.deploy.chart import ROOT, VALUES, Manifest, Pod, environment, matches, of_kind, pods, render
+from tests.deploy.chart import ROOT, VALUES, Manifest, Pod, environment, matches, of_kind, pods, refusal, render
 from tests.deploy.pod_security import faults
 
 
@@ -130,3 +130,43 @@ def test_checkov_finds_nothing(tmp_path):
     assert [(each["check_id"], each["resource"]) for each in found["results"]["failed_checks"]] == []
     assert found["summary"]["parsing_errors"] == 0
     assert found["summary"]["passed"] > 100 * len(VALUES)
+
+
+def test_in_production_every_process_has_tls_and_knows_who_calls():
+    manifests = render("values-production.yaml")
+    for pod in pods(manifests):
+        if pod.name == "trunkline-test":
+            continue
+        secrets = {each["name"]: each["secret"]["secretName"] for each in pod.spec["volumes"] if "secret" in each}
+        assert secrets == {"tls": "trunkline-tls", "access": "trunkline-access"}, pod.name
+        for container in pod.spec["containers"]:
+            mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+            found = environment(manifests, container)
+            assert found["TRUNKLINE_INSECURE"] == "false"
+            for name, file in (("CERT", "tls.crt"), ("KEY", "tls.key"), ("CLIENT_CA", "ca.crt")):
+                assert found[f"TRUNKLINE_TLS_{name}"] == f"{mounts['tls']}/{file}"
+            assert found["TRUNKLINE_AUTH"] == ("keys" if container["name"] == "gateway" else "mtls")
+            assert found["TRUNKLINE_ACCESS_FILE"] == f"{mounts['access']}/access.json"
+
+
+def test_the_certificate_has_the_names_by_which_services_are_called():
+    manifests = render("values-production.yaml")
+    (certificate,) = of_kind(manifests, "Certificate")
+    names = set(certificate["spec"]["dnsNames"])
+    assert {each["metadata"]["name"] for each in of_kind(manifests, "Service")} <= names
+    assert "localhost" in names
+    assert certificate["spec"]["ipAddresses"] == ["127.0.0.1"]
+    assert {"server auth", "client auth"} <= set(certificate["spec"]["usages"])
+
+
+@pytest.mark.parametrize(
+    ("security", "advice"),
+    [
+        ({"insecure": False}, "set security.tls and security.auth"),
+        ({"auth": ["keys"]}, "set security.accessSecret.name"),
+        ({"auth": ["keys"], "accessSecret": {"name": "x"}}, "set security.tls.secretName"),
+        ({"tls": {"certManager": {"enabled": True}}}, "set security.tls.certManager.issuerRef.name"),
+    ],
+)
+def test_what_would_guard_nothing_is_refused(security, advice):
+    assert advice in refusal("values.yaml", f"security={json.dumps(security)}")

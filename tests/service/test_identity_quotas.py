@@ -83,6 +83,27 @@ async def test_calls_above_the_rate_are_refused_with_when_to_come_again(tmp_path
             assert [await reason(client.get_head("imagenet")) for _ in range(20)] == ["OK"] * 20
 
 
+async def test_a_noisy_caller_costs_a_good_one_nothing(tmp_path, photos):
+    async with (
+        serve(**settings(tmp_path, {"calls_per_s": 5})) as host,
+        AsyncClient(host.address, credentials_of("small")) as noisy,
+        AsyncClient(host.address, credentials_of("large")) as good,
+    ):
+        stop = asyncio.Event()
+        found: list[str] = []
+
+        async def make_noise() -> None:
+            while not stop.is_set():
+                found.append(await reason(noisy.classify(photos[0], "imagenet")))
+
+        noise = [asyncio.create_task(make_noise()) for _ in range(8)]
+        answers = [await reason(good.classify(photos[1], "imagenet")) for _ in range(20)]
+        stop.set()
+        await asyncio.gather(*noise)
+    assert answers == ["OK"] * 20
+    assert found.count("QUOTA") > found.count("OK")
+
+
 async def test_calls_at_a_time(tmp_path, photos):
     async with (
         serve(**settings(tmp_path, {"calls_in_flight": 1})) as host,

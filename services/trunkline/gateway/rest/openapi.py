@@ -40,6 +40,7 @@ _TIMEOUT = {
     "description": "The deadline of the call, seconds.",
     "schema": {"type": "number", "exclusiveMinimum": 0},
 }
+_KEY = {"type": "http", "scheme": "bearer", "description": "A key, or a token, where TRUNKLINE_AUTH asks for one."}
 _RETRY = {"description": "Seconds after which a new try makes sense, where it does.", "schema": {"type": "integer"}}
 
 
@@ -79,7 +80,9 @@ def document(files: Iterable[FileDescriptorProto]) -> dict[str, Any]:
             "schemas": dict(sorted({**schemas.made, **v2_schemas}.items())),
             "parameters": {"Timeout": _TIMEOUT},
             "responses": {"Error": error},
+            "securitySchemes": {"key": _KEY},
         },
+        "security": [{}, {"key": []}],  # none where TRUNKLINE_AUTH is off
     }
 
 
