@@ -40,7 +40,11 @@ def run(output: Output, *, models: Path, may_lose: float, seconds: float = 6.0, 
         for heads in TASKS:
             name = f"{form}: {', '.join(heads)}"
             found[name], lost[name] = _measure(form, models, heads, may_lose, seconds, repeats)
-    allowed = f"may lose {may_lose:g}"
+    write(output, found, next(iter(lost.values())), f"{repeats} repeats of {seconds:g} s")
+
+
+def write(output: Output, found: dict[str, dict[str, list[Measured]]], lost: dict[str, float], times: str) -> None:
+    """lost: points by head."""
     rows = [
         [
             name,
@@ -48,21 +52,18 @@ def run(output: Output, *, models: Path, may_lose: float, seconds: float = 6.0, 
             spread([each.passes for each in measured], 0),
             spread([each.per_second for each in measured]),
             spread([each.cpu_ms for each in measured]),
-            spread(
-                [one.per_second / other.per_second for one, other in zip(measured, by_how["best"], strict=True)], 2
-            ),
+            spread([one.cpu_ms / other.cpu_ms for one, other in zip(measured, by_how["best"], strict=True)], 2),
         ]
         for name, by_how in found.items()
         for how, measured in by_how.items()
     ]
-    points = next(iter(lost.values()))
     notes = [
         f"JPEGs of {SIZE[0]}x{SIZE[1]}; closed loop, {_CALLERS} callers, client on the same cores, no feature cache; "
-        f"{repeats} repeats of {seconds:g} s, best and less in drawn order on one server",
-        f"{allowed} points: " + ", ".join(f"{head} loses {value:.1f}" for head, value in points.items() if value),
-        "CPU: of all processes of the server",
+        f"{times}, best and less in drawn order on one server",
+        "points: " + ", ".join(f"{head} loses {value:.1f}" for head, value in lost.items() if value),
+        "CPU: of all processes of the server; where other work shares the cores, it tells more than answers/s",
     ]
-    columns = ("tasks", "heads", "passes", "answers/s", "CPU ms a call", "times best beside it")
+    columns = ("tasks", "heads", "passes", "answers/s", "CPU ms a call", "CPU of best beside it")
     data = {
         name: {how: [asdict(each) for each in got] for how, got in by_how.items()} for name, by_how in found.items()
     }
@@ -73,7 +74,7 @@ def _measure(
     form: ServerName, models: Path, heads: tuple[str, ...], may_lose: float, seconds: float, repeats: int
 ) -> tuple[dict[str, list[Measured]], dict[str, float]]:
     """By how heads may be answered; and what each loses where it may."""
-    ways: dict[str, float | None] = {"best": None, f"may lose {may_lose:g}": may_lose}
+    ways: dict[str, float | None] = {"best": None, f"may lose {may_lose:.1f}": may_lose}
     found: dict[str, list[Measured]] = {name: [] for name in ways}
     with running(form, Models(models, models), heads) as started:
         wait_serving(started.address, started.process)

@@ -96,8 +96,8 @@ def test_a_folder_is_one_json_document_in_a_stable_order_in_both_forms(either_fo
 
 
 def test_parameters_and_budgets_reach_their_heads(target, folder):
-    heads = ["--head", "imagenet", "--head", "imagenet/1"]
-    more = ["--param", "imagenet.top_k=2", "--budget", "imagenet/1=0.00001"]
+    heads = ["--head", "imagenet", "--head", "imagenet/2"]
+    more = ["--param", "imagenet.top_k=2", "--budget", "imagenet/2=0.00001"]
     done = run("analyze", folder / "a.jpg", *heads, *more, "--json", "--target", target)
     first, late = json.loads(done.stdout)[0]["outcomes"]
     assert done.returncode == 1

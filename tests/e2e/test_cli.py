@@ -120,7 +120,7 @@ def test_json_of_one_picture_is_a_list_of_one(target, coffee):
     assert (done.returncode, done.stderr) == (0, "")
     (found,) = json.loads(done.stdout)
     assert list(found) == RESULT_KEYS
-    assert (found["image"], found["head"], found["version"]) == (str(coffee), "imagenet", "1")
+    assert (found["image"], found["head"], found["version"]) == (str(coffee), "imagenet", "2")
     assert (found["width"], found["height"]) == (600, 400)
     assert [sorted(label) for label in found["labels"]] == [["index", "label", "score"]] * 3
     assert found["labels"][0]["label"] == "espresso"
@@ -344,7 +344,7 @@ def test_models_lists_what_is_in_the_folder(models):
     assert (done.returncode, done.stderr) == (0, "")
     assert rows["efficientnet-lite0"]["kind"] == "backbone"
     assert (rows["imagenet"]["task"], rows["imagenet"]["mode"]) == ("classification", "pretrained")
-    assert rows["imagenet"]["versions"] == ["1"]
+    assert rows["imagenet"]["versions"] == ["2"]
     assert rows["imagenet"]["size_bytes"] > 1e6
     table = run("models", "list", "--models", models).stdout
     assert "imagenet" in table
@@ -364,7 +364,7 @@ def test_a_broken_bundle_hides_no_other(models, tmp_path):
 def test_show_prints_the_facts_and_the_card(models):
     shown = run("models", "show", "imagenet", "--models", models)
     assert shown.returncode == 0
-    assert (models / "heads/imagenet/1/CARD.md").read_text() in shown.stdout
+    assert (models / "heads/imagenet/2/CARD.md").read_text() in shown.stdout
     document = json.loads(run("models", "show", "efficientnet-lite0/1", "--json", "--models", models).stdout)
     assert (document["kind"], document["version"]) == ("backbone", "1")
     assert document["manifest"]["preprocess"]["width"] == 224

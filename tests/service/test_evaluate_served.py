@@ -45,7 +45,7 @@ def server(tmp_path_factory):
 def things(models, samples, tmp_path_factory):
     """Photographs in folders by what imagenet calls them, two of them wrongly."""
     root = tmp_path_factory.mktemp("things")
-    labels = read_bundle(models / "heads/imagenet/1").labels
+    labels = read_bundle(models / "heads/imagenet/2").labels
     named = {
         "coffee.jpg": "espresso",
         "chelsea.jpg": "tiger cat",

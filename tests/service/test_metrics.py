@@ -69,7 +69,7 @@ async def test_sizes_are_those_of_the_messages(watched, photos):
 
 async def test_heads_and_backbone_are_shown_with_their_versions(watched):
     found = await settled(watched.telemetry.address)
-    assert found.value("trunkline_head_info", head="imagenet", version="1", task="classification") == 1
+    assert found.value("trunkline_head_info", head="imagenet", version="2", task="classification") == 1
     assert found.value("trunkline_head_ready", head="imagenet") == 1
     assert found.value("trunkline_backbone_info", backbone="efficientnet-lite0", version="1") == 1
     assert found.value("trunkline_ready") == 1

@@ -20,6 +20,7 @@ from trunkline.testing import serve, serve_split
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HTTP = {"http_address": "127.0.0.1:0"}
 BACKBONE = "efficientnet-lite0"
+VERSIONS = {"imagenet": "2"}  # of all others it is 1
 TARGET = [{"name": "size", "unit": "mm", "kind": "number", "low": -10.0, "high": 10.0}]
 
 
@@ -88,7 +89,7 @@ async def test_the_server_is_live_and_ready_and_says_what_it_is(ask):
 
 
 async def test_models_are_ready_by_name_and_version(ask):
-    asked = [("imagenet",), ("imagenet", "1"), (BACKBONE,), ("analyze",), ("imagenet", "9"), ("nothing",)]
+    asked = [("imagenet",), ("imagenet", "2"), (BACKBONE,), ("analyze",), ("imagenet", "9"), ("nothing",)]
     assert [await ask.call("is_model_ready", *each) for each in asked] == [True] * 4 + [False] * 2
 
 
@@ -97,7 +98,7 @@ async def test_metadata_and_configuration_say_the_same(ask):
         metadata = await ask.call("get_model_metadata", name)
         config = await ask.call("get_model_config", name)
         config = config.get("config", config)
-        assert metadata["versions"] == ["1"]
+        assert metadata["versions"] == [VERSIONS.get(name, "1")]
         for tensors, described in (("inputs", "input"), ("outputs", "output")):
             shapes = {each["name"]: list(map(int, each["shape"])) for each in metadata[tensors]}
             dims = {each["name"]: [-1, *map(int, each["dims"])] for each in config[described]}
@@ -119,7 +120,7 @@ async def test_a_batch_is_answered_in_order_as_the_native_call_answers(ask, host
     async with AsyncClient(host.address) as client:
         native = [(await client.classify(photo, top_k=3)).result.labels for photo in photos]
     found = await ask.infer("imagenet", {"image": batch(photos)}, request_id="42", parameters={"top_k": 3})
-    assert (found["id"], found["model_version"]) == ("42", "1")
+    assert (found["id"], found["model_version"]) == ("42", "2")
     assert found["scores"].dtype == np.float32
     assert found["scores"].tolist() == [[np.float32(label.score) for label in labels] for labels in native]
     assert found["labels"].tolist() == [[label.label.encode() for label in labels] for labels in native]
@@ -274,7 +275,7 @@ async def test_the_index_lists_models_and_load_and_unload_are_honest(ask):
     found = await ask.call("get_model_repository_index")
     models = found["models"] if ask.kind == "grpc" else found
     assert {(each["name"], each["version"], each["state"]) for each in models} == {
-        (name, "1", "READY") for name in ("analyze", "digit-angle", BACKBONE, "imagenet", "size")
+        (name, VERSIONS.get(name, "1"), "READY") for name in ("analyze", "digit-angle", BACKBONE, "imagenet", "size")
     }
     assert await ask.call("load_model", "imagenet") is None
     missing = await ask.call("load_model", "nothing")

@@ -208,3 +208,12 @@ async def test_what_loses_nothing_is_taken_by_itself_but_for_embeddings(models, 
         assert plain["pets"].result == known(found, "pets", photos[0])
         assert (await client.analyze(photos[0], ["imagenet", "camvid"])).backbone_passes == 1
         assert (await client.analyze(photos[0], HEADS, max_points_lost=0)).backbone_passes == 1
+
+
+async def test_heads_that_ship_share_a_pass_for_two_points(models, photos):
+    async with serve(models=models, heads=("pets", "camvid")) as host, AsyncClient(host.address) as client:
+        passes = {
+            points: (await client.analyze(photos[0], ["pets", "camvid"], max_points_lost=points)).backbone_passes
+            for points in (None, 1.0, 2.0)
+        }
+        assert passes == {None: 2, 1.0: 2, 2.0: 1}

@@ -94,8 +94,8 @@ async def test_analyze_takes_a_raw_picture_and_a_list_of_heads(host, photos):
 
 async def test_heads_and_models_are_described(host):
     _, _, heads = await ask(host, "GET", "/v1/heads?task=classification&page_size=1")
-    _, _, head = await ask(host, "GET", "/v1/heads/imagenet/1")
-    _, _, version = await ask(host, "GET", "/v1/models/imagenet/versions/1")
+    _, _, head = await ask(host, "GET", "/v1/heads/imagenet/2")
+    _, _, version = await ask(host, "GET", "/v1/models/imagenet/versions/2")
     assert [each["name"] for each in heads["heads"]] == ["imagenet"]
     assert head["head"] == heads["heads"][0]
     assert version["version"]["digest"] == head["head"]["digest"]
@@ -103,9 +103,9 @@ async def test_heads_and_models_are_described(host):
 
 async def test_the_catalog_is_changed_by_put_and_delete(models, tmp_path):
     async with serve(models=linked_copy(models, tmp_path), **HTTP) as host:
-        put = await ask(host, "PUT", "/v1/models/imagenet/aliases/stable", '{"version": 1}', JSON)
+        put = await ask(host, "PUT", "/v1/models/imagenet/aliases/stable", '{"version": 2}', JSON)
         gone = await ask(host, "DELETE", "/v1/models/imagenet/aliases/stable")
-    assert (put[0], put[2]["model"]["aliases"]) == (200, {"stable": "1"})
+    assert (put[0], put[2]["model"]["aliases"]) == (200, {"stable": "2"})
     assert (gone[0], gone[2]["model"]["aliases"]) == (200, {})
 
 
@@ -116,7 +116,7 @@ def linked_copy(models, folder):
     shipped = head.resolve()
     head.unlink()
     head.mkdir()
-    (head / "1").symlink_to(shipped / "1")
+    (head / "2").symlink_to(shipped / "2")
     return repository
 
 
@@ -204,8 +204,8 @@ async def test_tensors_come_as_plain_json_too(host, photos):
         "outputs": [{"name": "labels"}, {"name": "scores"}],
         "parameters": {"top_k": 2},
     }
-    code, _, answer = await ask(host, "POST", "/v2/models/imagenet/versions/1/infer", json.dumps(document), JSON)
-    assert (code, answer["id"], answer["model_version"]) == (200, "7", "1")
+    code, _, answer = await ask(host, "POST", "/v2/models/imagenet/versions/2/infer", json.dumps(document), JSON)
+    assert (code, answer["id"], answer["model_version"]) == (200, "7", "2")
     labels, scores = answer["outputs"]
     assert (labels["shape"], len(labels["data"]), scores["datatype"]) == ([1, 2], 2, "FP32")
     assert 1 >= scores["data"][0] >= scores["data"][1] > 0

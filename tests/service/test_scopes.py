@@ -162,7 +162,7 @@ async def test_the_catalog_changes_and_lists_nothing_outside(host):
                 await catalog.promote(name, 1)
             assert caught.value.code == "NOT_FOUND"
             assert "pets" not in caught.value.message
-        assert (await catalog.promote("imagenet", 1)).name == "imagenet"
+        assert (await catalog.promote("imagenet", 2)).name == "imagenet"
 
 
 async def test_denials_and_changes_are_recorded(host, caplog, photos):
@@ -170,10 +170,10 @@ async def test_denials_and_changes_are_recorded(host, caplog, photos):
         async with AsyncGalleryClient(host.address, credentials=credentials_of("narrow")) as galleries:
             await code(galleries.delete("other"))
         async with AsyncCatalogClient(host.address, credentials=credentials_of("narrow")) as catalog:
-            await catalog.promote("imagenet", 1)
+            await catalog.promote("imagenet", 2)
     lines = [json.loads(record.message) for record in caplog.records if record.name == "trunkline.audit"]
     kinds = [(line["audit"], line["identity"], line["method"].rpartition("/")[2], line["object"]) for line in lines]
     assert ("denial", "narrow", "DeleteGallery", "gallery:other") in kinds
-    assert ("change", "narrow", "PromoteModelVersion", "imagenet,1") in kinds
+    assert ("change", "narrow", "PromoteModelVersion", "imagenet,2") in kinds
     assert all(line["peer"].startswith("ipv4:127.0.0.1") and line["request_id"] for line in lines)
     assert key_of("narrow") not in caplog.text

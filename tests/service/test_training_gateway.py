@@ -29,7 +29,7 @@ def data(tmp_path_factory, samples):
 def place(tmp_path_factory, models):
     place = make_place(tmp_path_factory.mktemp("split") / "service", models)
     (place.models / "heads/imagenet").mkdir(parents=True)
-    (place.models / "heads/imagenet/1").symlink_to(models / "heads/imagenet/1")
+    (place.models / "heads/imagenet/2").symlink_to(models / "heads/imagenet/2")
     return place
 
 

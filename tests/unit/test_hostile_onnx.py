@@ -206,7 +206,7 @@ def test_heads_are_served_beside_one_whose_example_has_no_end(repository, monkey
     write_golden(folder, pixels(), {"logits": np.zeros((1, 2), np.float32)})
     versions = LoadedVersions(Repository(repository), Choice(), grace_s=0)
     versions.refresh()
-    assert isinstance(versions.find("imagenet", 1), LoadedHead)
+    assert isinstance(versions.find("imagenet", source.manifest.version), LoadedHead)
     found = versions.find("endless", 1)
     assert isinstance(found, FaultyHead)
     assert found.error.message == "endless/1: it takes longer than 0.5 s for its example"
