@@ -100,7 +100,7 @@ def _prediction(channel: grpc.aio.Channel, models: Path) -> _Ask:
         frame=backbone_service_pb2.Frame(
             image_width=500, image_height=375, x_scale=1, y_scale=1, input_width=224, input_height=224
         ),
-        backbone_digest=Repository(models).head("imagenet", 1).manifest.backbone.digest,
+        backbone_digest=Repository(models).head("imagenet").manifest.backbone.digest,
     )  # fmt: skip
     stub = HeadServiceStub(channel)
     return lambda _, left_s: stub.Predict(request, timeout=left_s)
