@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from docs.generate import clients
+from docs.generate import clients, twins
 from trunkline.gateway.rest.openapi import document
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +53,11 @@ def test_generated_code_is_fresh(tmp_path):
 def test_what_follows_from_the_tasks_is_fresh(name):
     written = (clients.FOLDER / name).read_text(encoding="utf-8")
     assert written == clients.files()[name], "run `python -m docs.generate`"
+
+
+def test_clients_for_plain_code_are_those_for_asyncio():
+    for name, text in twins.files().items():
+        assert (twins.FOLDER / name).read_text(encoding="utf-8") == text, f"{name}: run `python -m docs.generate`"
 
 
 def _protos() -> list[str]:

@@ -84,7 +84,11 @@ class AsyncClient(AsyncTaskMethods):
     async def compare(
         self, first: ImageLike, second: ImageLike | Embedding, head: str | None = None, timeout_s: float = 30.0
     ) -> CompareAnswer:
-        """How alike two pictures are, or a picture and a vector; see Client.compare."""
+        """How alike two pictures are, or a picture and a vector that was answered before, of the same space.
+
+        A vector of another space is FAILED_PRECONDITION with reason SPACE_MISMATCH. `first`, `second` and `head` are
+        as for classify. Raises as encode_image does, too.
+        """
         other = second if isinstance(second, Embedding) else await encoded(second)
         request = messages.compare_request(await encoded(first), other, head)
         return messages.compare_answer(await self._call(self._vision.Compare, request, timeout_s))
@@ -97,7 +101,12 @@ class AsyncClient(AsyncTaskMethods):
         *,
         max_points_lost: float | None = None,
     ) -> AnalyzeAnswer:
-        """Ask several heads about one picture; see Client.analyze."""
+        """Ask several heads about one picture. A head is its name, (name, parameters) or a HeadAsk.
+
+        A head that fails, or takes longer than its budget, has its error in its outcome, unless it was required.
+        max_points_lost: how many points of its figures each head may lose so that heads share a pass; None for none.
+        Raises as encode_image does.
+        """
         request = messages.analyze_request(await encoded(image), heads, max_points_lost)
         return messages.analyze_answer(await self._call(self._vision.Analyze, request, timeout_s))
 
@@ -112,7 +121,15 @@ class AsyncClient(AsyncTaskMethods):
         on_outcome: OnOutcome | None = None,
         max_points_lost: float | None = None,
     ) -> AsyncIterator[PictureAnswer]:
-        """Ask several heads about many pictures, from any iterable or async iterable; see Client.analyze_stream."""
+        """Ask several heads about many pictures: one answer for each, in the order in which they are ready.
+
+        An image is what classify takes, or (key, image) with a key for its answer instead of its number. At most
+        `in_flight` are taken from `images` and not handed back yet. `timeout_s` is for each picture;
+        `on_outcome(key, outcome)` is told of each head before its picture is complete. A picture that fails, or
+        that cannot be read, has its error in its answer. Where the service restarts, it goes on by itself, and raises
+        UnreachableError where that is away for `patience_s`, or is not there at first. `max_points_lost` is as for
+        analyze.
+        """
         conversation = Conversation(heads, timeout_s, max_points_lost)
         stream = AsyncStream(self.target, self._vision.AnalyzeStream, conversation, in_flight)
         async with contextlib.aclosing(stream.answers(images, patience_s, on_outcome)) as answers:

@@ -4,6 +4,8 @@ with CatalogClient("127.0.0.1:8500") as catalog:
     catalog.promote("flowers", 2)
 """
 
+# From catalog_aio.py, by python -m docs.generate: change that one.
+
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self

@@ -7,6 +7,8 @@ with GalleryClient("127.0.0.1:8500") as galleries:
     print(galleries.search("pets", "dog.jpg").matches)
 """
 
+# From galleries_aio.py, by python -m docs.generate: change that one.
+
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
@@ -74,14 +76,16 @@ class GalleryClient:
 
     def get(self, gallery: str) -> Gallery:
         """The gallery of this name. Raises ServiceError with code NOT_FOUND where there is none."""
-        return gallery_from_pb(self._call(self._stub.GetGallery, pb.GetGalleryRequest(gallery=gallery)).gallery)
+        request = pb.GetGalleryRequest(gallery=gallery)
+        return gallery_from_pb(self._call(self._stub.GetGallery, request).gallery)
 
     def list(self) -> Iterator[Gallery]:
         """All galleries, in order of name."""
         request = pb.ListGalleriesRequest()
         while True:
             page = self._call(self._stub.ListGalleries, request)
-            yield from map(gallery_from_pb, page.galleries)
+            for each in page.galleries:
+                yield gallery_from_pb(each)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -107,7 +111,8 @@ class GalleryClient:
 
         call = self._stub.AddImages(requests())
         try:
-            yield from map(add_answer, call)
+            for message in call:
+                yield add_answer(message)
         except grpc.RpcError as error:
             raise explained(error, self.target, self._timeout_s) from None
         finally:

@@ -19,6 +19,7 @@ from trunkline.client.galleries_calls import (
     explained,
     search_request,
 )
+from trunkline.client.stream_aio import each_of
 from trunkline.core.galleries import Gallery, SearchBy, SearchResult
 from trunkline.core.results import Embedding
 from trunkline.serving.wire_galleries import gallery_from_pb, search_from_pb
@@ -97,12 +98,8 @@ class AsyncGalleryClient:
 
         async def requests() -> AsyncIterator[pb.AddImagesRequest]:
             try:
-                if isinstance(images, AsyncIterable):
-                    async for image in images:
-                        yield add_request(gallery, image)
-                else:
-                    for image in images:
-                        yield add_request(gallery, image)
+                async for image in each_of(images):
+                    yield add_request(gallery, image)
             except Exception as error:  # gRPC would hide it
                 failed.append(error)
 

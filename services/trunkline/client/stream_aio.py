@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -22,6 +22,7 @@ from trunkline.client.encode import ImageLike, encode_image
 from trunkline.client.errors import ServiceError
 from trunkline.client.patience import PAUSE_S, Patience
 
+T = TypeVar("T")
 Pictures = Iterable[PictureLike] | AsyncIterable[PictureLike]
 
 
@@ -60,7 +61,7 @@ class AsyncStream:
     async def _feed(self, pictures: Pictures) -> None:
         number = 0
         try:
-            async with contextlib.aclosing(_each(pictures)) as each:
+            async with contextlib.aclosing(each_of(pictures)) as each:
                 async for picture in each:
                     await self._places.acquire()
                     await self._add(*keyed(number, picture))
@@ -131,10 +132,11 @@ async def encoded(image: ImageLike) -> bytes:
     return encode_image(image) if isinstance(image, bytes) else await asyncio.to_thread(encode_image, image)
 
 
-async def _each(pictures: Pictures) -> AsyncGenerator[PictureLike, None]:
-    if isinstance(pictures, AsyncIterable):
-        async for picture in pictures:
-            yield picture
+async def each_of(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
+    """The items of either."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
     else:
-        for picture in pictures:
-            yield picture
+        for item in items:
+            yield item

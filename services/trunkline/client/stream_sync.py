@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -47,7 +47,7 @@ class Stream:
 
     def answers(
         self, pictures: Iterable[PictureLike], patience_s: float, on_outcome: OnOutcome | None
-    ) -> Iterator[PictureAnswer]:
+    ) -> Generator[PictureAnswer, None, None]:
         """One for each picture, in the order in which they are ready."""
         for work in (lambda: self._feed(pictures), lambda: self._talk(patience_s)):
             threading.Thread(target=work, name="analyze-stream", daemon=True).start()

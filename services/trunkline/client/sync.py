@@ -1,5 +1,8 @@
 """The client for plain code."""
 
+# From aio.py, by python -m docs.generate: change that one.
+
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -131,7 +134,8 @@ class Client(TaskMethods):
         """
         conversation = Conversation(heads, timeout_s, max_points_lost)
         stream = Stream(self.target, self._vision.AnalyzeStream, conversation, in_flight)
-        yield from stream.answers(images, patience_s, on_outcome)
+        with contextlib.closing(stream.answers(images, patience_s, on_outcome)) as answers:
+            yield from answers
 
     def list_heads(self, task: str | None = None, timeout_s: float = 30.0) -> list[ServedHead]:
         """All heads that are served, or those of one task, in order of name. `timeout_s` is for each page."""
@@ -162,7 +166,10 @@ class Client(TaskMethods):
             time.sleep(0 if readiness.reached else PAUSE_S)
 
     def _call(
-        self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout_s: float
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        timeout_s: float,
     ) -> Response:
         try:
             return method(request, timeout=timeout_s)

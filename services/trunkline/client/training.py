@@ -1,5 +1,7 @@
 """The client of the training service, for plain code."""
 
+# From training_aio.py, by python -m docs.generate: change that one.
+
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -60,7 +62,8 @@ class TrainingClient:
         wanted = pb.ListTrainingJobsRequest(states=map(state_to_pb, states))
         while True:
             page = self._call(self._training.ListTrainingJobs, wanted, timeout_s)
-            yield from map(job_from_pb, page.jobs)
+            for job in page.jobs:
+                yield job_from_pb(job)
             if not page.next_page_token:
                 return
             wanted.page_token = page.next_page_token
