@@ -3,11 +3,14 @@
 import asyncio
 import json
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import grpc
@@ -23,6 +26,7 @@ from tests.service.access import access_of_roles, credentials_of, key_of, write_
 from tests.service.triton import triton_process
 from trunkline.client import AsyncClient, Credentials, ServiceError
 from trunkline.core.errors import ConfigurationError, InvalidRequestError, NotFoundError
+from trunkline.serving.security import tokens
 from trunkline.serving.security.access_file import read_access
 from trunkline.serving.security.callers import Role
 from trunkline.serving.security.keys import digest_of, keys_of, new_key, revoke
@@ -293,8 +297,8 @@ class Signer:
         said = {name: value for name, value in said.items() if value is not None}
         return jwt.encode(said, self._key, algorithm="ES256", headers={"kid": self._kid})
 
-    def settings(self, folder: Path, *, ways=("jwt",)) -> dict[str, object]:
-        issuer = {"issuer": "https://issuer.example", "audience": "trunkline", "jwks": str(self.jwks)}
+    def settings(self, folder: Path, *, ways=("jwt",), jwks: str = "") -> dict[str, object]:
+        issuer = {"issuer": "https://issuer.example", "audience": "trunkline", "jwks": jwks or str(self.jwks)}
         identities = {"shop": {"roles": ["infer"], "subjects": ["svc-*"]}}
         file = write_access(folder / "access.json", identities, issuers=[issuer])
         return {"auth": ways, "access_file": str(file), "heads": HEADS}
@@ -335,6 +339,31 @@ async def test_keys_of_issuers_are_read_again(tmp_path):
         signer.jwks.write_text("{")
         await asyncio.sleep(1.5)
         assert await code_of(host.address, Credentials(token=signer.token())) == "OK"
+
+
+async def test_keys_of_issuers_come_from_a_url_that_may_be_away_at_first(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(tokens, "_AGAIN_S", 0.2)
+    authority, signer, port = Authority(tmp_path), Signer(tmp_path), free_port()
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    given = signer.settings(tmp_path, jwks=f"https://localhost:{port}/jwks.json")
+    async with serve(**given) as host:
+        assert "its tokens are refused until they can" in caplog.text
+        assert await code_of(host.address, Credentials(token=signer.token())) == "UNAUTHENTICATED"
+        handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+        with ThreadingHTTPServer(("localhost", port), handler) as server:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*authority.issue("issuer"))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            serving = threading.Thread(target=server.serve_forever)
+            serving.start()
+            try:
+                assert await comes_to(host.address, Credentials(token=signer.token()), "OK")
+                signer.rotate("second")  # a token with a key that is not known yet has it looked for
+                assert await comes_to(host.address, Credentials(token=signer.token()), "OK")
+            finally:
+                server.shutdown()
+                serving.join()
+        assert await code_of(host.address, Credentials(token=signer.token())) == "OK"  # it goes on without the issuer
 
 
 async def test_keys_and_tokens_go_together(tmp_path):

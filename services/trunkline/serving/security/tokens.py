@@ -98,7 +98,7 @@ class _Keys:
         self._set: PyJWKSet | None = None
         self._data = b""
         self._seen: State = ()
-        self._next_look = 0.0
+        self._tried_at = 0.0
         self._wanted = False
 
     def start(self) -> None:
@@ -128,7 +128,7 @@ class _Keys:
         if self._is_file:
             due = state_of([Path(self.issuer.jwks)]) != self._seen
         else:
-            due = now >= self._next_look or (self._wanted and now >= self._next_look - _FRESH_S + _AGAIN_S)
+            due = now - self._tried_at >= (_AGAIN_S if self._wanted or self._set is None else _FRESH_S)
         if not due:
             return False
         before = self._data
@@ -148,12 +148,11 @@ class _Keys:
             self._seen = state_of([path])
             data = read_regular(path, MIB)
         else:
-            self._next_look = time.monotonic() + _AGAIN_S
+            self._tried_at = time.monotonic()
             with urllib.request.urlopen(self.issuer.jwks, timeout=_WITHIN_S) as answer:
                 data = answer.read(MIB + 1)
             if len(data) > MIB:
                 raise ValueError(f"they are more than {MIB} bytes")
-            self._next_look = time.monotonic() + _FRESH_S
         try:
             self._set, self._data = jwt.PyJWKSet.from_dict(json.loads(data)), data
         except (jwt.PyJWTError, AttributeError, KeyError, TypeError) as error:
