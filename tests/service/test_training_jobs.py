@@ -207,7 +207,7 @@ async def test_the_client_for_asyncio_does_the_same(job, client, server, data):
         assert [found.id async for found in asking.list([JobState.SUCCEEDED])] == [job.id]
         assert (await asking.cancel(job.id)).state is JobState.SUCCEEDED
         assert (await asking.evaluate("photos", str(data))).metrics == dict(job.metrics)
-        with pytest.raises(ServiceError, match="cannot be learned"):
+        with pytest.raises(ServiceError, match="cannot be trained"):
             await asking.create(request(data, task="cooking"))
 
 

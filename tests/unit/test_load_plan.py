@@ -78,7 +78,7 @@ def test_pictures_come_in_turn_and_every_request_of_a_unique_run_is_another():
     assert len({unique.next()[1] for _ in range(9)}) == 9
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_mark_changes_the_bytes_of_a_picture_and_no_pixel(kind):
     buffer = io.BytesIO()
     Image.open(io.BytesIO(made_pictures(1)[0])).save(buffer, kind)
@@ -91,7 +91,7 @@ def test_a_mark_changes_the_bytes_of_a_picture_and_no_pixel(kind):
 
 
 def test_pictures_that_cannot_be_marked_are_named():
-    with pytest.raises(ConfigurationError, match="only JPEG and PNG"):
+    with pytest.raises(ConfigurationError, match="only JPEG, PNG and WebP"):
         marked(b"GIF89a", b"run")
 
 

@@ -33,8 +33,8 @@ def read_pictures(paths: Sequence[Path]) -> list[bytes]:
 def marked(data: bytes, mark: bytes) -> bytes:
     """The same picture with other bytes: `mark`, up to 1000 bytes, as a comment of the file.
 
-    JPEG: a COM segment (ITU-T T.81, B.2.4.5) after SOI; PNG: a tEXt chunk after IHDR. Raises ConfigurationError for
-    other formats.
+    JPEG: a COM segment (ITU-T T.81, B.2.4.5) after SOI; PNG: a tEXt chunk after IHDR; WebP: a chunk of a name that
+    readers pass over (RFC 9649, section 2.3). Raises ConfigurationError for other formats.
     """
     if data.startswith(_JPEG):
         return b"".join([_JPEG, b"\xff\xfe", struct.pack(">H", len(mark) + 2), mark, data[2:]])
@@ -42,8 +42,12 @@ def marked(data: bytes, mark: bytes) -> bytes:
         body = b"tEXtComment\0" + mark
         chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         return b"".join([data[:_PNG_HEADER_END], chunk, data[_PNG_HEADER_END:]])
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        end = 8 + int.from_bytes(data[4:8], "little")
+        chunk = b"mark" + struct.pack("<I", len(mark)) + mark + bytes(len(mark) % 2)
+        return b"".join([b"RIFF", struct.pack("<I", end - 8 + len(chunk)), data[8:end], chunk])
     raise ConfigurationError(
-        "only JPEG and PNG pictures can be made unique: leave others out, or go without --unique"
+        "only JPEG, PNG and WebP pictures can be made unique: leave others out, or go without --unique"
     )
 
 
