@@ -81,7 +81,8 @@ def test_losses_of_any_size_move_the_trunk_alike():
     assert all(pair == pytest.approx((1.0, 1.0)) for pair in scaled)
     for _ in range(500):
         shrunk = balance.scale("large", 0.001)
-    assert shrunk == pytest.approx(1 / 25)  # what is learned already is not blown up without end
+    assert shrunk == pytest.approx(1 / 100)  # what is learned already is not blown up
+    assert balance.scale("known", 0.001, chance=2.0) == pytest.approx(1 / 0.4)  # nor what was known from the start
     again = LossBalance()
     again.load(balance.state())
     assert again.scale("large", 0.001) == balance.scale("large", 0.001)
@@ -90,7 +91,7 @@ def test_losses_of_any_size_move_the_trunk_alike():
 class Brightness:
     """A course of real maps: the mean of the picture's own `pooled`, which the trunk has to go on giving."""
 
-    metric, weight, share, wanted = "error", 1.0, 4, ("pooled",)
+    metric, weight, share, wanted, chance = "error", 1.0, 4, ("pooled",), 0.0
 
     def __init__(self, maps, name="brightness") -> None:
         self.name, self._maps = name, maps

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 _SLOW = 0.95  # share of a running mean that stays at each step
-_LEAST = 0.05  # of the first losses: what is learned already is not blown up without end
+_LEAST = 0.2  # of what a head loses that knows nothing: what is learned already is not blown up
 
 
 class LossBalance:
@@ -18,11 +18,14 @@ class LossBalance:
         self._mean: dict[str, float] = {}
         self._first: dict[str, float] = {}
 
-    def scale(self, name: str, loss: float) -> float:
-        """What a loss of this value is to be multiplied by, its running mean moved on."""
+    def scale(self, name: str, loss: float, chance: float = 0.0) -> float:
+        """What a loss of this value is to be multiplied by, its running mean moved on.
+
+        chance: the loss of a head that knows nothing, where that is not its first one.
+        """
         size = abs(loss)
         if name not in self._mean:
-            self._first[name] = self._mean[name] = size
+            self._mean[name], self._first[name] = size, max(size, chance)
         self._mean[name] = _SLOW * self._mean[name] + (1 - _SLOW) * size
         return 1 / max(self._mean[name], _LEAST * self._first[name], 1e-8)
 

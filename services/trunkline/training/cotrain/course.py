@@ -29,8 +29,10 @@ class Course(Protocol):
     """One head of a joint training.
 
     wanted: features after the start of the trunk that it takes. share: pictures of a step. net: its own weights.
+    chance: its loss where it knows nothing; 0 where it begins so.
     """
 
+    chance: float
     name: str
     weight: float
     share: int

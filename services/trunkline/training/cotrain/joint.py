@@ -109,7 +109,7 @@ class Joint:
                     f"the loss of {course.name} is no number in round {self.round + 1}: try a smaller rate"
                 )
             self._since[course.name].append(value)
-            scale = course.weight * self._balance.scale(course.name, value)
+            scale = course.weight * self._balance.scale(course.name, value, course.chance)
             if loss.requires_grad:  # a head without weights of its own has nothing to learn alone
                 (loss * scale).backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()

@@ -75,6 +75,8 @@ def logits_of(head: Bundle[HeadManifest], vectors: np.ndarray) -> np.ndarray:
 class KeptCourse:
     """Cross-entropy to the teacher's probabilities, less their own entropy, plus the distance of the feature."""
 
+    chance = 0.0
+
     def __init__(
         self,
         teacher: Teacher,

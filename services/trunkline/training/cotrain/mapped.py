@@ -24,6 +24,8 @@ _SHARE, _RATE, _DECAY = 8, 1e-3, 1e-2
 class MappedCourse:
     """Its net on maps, those of the trunk among them. teacher: sees the views that it sees."""
 
+    chance = 0.0
+
     def __init__(
         self,
         job: Job,

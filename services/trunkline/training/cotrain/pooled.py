@@ -1,5 +1,6 @@
 """A head whose answer is about the picture as a whole: classification, regression, similarity."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,7 @@ from trunkline.training.modes.pooled import FEATURES, recipe_of, views_of, views
 from trunkline.training.nets.pooled import PooledNet, averaged
 
 _SHARE, _SHARE_OF_PAIRS = 16, 32
+_EACH = 4  # pictures of a class in a batch of pairs
 _DROPOUT, _RATE, _DECAY = 0.5, 5e-4, 3.0  # of the net, as beside a private tail
 
 
@@ -39,6 +41,8 @@ class PooledCourse:
         self._plain = request.mode == "pretrained"
         self.name, self.weight = request.name, weight
         self.share = share or (_SHARE if learner.random_batches else _SHARE_OF_PAIRS)
+        # Features as they are may tell the classes of a batch apart from the first round on.
+        self.chance = math.log(max(2, self.share // _EACH)) if self._plain else 0.0
         widths = job.store.widths(request.features or (("pooled",) if self._plain else FEATURES))
         self._names, self._learner = tuple(widths), learner
         stored, self.wanted = split_at(self._names, trunk.start, trunk.after)
