@@ -263,7 +263,7 @@ async def test_an_unmodified_tritonclient_sends_a_key(tmp_path, photos, kind):
             address = host.address if kind == "grpc" else host.http_address
             header = {"authorization": f"Bearer {key_of('infer')}"}
             found = await triton.run("infer", kind, address, "imagenet", picture, headers=header)
-            assert found["model_version"] == "1"
+            assert found["model_version"] == "2"
             refused = await triton.run("infer", kind, address, "imagenet", picture)
             assert refused[0] == "error"
             assert await triton.run("call", kind, address, "is_server_ready")
