@@ -202,7 +202,7 @@ async def test_no_text_of_a_bug_is_in_a_stream(client, photos, monkeypatch):
     def bug(self):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(PictureRun, "features", bug)
+    monkeypatch.setattr(PictureRun, "made", bug)
     (answer,) = [answer async for answer in client.analyze_stream([photos[0]], ["imagenet"])]
     assert (answer.error.code, answer.error.reason, answer.error.message) == (
         "INTERNAL",
