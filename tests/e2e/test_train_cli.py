@@ -55,6 +55,8 @@ def test_what_is_trained_can_be_evaluated(data, repository, tmp_path):
         (["--unit", "cells"], 2, "write TARGET=UNIT"),
         (["--colour", "L"], 2, "need --width"),
         (["--mode", "magic"], 2, "magic"),
+        (["--net", "magic"], 2, "'magic' is not one of"),
+        (["--loss", "magic"], 2, "'magic' is not one of"),
         (["--epochs", "0"], 1, "options.epochs"),
         (["--width", "100"], 1, "spec.width"),
         (["--task", "poetry"], 1, "cannot be trained"),

@@ -13,6 +13,7 @@ from trunkline.cli.train_options import (
     chosen_nets,
     learners_of_numbers,
     named_by_task,
+    one_of,
     task_options,
     with_task_options,
 )
@@ -114,6 +115,7 @@ def train(
         str | None,
         typer.Option(
             "--net",
+            callback=one_of("nets"),
             help=f"With scratch, or in each mode{chosen_nets()}. {named_by_task('nets')}.",
             show_default="by the task",
             rich_help_panel=_NET,
@@ -123,17 +125,28 @@ def train(
         str,
         typer.Option(
             "--decoder",
+            callback=one_of("decoders"),
             help=f"Decoder on the maps of the backbone. {named_by_task('decoders')}.",
             rich_help_panel=_NET,
         ),
     ] = LIGHT,
     size: Annotated[
-        str, typer.Option("--size", help=f"Size of the net. {named_by_task('sizes')}.", rich_help_panel=_NET)
+        str,
+        typer.Option(
+            "--size",
+            callback=one_of("sizes"),
+            help=f"Size of the net. {named_by_task('sizes')}.",
+            rich_help_panel=_NET,
+        ),
     ] = LIGHT,
     loss: Annotated[
         str | None,
         typer.Option(
-            "--loss", help=f"Loss. {named_by_task('losses')}.", show_default="by the task", rich_help_panel=_NET
+            "--loss",
+            callback=one_of("losses"),
+            help=f"Loss. {named_by_task('losses')}.",
+            show_default="by the task",
+            rich_help_panel=_NET,
         ),
     ] = None,
     weights: Annotated[

@@ -15,12 +15,28 @@ __all__ = [
     "chosen_nets",
     "learners_of_numbers",
     "named_by_task",
+    "one_of",
     "task_options",
     "with_task_options",
 ]
 
 
-def named_by_task(choice: Literal["losses", "nets", "decoders", "sizes"]) -> str:
+Choice = Literal["losses", "nets", "decoders", "sizes"]
+
+
+def one_of(choice: Choice) -> Callable[[str | None], str | None]:
+    """A callback of an option that refuses what no task has."""
+
+    def check(value: str | None) -> str | None:
+        names = dict.fromkeys(name for task in known().by_name.values() for name in getattr(task.training, choice))
+        if value is not None and value not in names:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}")
+        return value
+
+    return check
+
+
+def named_by_task(choice: Choice) -> str:
     """Such as "segmentation: segnet; similarity: conv4"; tasks with the same names together."""
     by_names: dict[tuple[str, ...], list[str]] = {}
     for name, task in known().by_name.items():
