@@ -100,7 +100,7 @@ async def test_a_stream_gives_the_answers_of_analyze(ask, address, client, photo
     for photo, expected in zip(photos, alone, strict=True):
         found = by_name[photo.name]
         assert [outcome.result for outcome in found.outcomes] == [outcome.result for outcome in expected.outcomes]
-        assert [outcome.version for outcome in found.outcomes] == ["1", "1", ""]
+        assert [outcome.version for outcome in found.outcomes] == ["2", "1", ""]
         assert found["nope"].error.code == "NOT_FOUND"
         assert (found.image_size, found.backbone_passes) == (expected.image_size, 1)
         assert found.passes[0].preprocess_fingerprint == expected.passes[0].preprocess_fingerprint
