@@ -235,7 +235,7 @@ async def test_a_question_to_a_disk_that_does_not_answer_ends_and_hinders_no_oth
     for _ in range(2):
         with pytest.raises(DeadlineError, match="the disk did not answer within"):
             await asking.ask("it", (tmp_path / "hangs").read_bytes, None)
-    with pytest.raises(QueueFullError, match="too many wait"):
+    with pytest.raises(QueueFullError, match="too many calls already wait"):
         await asking.ask("it", lambda: 1, None)
     assert await asyncio.to_thread(lambda: 2) == 2  # the threads of others are free
     for _ in range(2):

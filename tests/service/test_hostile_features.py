@@ -28,7 +28,7 @@ async def stub(models: Path) -> AsyncIterator[HeadServiceStub]:
 
 
 def asked(models: Path, head: str, shapes: dict[str, tuple[int, ...]], **frame: float) -> pb.PredictRequest:
-    digest = Repository(models).head(head, 1).manifest.backbone.digest
+    digest = Repository(models).head(head).manifest.backbone.digest
     whole = {**vars(Frame(480, 352, 1.0, 0.0, 1.0, 0.0, 480, 352)), **frame}
     features = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     return pb.PredictRequest(

@@ -94,7 +94,16 @@ MALFORMED = [
         400,
     ),
     (b"GET /v1/models/x/versions/" + b"9" * 300 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    (request("/v2/models/imagenet/infer", b"{}", "x", "POST", "Inference-Header-Content-Length: " + "1" * 5000), 400),
+    (
+        request(
+            "/v2/models/imagenet/infer",
+            b"{}",
+            "application/json",
+            "POST",
+            "Inference-Header-Content-Length: " + "1" * 5000,
+        ),
+        400,
+    ),
     (request("/v1/images:classify", b"x", "image/jpeg", "POST", "X-Request-Timeout: \xb2"), 400),
 ]
 

@@ -127,5 +127,6 @@ def _manifest(
         "evaluation": Evaluation(data="+".join(measured), split="test", count=counted, digest=digest),
         "origin": origin,
         "terms": next(iter(prepared.requests.values())).terms,
+        "variants": (),  # they are nets of the teacher's backbone
     }
     return teacher.model_copy(update=changed)
