@@ -33,7 +33,7 @@ class Door:
     def denied(self, context: Any, error: Exception) -> None:
         """A call ended with such an error."""
         reason = error.reason if isinstance(error, TrunklineError) else ""
-        self._record.denial(context, _identity(error), self._method, (), reason)
+        self._record.denial(self._record.peer_of(context), _identity(error), self._method, (), reason)
 
     def recorded(self, behaviour: Any) -> Any:
         """The same behaviour, with a line for each call where it changes something.
@@ -44,12 +44,13 @@ class Door:
             return behaviour
 
         async def answer(request: Any, context: Any) -> Any:
+            peer = self._record.peer_of(context)
             try:
                 found = await behaviour(request, context)
             except Exception as error:
-                self._changed(context, request, error)
+                self._changed(peer, request, error)
                 raise
-            self._changed(context, request, None)
+            self._changed(peer, request, None)
             return found
 
         return answer
@@ -61,6 +62,7 @@ class Door:
 
         async def stream(requests: Any, context: Any) -> AsyncIterator[Any]:
             objects: dict[str, None] = {}
+            peer = self._record.peer_of(context)
 
             async def noted() -> AsyncIterator[Any]:
                 async for request in requests:
@@ -76,14 +78,14 @@ class Door:
                 error = found
                 raise
             finally:
-                self._record.change(context, _identity(error), self._method, objects, _result(error))
+                self._record.change(peer, _identity(error), self._method, objects, _result(error))
 
         return stream
 
-    def _changed(self, context: Any, request: Any, error: Exception | None) -> None:
+    def _changed(self, peer: str, request: Any, error: Exception | None) -> None:
         if isinstance(request, Message):
             objects = objects_of(request, self._need.changes)
-            self._record.change(context, _identity(error), self._method, objects, _result(error))
+            self._record.change(peer, _identity(error), self._method, objects, _result(error))
 
 
 def is_denial(error: BaseException) -> bool:

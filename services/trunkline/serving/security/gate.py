@@ -109,8 +109,10 @@ class Gate:
         caller, counts = self._caller(context)
         meter = self._known.meters.get(caller.name) if counts else None
 
+        peer = self._record.peer_of(context)
+
         def tell(what: str, reason: str) -> None:
-            self._record.denial(context, caller.name, method, (what,), reason)
+            self._record.denial(peer, caller.name, method, (what,), reason)
 
         begin_as(Admission(caller, meter, tell))
         _require(caller, need)

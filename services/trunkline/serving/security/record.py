@@ -35,15 +35,12 @@ class Record:
         """How many were refused, by reason, for metrics."""
         return {(reason,): float(count) for reason, count in self._denials.items()}
 
-    def change(self, context: Any, identity: str, method: str, objects: Iterable[str], result: str) -> None:
+    def change(self, peer: str, identity: str, method: str, objects: Iterable[str], result: str) -> None:
         """Somebody has changed something, or tried to. result: the code with which the call ended."""
-        self._write("change", identity, self._peer(context), method, objects, result)
+        self._write("change", identity, peer, method, objects, result)
 
-    def denial(self, context: Any, identity: str, method: str, objects: Iterable[str], reason: str) -> None:
+    def denial(self, peer: str, identity: str, method: str, objects: Iterable[str], reason: str) -> None:
         """Somebody was refused. What is more than a hundred a second is counted in the next line."""
-        self._denial(self._peer(context), identity, method, objects, reason)
-
-    def _denial(self, peer: str, identity: str, method: str, objects: Iterable[str], reason: str) -> None:
         if reason in self._denials:
             self._denials[reason] += 1
         now = time.monotonic()
@@ -60,7 +57,7 @@ class Record:
     def refused_over_http(self, peer: str, method: str, error: Exception) -> None:
         """The same where no gRPC call was made of a request."""
         if isinstance(error, TrunklineError):
-            self._denial(peer, error.metadata.get("identity", ""), method, (), error.reason)
+            self.denial(peer, error.metadata.get("identity", ""), method, (), error.reason)
 
     def key(self, change: str, key_id: str) -> None:
         """A key came into the access file, or went. change: "added" or "revoked"."""
@@ -83,8 +80,11 @@ class Record:
         }
         _log.info("%s", json.dumps(line, ensure_ascii=False))
 
-    def _peer(self, context: Any) -> str:
-        """The address of who called, of the HTTP port where that passed the call on."""
+    def peer_of(self, context: Any) -> str:
+        """The address of who calls, of the HTTP port where that passed the call on.
+
+        To be asked as a call begins: of one that has ended grpc.aio asks memory that is gone.
+        """
         metadata = dict(context.invocation_metadata() or ())
         if metadata.get(PEER) == self._own_key and FROM in metadata:
             return str(metadata[FROM])
