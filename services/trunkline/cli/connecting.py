@@ -15,49 +15,22 @@ _PANEL = "Connection"
 _File = Path | None
 
 
+def _file(flag: str, text: str) -> Any:
+    name = f"TRUNKLINE_{flag.removeprefix('--').replace('-', '_').upper()}"
+    return typer.Option(flag, envvar=name, metavar="FILE", help=text, rich_help_panel=_PANEL)
+
+
 def _options(
     tls: Annotated[
         bool, typer.Option("--tls", envvar="TRUNKLINE_TLS", help="Encrypt the connection.", rich_help_panel=_PANEL)
     ] = False,
     ca: Annotated[
-        _File,
-        typer.Option(
-            "--ca",
-            envvar="TRUNKLINE_CA",
-            metavar="FILE",
-            help="PEM file of the CA to trust, in place of those that gRPC brings; means --tls.",
-            rich_help_panel=_PANEL,
-        ),
+        _File, _file("--ca", "PEM file of the CA to trust, in place of those that gRPC brings; means --tls.")
     ] = None,
-    cert: Annotated[
-        _File,
-        typer.Option(
-            "--cert",
-            envvar="TRUNKLINE_CERT",
-            metavar="FILE",
-            help="PEM file of the certificate to show; means --tls.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None,
-    key: Annotated[
-        _File,
-        typer.Option(
-            "--key",
-            envvar="TRUNKLINE_KEY",
-            metavar="FILE",
-            help="PEM file of the private key of --cert.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None,
+    cert: Annotated[_File, _file("--cert", "PEM file of the certificate to show; means --tls.")] = None,
+    key: Annotated[_File, _file("--key", "PEM file of the private key of --cert.")] = None,
     token_file: Annotated[
-        _File,
-        typer.Option(
-            "--token-file",
-            envvar="TRUNKLINE_TOKEN_FILE",
-            metavar="FILE",
-            help="File with the key or token to send; TRUNKLINE_TOKEN has one itself.",
-            rich_help_panel=_PANEL,
-        ),
+        _File, _file("--token-file", "File with the key or token to send; TRUNKLINE_TOKEN has one itself.")
     ] = None,
 ) -> None:
     """Set for this process, and for those that it starts to call the same service."""

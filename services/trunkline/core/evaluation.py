@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trunkline.core.tasks import metric_named
+
 
 class Evaluation(BaseModel):
     """The samples that the metrics of a manifest were measured on. `digest`: see evaluation_digest."""
@@ -29,8 +31,6 @@ def evaluation_digest(samples: Iterable[tuple[str, bytes]]) -> str:
 
 
 _ROUNDING = 1e-9
-_LOWER_IS_BETTER = frozenset({"eer", "rmse", "mae", "nme"})
-_IN_A_UNIT = frozenset({"rmse", "mae"})  # of the target; all others are shares
 
 
 def points_lost(main: Mapping[str, float], other: Mapping[str, float]) -> float:
@@ -42,14 +42,7 @@ def points_lost(main: Mapping[str, float], other: Mapping[str, float]) -> float:
     missing = [name for name in main if name not in other]
     if missing:
         raise ValueError(f"the figure {missing[0]} is missing")
-    lost = [_points(name, value, other[name]) for name, value in main.items()]
+    lost = [metric_named(name).points_lost(value, other[name]) for name, value in main.items()]
     if not all(map(math.isfinite, lost)):
         raise ValueError("a figure is no finite number")
     return max([0.0, *(each for each in lost if each > _ROUNDING)])
-
-
-def _points(name: str, main: float, other: float) -> float:
-    lost = other - main if name in _LOWER_IS_BETTER else main - other
-    if name in _IN_A_UNIT:
-        lost = lost / abs(main) if main else (0.0 if lost <= 0 else math.inf)
-    return 100 * lost

@@ -7,6 +7,7 @@ its module needs no numpy, no message and no runtime before a method is called.
 
 import base64
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
@@ -83,6 +84,16 @@ class Metric:
         if self.higher_is_better:
             return candidate >= incumbent - allowed
         return candidate <= incumbent + allowed
+
+    def points_lost(self, main: float, other: float) -> float:
+        """By how much `other` is worse than `main`: hundredths of the whole, or of `main` where `relative`.
+
+        Below 0 where it is better.
+        """
+        lost = main - other if self.higher_is_better else other - main
+        if self.relative:
+            lost = lost / abs(main) if main else (0.0 if lost <= 0 else math.inf)
+        return 100 * lost
 
 
 _ROUNDING = 1e-9  # a margin is written in decimals, which floats meet only nearly
@@ -172,17 +183,22 @@ class BaseTask(Generic[R]):
     merges_classes: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
+        """Raises TypeError where it lacks a method that what it says of itself needs."""
         self.name = name
+        needed = ["fill", "read"] * (self.field != BaseTask.field) + ["file_of"] * bool(self.saved)
+        for method in needed:
+            if getattr(type(self), method) is getattr(BaseTask, method):
+                raise TypeError(f"task {name!r} needs the method {method} in its task.py")
 
     # On the wire.
 
     def fill(self, message: Any, result: R) -> None:
         """Put a result into an empty message of `field`."""
-        raise NotImplementedError(f"task {self.name!r} has a message, so its task.py needs fill and read")
+        raise NotImplementedError("of a task that has a message")
 
     def read(self, message: Any) -> R:
         """The result that a message of `field` holds."""
-        raise NotImplementedError(f"task {self.name!r} has a message, so its task.py needs fill and read")
+        raise NotImplementedError("of a task that has a message")
 
     def values_of(self, result: R) -> Mapping[str, Any]:
         """A result as JSON values, for a task without a message."""
@@ -229,7 +245,7 @@ class BaseTask(Generic[R]):
 
     def file_of(self, result: R) -> bytes:
         """What `--save` writes of a result."""
-        raise NotImplementedError(f"task {self.name!r} saves {self.saved}, so its task.py needs file_of")
+        raise NotImplementedError("of a task that says what is `saved`")
 
     # Learned, measured and compared.
 

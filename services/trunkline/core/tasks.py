@@ -97,6 +97,12 @@ def deciding_metric(task: str, first: Mapping[str, float], second: Mapping[str, 
     return None
 
 
+def metric_named(name: str) -> Metric:
+    """As the task says that has it; of one that no task has, a share that is better the larger it is."""
+    known_ones = (metric for task in known().by_name.values() for metric in task.metrics)
+    return next((metric for metric in known_ones if metric.name == name), Metric(name))
+
+
 def require(name: str) -> None:
     """Raises NotFoundError where there is no such task."""
     if name not in task_names():

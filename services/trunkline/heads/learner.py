@@ -131,7 +131,7 @@ class TaskLearner(ABC):
 
     def batches(self, truth: Tensor, size: int, steps: int, *, fixed: bool) -> Iterable[list[int]]:
         """Indices of `steps` batches of about `size`, in which there is something to compare; `fixed` ones stay."""
-        raise NotImplementedError
+        raise NotImplementedError("of a task that `learns_likeness`")
 
     def further_classes(self, pixels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pictures uint8 (N, H, W, C) and truth, with classes that are made from them, where such were asked for."""
@@ -189,22 +189,22 @@ class TaskNet(nn.Module):
 
     def losses(self, inputs: Any, truth: Any) -> Mapping[str, Tensor]:
         """Scalars by name, to be added up. truth: of `collate`."""
-        raise NotImplementedError
+        raise NotImplementedError("of a net that `makes_losses`")
 
     def answers(self, inputs: Any) -> Any:
         """What `measure` of the learner takes."""
-        raise NotImplementedError
+        raise NotImplementedError("of a net that `makes_losses`")
 
     def solve(self, train: Any, validation: Any | None, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
         """Find the weights. The data is as `fit` has it. Returns settings for the manifest.
 
         progress: of a named stage, done and of all. Raises InvalidRequestError where there is too little data.
         """
-        raise NotImplementedError
+        raise NotImplementedError("of a net that `is_solved`")
 
     def difference(self, want: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> float:
         """Of the outputs of two runtimes, relative to the largest value; rows may have changed places."""
-        raise NotImplementedError
+        raise NotImplementedError("of a net with `outputs`")
 
 
 def makes_losses(net: nn.Module) -> TypeGuard[TaskNet]:
