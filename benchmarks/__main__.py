@@ -150,6 +150,32 @@ def parts(seconds: float = 4.0, repeats: int = 5, output: Folder = RESULTS) -> N
 
 
 @app.command()
+def explain(
+    data: Annotated[Path, typer.Option(help="Folder of the data sets pets and pennfudan.")],
+    models: Path = MODELS,
+    pictures: int = 100,
+    output: Folder = RESULTS,
+) -> None:
+    """What explanations are worth, beside random maps, and what they cost beside Classify."""
+    from benchmarks.explain import run
+
+    run(_output(output), models=models, data=data, pictures=pictures)
+
+
+@app.command()
+def robustness(
+    data: Annotated[Path, typer.Option(help="Folder of the data sets flowers102 and pets.")],
+    models: Path = MODELS,
+    pictures: int = 200,
+    output: Folder = RESULTS,
+) -> None:
+    """What is left of classifiers under attack and on corrupted pictures."""
+    from benchmarks.robustness import run
+
+    run(_output(output), models=models, data=data, pictures=pictures)
+
+
+@app.command()
 def path(output: Folder = RESULTS) -> None:
     """Which modules one call enters, and how many coroutines it awaits, in both forms."""
     from benchmarks.path import run

@@ -17,6 +17,7 @@ SHOWN = {
     "compare": "same=False",
     "detect": "person",
     "errors": "WRONG_TASK",
+    "explain": "tabby",
     "gallery": "['coffee'",
     "plain_grpc": "espresso",
     "regress": "deg",

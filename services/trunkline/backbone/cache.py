@@ -71,6 +71,8 @@ class FeatureCache:
         Raises what computing raises, and DeadlineError. A pass that another request began and that found no place,
         or no time left of that request's, is tried again with what this one has.
         """
+        if request.mask is not None:
+            return await self._source.extract(request, timeout_s)
         started_at = time.perf_counter()
         large = len(request.image) > _HASHED_AT_ONCE
         keys = await aside(_keys, request) if large else _keys(request)

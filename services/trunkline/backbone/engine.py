@@ -9,10 +9,12 @@ from typing import Self
 import numpy as np
 
 from trunkline.backbone.batching import Batcher, BatchStats, batches_help
+from trunkline.backbone.maps import PooledMaps
 from trunkline.backbone.quick import with_answers
 from trunkline.core.bundle import BackboneManifest, Bundle
 from trunkline.core.errors import InvalidRequestError
 from trunkline.core.exchange import IMAGE, BackboneInfo, FeatureRequest, Features
+from trunkline.core.explaining import MAP
 from trunkline.core.images import EncodedImage, ImageLimits
 from trunkline.core.preprocess import Frame, Pixels, PreprocessSpec, preprocess
 from trunkline.core.weight import decode_weight
@@ -43,12 +45,15 @@ class BackboneEngine:
         workers: WorkerPool,
         limits: ImageLimits,
         batcher: Batcher | None = None,
+        maps: PooledMaps | None = None,
     ) -> None:
+        """maps: those whose means the vectors are; None where they cannot be asked for."""
         self._info = info
         self._session = session
         self._workers = workers
         self._limits = limits
         self._wide_choice = WideChoice()
+        self._maps = maps
         self._known = {IMAGE, *(feature.name for feature in info.features)}
         self.batcher = batcher
 
@@ -77,7 +82,7 @@ class BackboneEngine:
         batcher = _batcher(session, manifest.preprocess, workers, batching) if batching else None
         if batcher is not None and batches is not None:
             batcher.stats = batches
-        return cls(info, session, workers, limits, batcher)
+        return cls(info, session, workers, limits, batcher, PooledMaps(bundle, execution))
 
     @property
     def info(self) -> BackboneInfo:
@@ -95,7 +100,8 @@ class BackboneEngine:
         self._check(request)
         wanted = [name for name in request.features if name != IMAGE]
         weight = decode_weight(request.image, request.spec)
-        if self.batcher is not None and wanted:
+        alone = request.mask is not None or self._wants_maps(request)
+        if self.batcher is not None and wanted and not alone:
             return await self._in_batch(self.batcher, request, wanted, timeout_s, weight)
         done, queue_ms = await self._workers.run(
             lambda: self._alone(request, wanted, weight),
@@ -106,8 +112,11 @@ class BackboneEngine:
         )
         return done.after(queue_ms)
 
+    def _wants_maps(self, request: FeatureRequest) -> bool:
+        return any(name.endswith(MAP) for name in request.features)
+
     def _check(self, request: FeatureRequest) -> None:
-        unknown = [name for name in request.features if name not in self._known]
+        unknown = [name for name in request.features if name.removesuffix(MAP) not in self._known]
         if unknown or not request.features:
             wanted = repr(unknown[0][:_SHOWN]) if unknown else "of no name"
             raise InvalidRequestError(
@@ -123,11 +132,13 @@ class BackboneEngine:
         if wanted:
             self._workers.give_way()
         started_at = time.perf_counter()
-        arrays = self._pass(decoded.pixels, wanted) if wanted else {}
+        arrays = self._pass(decoded.pixels, wanted, request) if wanted else {}
         backbone_ms = (time.perf_counter() - started_at) * 1000 if wanted else 0.0
         return with_answers(self._features(request, decoded, arrays, backbone_ms), request.quick)
 
-    def _pass(self, pixels: Pixels, wanted: Sequence[str]) -> Mapping[str, np.ndarray]:
+    def _pass(self, pixels: Pixels, wanted: Sequence[str], request: FeatureRequest) -> Mapping[str, np.ndarray]:
+        if self._maps is not None and self._wants_maps(request):
+            return self._maps.run(pixels, wanted)
         if not self._session.can_be_wide:
             return self._session.run_in_place({IMAGE: pixels}, wanted)
         with self._workers.cores.all_cores(wanted=self._wide_choice.choose()) as wide:
@@ -161,6 +172,8 @@ class BackboneEngine:
 
         shared = request.shared
         pixels, frame = decode() if shared is None else shared.decoded(request.spec, decode)  # (1, H, W, C)
+        if request.mask is not None:
+            pixels = request.mask.applied(pixels)
         return _Decoded(pixels, frame, (time.perf_counter() - started_at) * 1000)
 
     def _features(

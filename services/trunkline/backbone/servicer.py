@@ -35,6 +35,7 @@ class BackboneServicer(pb_grpc.BackboneServiceServicer):
             tuple(dict.fromkeys(request.features)),
             not request.optional,
             backbone_digest=request.backbone_digest or await self._first(),
+            mask=wire.mask_from_pb(request.mask) if request.HasField("mask") else None,
         )
         found = await self._backbones.extract(question, context.time_remaining())
         return pb.ExtractFeaturesResponse(

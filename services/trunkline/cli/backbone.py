@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from trunkline.cli.backbone_look import look
 from trunkline.cli.backbone_move import move
 from trunkline.cli.backbone_quantize import quantize
 from trunkline.cli.extras import train_extra
@@ -14,14 +15,14 @@ from trunkline.cli.options import Models
 if TYPE_CHECKING:
     from trunkline.training.export import ExportReport, ExportRequest
 
-app = typer.Typer(help="Make backbones (needs the train extra).", no_args_is_help=True)
+app = typer.Typer(help="Make backbones (needs the train extra), and look into them.", no_args_is_help=True)
 
 _LITE = "efficientnet-lite"
 
 
 @app.callback()
 def backbone() -> None:
-    """Make backbones (needs the train extra)."""
+    """Make backbones (needs the train extra), and look into them."""
 
 
 @app.command()
@@ -112,5 +113,6 @@ def _print(report: "ExportReport") -> None:
     )
 
 
+app.command("look")(look)
 app.command("quantize")(quantize)
 app.command("move")(move)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from trunkline.cli import heat
 from trunkline.cli.rows import DIM, draw_row, fit_text
+from trunkline.core.explaining import HeatMap
 from trunkline.core.images import EncodedImage, ImageLimits
 from trunkline.core.results import Result
 from trunkline.core.task import Canvas, Row
@@ -32,7 +34,7 @@ _LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 29)
 class Card:
     """An encoded picture and what to write below it: rows, of which the first 24 are drawn.
 
-    results: what of them has a place is drawn on the picture.
+    results: what of them has a place is drawn on the picture. heat: a map that is laid over it.
     """
 
     picture: bytes
@@ -40,6 +42,7 @@ class Card:
     rows: Sequence[Row]
     footer: str
     results: Sequence[Result] = ()
+    heat: HeatMap | None = None
 
 
 def draw_cards(cards: Sequence[Card]) -> Image.Image:
@@ -73,7 +76,7 @@ def _shown(card: Card, box: tuple[int, int]) -> Image.Image:
     canvas = Canvas(picture, (picture.width / encoded.width, picture.height / encoded.height))
     for result in _in_layers(card.results):
         task_of_result(result).paint(canvas, result)
-    return canvas.picture
+    return canvas.picture if card.heat is None else heat.over(canvas.picture, card.heat, canvas.scale)
 
 
 def _in_layers(results: Sequence[Result]) -> list[Result]:

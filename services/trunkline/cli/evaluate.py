@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from trunkline.cli.extras import train_extra
-from trunkline.cli.options import Data, Json, Models, Timeout, check_target
+from trunkline.cli.options import Data, Draw, Json, Models, Timeout, check_target
 from trunkline.cli.output import print_json, print_metrics
 
 if TYPE_CHECKING:
@@ -31,6 +31,33 @@ def evaluate(
             help="Name that the data uses for a class of the head, such as person=pedestrian; may be repeated.",
         ),
     ] = None,
+    attack: Annotated[
+        Literal["fgsm", "pgd"] | None,
+        typer.Option("--attack", help="Measure a classifier on images that were made to be mistaken; needs torch."),
+    ] = None,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            "--epsilon",
+            metavar="E,…",
+            help="How far an attack changes a pixel, steps of 255.",
+            show_default="1,2,4,8",
+        ),
+    ] = None,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="Measure a classifier on images with noise, blur and artefacts.")
+    ] = False,
+    as_answered: Annotated[
+        bool,
+        typer.Option(
+            "--as-answered", help="For data with other classes: right is what the head says of the clean image."
+        ),
+    ] = False,
+    most: Annotated[
+        int,
+        typer.Option("--most", min=1, metavar="N", help="Images of an attack or of corruptions, evenly from all."),
+    ] = 300,
+    draw: Draw = None,
     json: Json = False,
     models: Models = None,
     target: Annotated[
@@ -47,6 +74,11 @@ def evaluate(
     """Measure a head on data, through the serving path: ONNX Runtime and the head's own decode, or a service."""
     if target is not None and models is not None:
         raise typer.BadParameter("give either --models or --target, not both")
+    if attack is not None or corruptions:
+        if target is not None:
+            raise typer.BadParameter("an attack and corruptions need the files of the head: leave --target out")
+        _changed(models, head, data, split, attack, epsilon, as_answered=as_answered, most=most, draw=draw, json=json)
+        return
     from trunkline.cli.stages import watcher
     from trunkline.serving.settings import read_settings
 
@@ -71,6 +103,35 @@ def evaluate(
 
         print(f"  {remarks_text(found['remarks'], 0)}")
     print_metrics(found["metrics"])
+
+
+def _changed(
+    models: str | None,
+    head: str,
+    data: Path,
+    split: Sequence[str] | None,
+    attack: Literal["fgsm", "pgd"] | None,
+    epsilon: str | None,
+    *,
+    as_answered: bool,
+    most: int,
+    draw: Path | None,
+    json: bool,
+) -> None:
+    from trunkline.cli.evaluate_changed import epsilons_of, show_attack, show_corruptions
+    from trunkline.cli.stages import watcher
+    from trunkline.serving.settings import read_settings
+    from trunkline.serving.store.opening import open_store
+
+    epsilons, root = epsilons_of(epsilon), open_store(read_settings(models=models)).root
+    with watcher() as watched, train_extra("evaluation"):
+        from trunkline.training.robustness.measure import measuring
+
+        found = measuring(root, head, data, split, most, watched.stage, as_answered=as_answered)
+        if attack is not None:
+            show_attack(found, attack, epsilons, json=json, draw=draw)
+        else:
+            show_corruptions(found, json=json)
 
 
 def _names(renamed: Sequence[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from trunkline.cli import (
     data,
     demo,
     evaluate,
+    explain,
     gallery,
     health,
     interrupts,
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 task_command.add_to(app)
 app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
 models_import.add_to(models.app)

@@ -28,8 +28,9 @@ from trunkline.client.readiness import PAUSE_S, Readiness
 from trunkline.client.stream_sync import Stream
 from trunkline.client.task_methods import TaskMethods
 from trunkline.core import tasks
+from trunkline.core.explaining import DEFAULT_CELLS, ExplainQuestion, Explanation, Method
 from trunkline.core.results import Embedding
-from trunkline.serving import wire_calls
+from trunkline.serving import wire_calls, wire_explain
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -94,6 +95,29 @@ class Client(TaskMethods):
         other = second if isinstance(second, Embedding) else encode_image(second)
         request = messages.compare_request(encode_image(first), other, head)
         return messages.compare_answer(self._call(self._vision.Compare, request, timeout_s))
+
+    def explain(
+        self,
+        image: ImageLike,
+        head: str,
+        target: str = "",
+        timeout_s: float = 30.0,
+        *,
+        method: Method | None = None,
+        cells: int = DEFAULT_CELLS,
+        other: ImageLike | None = None,
+    ) -> Explanation:
+        """Which places of a picture an answer of a head comes from.
+
+        target: a class, or the name of an estimate; the best or largest one where it is empty. method: "activation"
+        for what each place adds, one pass, for heads on one vector of their backbone; "occlusion" for any head, a
+        pass for each of cells x cells parts that are hidden. other: for a head that embeds, the picture to compare
+        with. Raises as encode_image does.
+        """
+        second = None if other is None else encode_image(other)
+        question = ExplainQuestion(encode_image(image), head, target, method, cells, second)
+        request = wire_explain.question_to_pb(question)
+        return wire_explain.explanation_from_pb(self._call(self._vision.Explain, request, timeout_s))
 
     def analyze(
         self,

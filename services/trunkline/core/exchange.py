@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, cast
 import numpy as np
 
 from trunkline.core.bundle import FeatureSpec
+from trunkline.core.explaining import PixelMask, PlacesAnswer
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 from trunkline.core.shared_picture import SharedPicture
@@ -67,6 +68,7 @@ class FeatureRequest:
     `shared` is there where other requests of the call have the same picture.
     `quick` heads may be answered by whoever makes the features, on its thread: what came of them is in
     `Features.answers`. Others (the features were made before, or in another process) are asked as any head.
+    `mask` hides parts of the pixels; such features are not kept.
     """
 
     image: bytes
@@ -77,6 +79,7 @@ class FeatureRequest:
     backbone_digest: str = ""
     shared: SharedPicture | None = None
     quick: "tuple[QuickHead, ...]" = ()
+    mask: PixelMask | None = None
 
 
 class Selectable(Protocol):
@@ -305,5 +308,16 @@ class HeadRunner(Protocol):
         """An answer, or what it failed with, for each of several questions about one pass, when all are there.
 
         Raises what costs all of them.
+        """
+        ...
+
+    async def explain(
+        self, question: HeadQuestion, target: str, reference: Sequence[float], timeout_s: float | None
+    ) -> PlacesAnswer:
+        """What each place of a map adds to the answer about its mean, the one vector that the head takes.
+
+        question: its features are the vector and the map. target: what of the answer; the best one where it is empty.
+        reference: for a head that embeds, the direction that is explained; its own where it is empty.
+        Raises as predict does, and InvalidRequestError for a target that the head does not have.
         """
         ...

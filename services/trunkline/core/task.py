@@ -8,7 +8,7 @@ its module needs no numpy, no message and no runtime before a method is called.
 import base64
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
@@ -257,9 +257,28 @@ class BaseTask(Generic[R]):
         """A result with other classes where `merges_classes`; labels: index and name of each class of the head."""
         return result
 
+    def to_be_explained(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of answers whose parts are explained, from those that were asked for."""
+        return dict(params)
+
+    def part_of(self, result: R, target: str, other: R | None = None) -> "Part[R]":
+        """The part of an answer that is explained: the one called `target`, the best or largest where that is empty.
+
+        other: the answer about another picture, for a task that compares. Raises ValueError for a part that is not
+        there, and for a task whose answers are not explained.
+        """
+        raise ValueError(f"answers of task {self.name} are not explained")
+
     def targets_of(self, result: R) -> Sequence[tuple[str, str]]:
         """Name and unit of each number of a result, where the truth is numbers."""
         return ()
+
+
+class Part(NamedTuple, Generic[R]):
+    """A part of an answer. strength: how strongly an answer about the same picture, partly hidden, says it."""
+
+    name: str
+    strength: Callable[[R], float]
 
 
 def _plain(values: Any) -> Any:

@@ -1,6 +1,7 @@
 """What others wrote, made fit for one line of a message."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 LONGEST_ECHO: Final = 200  # characters
@@ -35,6 +36,13 @@ def listed(names: Iterable[str], *, nothing: str = "none") -> str:
     first = ", ".join(shown(name, _LONGEST_NAME) for name in known[:_MOST_NAMES])
     more = len(known) - _MOST_NAMES
     return f"{first} and {more} more" if more > 0 else first
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> str:
+    """What to say of a name that is not there: the one that is most like it, and the others."""
+    like = get_close_matches(name[:LONGEST_ECHO], known, 1)
+    hint = f"did you mean {shown(like[0])}? " if like else ""
+    return f"there is no {kind} {shown(name)!r}; {hint}known: {listed(known)}"
 
 
 def _escape(letter: str) -> str:

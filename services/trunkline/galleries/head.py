@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from trunkline.core.errors import ServiceUnavailableError
+from trunkline.core.errors import InvalidRequestError, ServiceUnavailableError
 from trunkline.core.exchange import AnswerNow, HeadAnswer, HeadInfo, HeadQuestion, Routes
+from trunkline.core.explaining import MAP, PlacesAnswer
 from trunkline.core.galleries import GalleryMatch
 from trunkline.core.params import Option, Params, parse_params
 from trunkline.core.results import Classification, ScoredLabel
+from trunkline.core.text import shown, unknown_name
 from trunkline.galleries.embedder import Embedder, ServedHead, check_space, embedding_of
 from trunkline.galleries.gallery_cache import GalleryCache
 from trunkline.galleries.search import nearest_classes
@@ -67,6 +69,25 @@ class GalleryHead:
         labels = tuple(ScoredLabel(rows.get(each.label, -1), each.label, score(each)) for each in found.matches)
         spent_ms = (time.perf_counter() - started_at) * 1000
         return replace(answer, result=Classification(labels), head_ms=answer.head_ms + spent_ms)
+
+    async def explain(
+        self, question: HeadQuestion, target: str, reference: Sequence[float], timeout_s: float | None
+    ) -> PlacesAnswer:
+        """What each place adds to the likeness to a class: its direction is that of the mean of the class.
+
+        Raises as predict does, and InvalidRequestError for a class that is not there.
+        """
+        means = (await self.cache.collection(self.record)).means
+        if not target:
+            vectors = {name: value for name, value in question.features.items() if not name.endswith(MAP)}
+            asked = replace(question, features=vectors, params={"top_k": 1, "threshold": 2.0})
+            found = (await self.predict(asked, timeout_s)).read()
+            target = found.labels[0].label if isinstance(found, Classification) and found.labels else ""
+        if target not in means.labels:
+            raise InvalidRequestError(unknown_name("class", target, means.labels), target=shown(target))
+        along = tuple(means.vectors[means.labels.index(target)].tolist())
+        asked = replace(question, head=self.behind.info.name, params={})
+        return replace(await self.behind.runner.explain(asked, "", along, timeout_s), target=target)
 
     def is_cheaper_together(self, question: HeadQuestion) -> bool:
         return False

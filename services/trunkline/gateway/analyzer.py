@@ -15,7 +15,7 @@ from trunkline.core.tasks import task_of
 from trunkline.core.text import listed
 from trunkline.gateway.answers import Analysis, HeadRequest, Outcome
 from trunkline.gateway.deadline import Deadline
-from trunkline.gateway.directory import Directory, HeadEntry
+from trunkline.gateway.directory import BackboneEntry, Directory, HeadEntry
 from trunkline.gateway.passes import SharedPass, pass_of
 from trunkline.gateway.picture import PictureRun, Question
 from trunkline.gateway.planner import Planner, checked_points, has_choice
@@ -59,6 +59,25 @@ class Analyzer:
         if entry.info.task != task:
             raise _wrong_task(entry.info, task)
         return entry
+
+    def named(self, head: str) -> HeadEntry:
+        """The version that answers for a head of any task. Raises NotFoundError, InvalidRequestError for no name."""
+        if not head:
+            raise InvalidRequestError("no head was named; ListHeads says which there are")
+        return self._directory.resolve(head)
+
+    def backbone_of(self, entry: HeadEntry) -> BackboneEntry:
+        """Raises as Directory.check does."""
+        return self._directory.check(entry)
+
+    def check_size(self, image: bytes) -> None:
+        """Raises ImageTooLargeError."""
+        if len(image) > self._max_image_bytes:
+            raise ImageTooLargeError(
+                f"the picture has {len(image)} bytes; the limit is {self._max_image_bytes}",
+                bytes=len(image),
+                limit_bytes=self._max_image_bytes,
+            )
 
     def ask_version(
         self, image: bytes, entry: HeadEntry, params: Mapping[str, Any], timeout_s: float
@@ -116,12 +135,7 @@ class Analyzer:
         return done
 
     def _check(self, image: bytes, asks: Sequence[HeadRequest]) -> None:
-        if len(image) > self._max_image_bytes:
-            raise ImageTooLargeError(
-                f"the picture has {len(image)} bytes; the limit is {self._max_image_bytes}",
-                bytes=len(image),
-                limit_bytes=self._max_image_bytes,
-            )
+        self.check_size(image)
         for ask in asks:
             if ask.budget_s is not None and not ask.budget_s > 0:
                 raise InvalidRequestError(f"the budget of head {ask.head!r} is {ask.budget_s:g} s: give one above 0")

@@ -10,6 +10,7 @@ import grpc
 
 from trunkline.api.inference.v1 import backbone_service_pb2, head_service_pb2
 from trunkline.api.inference.v1.backbone_service_pb2_grpc import BackboneServiceStub
+from trunkline.api.inference.v1.head_service_pb2_grpc import HeadServiceStub
 from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.errors import FeaturesGoneError, ServiceUnavailableError
 from trunkline.core.exchange import (
@@ -23,6 +24,7 @@ from trunkline.core.exchange import (
     HeadQuestion,
     RemoteFeature,
 )
+from trunkline.core.explaining import PlacesAnswer
 from trunkline.core.pace import Pace
 from trunkline.gateway.blocks import Blocks
 from trunkline.gateway.throttle import Throttle
@@ -83,6 +85,7 @@ class RemoteBackbones:
             arenas=request.arenas,
             released=self._blocks.take_released(),
             backbone_digest=request.backbone_digest,
+            mask=wire.mask_to_pb(request.mask) if request.mask is not None else None,
         )
 
     def _features(self, answer: backbone_service_pb2.ExtractFeaturesResponse) -> Features:
@@ -115,6 +118,7 @@ class RemoteHeads:
         self._predict_all: Any = channel.unary_unary(
             _PREDICT_ALL, response_deserializer=head_service_pb2.PredictAllResponse.FromString
         )
+        self._explain: Any = HeadServiceStub(channel).ExplainHead
         self._takes_several = True
         self._paces: defaultdict[tuple[str, str, str], Pace] = defaultdict(Pace)  # by head, version and variant
         self._name = f"the head service at {address}"
@@ -169,6 +173,16 @@ class RemoteHeads:
             return [each if isinstance(each, HeadAnswer | Exception) else RuntimeError(str(each)) for each in found]
         self._silent_since = None
         return [self._answer_or_error(*each) for each in zip(questions, answer.outcomes, strict=True)]
+
+    async def explain(
+        self, question: HeadQuestion, target: str, reference: Sequence[float], timeout_s: float | None
+    ) -> PlacesAnswer:
+        inner = head_service_pb2.PredictRequest.FromString(wire.predict_request(question))
+        request = head_service_pb2.ExplainHeadRequest(question=inner, target=target, reference=reference)
+        try:
+            return wire.places_from_pb(await self._explain(request, timeout=timeout_s))
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self._name) from error
 
     def _ran(self, question: HeadQuestion, answer: HeadAnswer) -> HeadAnswer:
         pace = self._paces[question.head, question.version, question.variant]

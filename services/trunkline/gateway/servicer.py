@@ -15,10 +15,11 @@ from trunkline.gateway.analyzer import Analysis, Analyzer, HeadRequest, Outcome
 from trunkline.gateway.answers import Pass
 from trunkline.gateway.compare import compare_with
 from trunkline.gateway.directory import Directory
+from trunkline.gateway.explain import explain
 from trunkline.gateway.ids import Ids
 from trunkline.gateway.streams import Streams
 from trunkline.gateway.task_calls import task_calls
-from trunkline.serving import wire, wire_results
+from trunkline.serving import wire, wire_explain, wire_results
 from trunkline.serving.aside import aside
 from trunkline.serving.limits import check_message, short_id
 from trunkline.serving.pages import message_page
@@ -48,6 +49,10 @@ class VisionServicer(pb_grpc.VisionServiceServicer):
             comparison=wire_results.comparison_to_pb(done.comparison),
             timings=_slower(done.analyses),
         )
+
+    async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
+        asked = wire_explain.question_from_pb(request)
+        return wire_explain.explanation_to_pb(await explain(self._analyzer, asked, self._timeout_s(context)))
 
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:
         asks = _asks_from_pb(request.heads)

@@ -11,11 +11,13 @@ from typing import Any, Self
 from trunkline.core.bundle import BackboneRef
 from trunkline.core.errors import NotFoundError
 from trunkline.core.exchange import AnswerNow, Features, HeadAnswer, HeadInfo, HeadQuestion, local_arrays
+from trunkline.core.explaining import PlacesAnswer
 from trunkline.core.head import Arrays, answer_weight
 from trunkline.core.preprocess import Frame
 from trunkline.core.repository import Repository
 from trunkline.core.text import listed, shown
 from trunkline.heads.loading import FaultyHead, LoadedHead, check_backbone
+from trunkline.heads.places import explained
 from trunkline.heads.versions import Choice, Key, LoadedVersions
 from trunkline.serving.workers import Priority, WorkerPool
 
@@ -130,6 +132,20 @@ class HeadEngine:
             weight=max((_weight(*each) for each in zip(heads, questions, strict=True)), default=0),
         )
         return [_after(queue_ms, each) if isinstance(each, HeadAnswer) else each for each in answers]
+
+    async def explain(
+        self, question: HeadQuestion, target: str, reference: Sequence[float], timeout_s: float | None
+    ) -> PlacesAnswer:
+        """Raises as predict does, and InvalidRequestError for a head or a target that cannot be explained so."""
+        head = await self._usable(question)
+        features = local_arrays(question.features)
+        answer, _ = await self._workers.run(
+            lambda: explained(head, features, target, reference),
+            Priority.HEAD,
+            timeout_s=timeout_s,
+            required=question.required,
+        )
+        return answer
 
     async def _usable(self, question: HeadQuestion) -> LoadedHead:
         head = self._find(question)

@@ -36,7 +36,13 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
         self._max_pixels = max_pixels
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
-        question = HeadQuestion(
+        question = self._question(request)
+        with unchanged(request.features.values(), self._reader):
+            answer = await self._heads.predict(question, context.time_remaining())
+        return pb.PredictResponse(outcome=_outcome(request.head, answer))
+
+    def _question(self, request: pb.PredictRequest) -> HeadQuestion:
+        return HeadQuestion(
             head=request.head,
             features=checked_features(wire.tensors_from_pb(request.features, self._reader)),
             frame=checked_frame(wire.frame_from_pb(request.frame), self._max_pixels),
@@ -46,9 +52,14 @@ class HeadServicer(pb_grpc.HeadServiceServicer):
             required=not request.optional,
             variant=request.variant,
         )
-        with unchanged(request.features.values(), self._reader):
-            answer = await self._heads.predict(question, context.time_remaining())
-        return pb.PredictResponse(outcome=_outcome(request.head, answer))
+
+    async def ExplainHead(self, request: pb.ExplainHeadRequest, context: Context) -> pb.ExplainHeadResponse:
+        question = self._question(request.question)
+        with unchanged(request.question.features.values(), self._reader):
+            found = await self._heads.explain(
+                question, request.target, tuple(request.reference), context.time_remaining()
+            )
+        return wire.places_to_pb(found)
 
     async def PredictAll(self, request: pb.PredictAllRequest, context: Context) -> pb.PredictAllResponse:
         if not request.questions:

@@ -17,6 +17,7 @@ from trunkline.api.vision.v1 import vision_service_pb2
 from trunkline.core.bundle import FeatureSpec
 from trunkline.core.errors import FeaturesGoneError, InvalidRequestError
 from trunkline.core.exchange import BackboneInfo, Feature, HeadInfo, HeadQuestion, Held, RemoteFeature, Routes
+from trunkline.core.explaining import PixelMask, PlacesAnswer
 from trunkline.core.preprocess import Frame, PreprocessSpec, parse_spec, shared_spec
 from trunkline.core.terms import terms_of
 from trunkline.serving.shared.layout import Region
@@ -156,6 +157,36 @@ def array_of(feature: Feature) -> np.ndarray:
         return feature
     (tensor,) = head_service_pb2.PredictRequest.FromString(feature.message).features.values()
     return tensor_from_pb(tensor)
+
+
+def mask_to_pb(mask: PixelMask) -> backbone_service_pb2.PixelMask:
+    return backbone_service_pb2.PixelMask(rows=mask.rows, columns=mask.columns, shown=mask.shown)
+
+
+def mask_from_pb(mask: backbone_service_pb2.PixelMask) -> PixelMask:
+    """Raises InvalidRequestError where it is none."""
+    return PixelMask(mask.rows, mask.columns, mask.shown)
+
+
+def places_to_pb(found: PlacesAnswer) -> head_service_pb2.ExplainHeadResponse:
+    rows, columns = found.values.shape
+    return head_service_pb2.ExplainHeadResponse(
+        model_version=found.version,
+        target=found.target,
+        strength=found.strength,
+        adds_up=found.adds_up,
+        rows=rows,
+        columns=columns,
+        values=found.values.ravel().tolist(),
+    )
+
+
+def places_from_pb(found: head_service_pb2.ExplainHeadResponse) -> PlacesAnswer:
+    """Raises InvalidRequestError where there are not as many values as places."""
+    if found.rows < 0 or found.columns < 0 or len(found.values) != found.rows * found.columns:
+        raise InvalidRequestError(f"{len(found.values)} values for {found.rows}x{found.columns} places")
+    values = np.array(found.values, np.float32).reshape(found.rows, found.columns)  # (h, w)
+    return PlacesAnswer(found.model_version, found.target, found.strength, values, found.adds_up)
 
 
 # Specs, frames, descriptions -------------------------------------------------------------------------------

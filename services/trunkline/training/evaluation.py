@@ -11,7 +11,7 @@ from trunkline.core.cpu import available_cores
 from trunkline.core.errors import DataInvalidError, InvalidRequestError
 from trunkline.core.exchange import IMAGE
 from trunkline.core.images import EncodedImage
-from trunkline.core.preprocess import preprocess
+from trunkline.core.preprocess import Pixels, preprocess
 from trunkline.core.repository import Repository
 from trunkline.core.results import Result
 from trunkline.core.text import shown
@@ -32,8 +32,11 @@ def answers(
     samples: Sequence[Sample],
     progress: Callable[[int, int], None],
     params: Mapping[str, Any] | None = None,
+    changed: Callable[[Sample, Pixels], Pixels] | None = None,
 ) -> list[Result]:
     """Ask the head about every sample, as the service would. params: of the requests, where they need some.
+
+    changed: the pixels of a sample, uint8 (1, H, W, C), as the model is to see them.
 
     Raises InvalidRequestError without samples, DataInvalidError that names a broken picture.
     """
@@ -47,6 +50,8 @@ def answers(
             pixels, frame = preprocess(EncodedImage(sample.encoded()), head.manifest.preprocess)
         except InvalidRequestError as error:
             raise DataInvalidError.at(sample.name, error.message) from error
+        if changed is not None:
+            pixels = changed(sample, pixels)
         features = sessions[0].run({IMAGE: pixels}, wanted) if wanted else {}
         inputs = {name: {**features, IMAGE: pixels}[name] for name in head.manifest.features}
         return decoder.decode(sessions[1].run(inputs), frame, params or {})
@@ -79,7 +84,7 @@ def evaluate_head(
     DataInvalidError, DataForbiddenError, ModelInvalidError.
     """
     repository = Repository(models)
-    name, version = _version(models, name)
+    name, version = versioned(models, name)
     head = repository.head(name, version)
     backbone = repository.backbone(head.manifest.backbone.name, head.manifest.backbone.version)
 
@@ -117,7 +122,8 @@ def scored(
     return learner.scores_in(lambda asked: answers(head, backbone, asked, progress, params), samples, dataset)
 
 
-def _version(models: Path, head: str) -> tuple[str, int | None]:
+def versioned(models: Path, head: str) -> tuple[str, int | None]:
+    """Name and version of a head, the default one for a name alone. Raises InvalidRequestError for no version."""
     name, slash, version = head.partition("/")
     if not slash:
         return name, current_catalog(models, name).default or None

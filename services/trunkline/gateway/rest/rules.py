@@ -25,6 +25,7 @@ _FILES: Mapping[str, FileDescriptor] = {
 # Verb, path, call; with a body where the verb is POST or PUT. Each task with a call has POST /v1/images:NAME beside.
 _RULES = """
 POST   /v1/images:compare                               VisionService.Compare
+POST   /v1/images:explain                               VisionService.Explain
 POST   /v1/images:analyze                               VisionService.Analyze
 GET    /v1/heads                                        VisionService.ListHeads
 GET    /v1/heads/{head:path}                            VisionService.GetHead

@@ -1,16 +1,17 @@
 """Logits to the most probable classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from trunkline.core.bundle import Bundle, HeadManifest
-from trunkline.core.errors import ModelInvalidError
+from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.head import Arrays
 from trunkline.core.params import parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Classification, ScoredLabel
+from trunkline.core.text import shown, unknown_name
 from trunkline.heads.classification.several import read_thresholds, sigmoid
 from trunkline.heads.classification.task import MANY, ClassifyParams
 
@@ -74,6 +75,16 @@ class Head:
                 ]
             )
         )
+
+    def strengths(self, outputs: Arrays, target: str, reference: Sequence[float]) -> tuple[str, np.ndarray]:
+        """logits (N, classes) -> the class that is meant, the best of the first vector where `target` is empty, and
+        its logits float32 (N,). Raises InvalidRequestError for a class that is not there.
+        """
+        logits = outputs[OUTPUT]  # (N, classes)
+        if target and target not in self._labels:
+            raise InvalidRequestError(unknown_name("class", target, self._labels), target=shown(target))
+        index = self._labels.index(target) if target else int(logits[0].argmax())
+        return self._labels[index], logits[:, index]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import Classification, ScoredLabel
-from trunkline.core.task import BaseTask, Call, Column, Metric, Row, Tensor, Training, Truth, named
+from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Row, Tensor, Training, Truth, named
+from trunkline.core.text import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
 
 MANY = "many"  # setting and option `labels` where a picture has several
 _SHOWN = 10  # labels below a picture
+_MOST = 1000  # classes in an answer
 _UNKNOWN = "unknown"  # what a classifier says that may give no label, such as a gallery
 
 
@@ -24,7 +26,7 @@ class ClassifyParams(Params):
         Option(
             "Number of classes in the answer: 5, or with several labels all that are present.",
             low=1,
-            high=1000,
+            high=_MOST,
             metavar="K",
         ),
     ] = None
@@ -85,3 +87,20 @@ class Task(BaseTask[Classification]):
 
     def truth_of(self, options: Mapping[str, Any]) -> Truth:
         return "labels" if options.get("labels") == MANY else "classes"
+
+    def to_be_explained(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"top_k": _MOST, "threshold": 0.0}
+
+    def part_of(
+        self, result: Classification, target: str, other: Classification | None = None
+    ) -> Part[Classification]:
+        """A class, by its probability."""
+        names = [label.label for label in result.labels]
+        if not names or (target and target not in names):
+            raise ValueError(unknown_name("class", target, names))
+        name = target or names[0]
+
+        def strength(answer: Classification) -> float:
+            return next((label.score for label in answer.labels if label.label == name), 0.0)
+
+        return Part(name, strength)

@@ -1,7 +1,7 @@
 """What detection is."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -9,10 +9,13 @@ from trunkline.core.colours import colour_of
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import Box, Detection, Detections, RunLengthMask, ScoredLabel
-from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Row, Swatch, Tensor, Training, named
+from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Part, Row, Swatch, Tensor, Training, named
+from trunkline.core.text import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
+
+_LEAST_EXPLAINED = 0.02  # score of an object that is looked for where a part of its picture is hidden
 
 
 class DetectParams(Params):
@@ -111,6 +114,25 @@ class Task(BaseTask[Detections]):
             )
         )
 
+    def to_be_explained(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"score_threshold": _LEAST_EXPLAINED, "masks": False}
+
+    def part_of(self, result: Detections, target: str, other: Detections | None = None) -> Part[Detections]:
+        """The best object of a class, by the overlap of the best one that is found there, times its score.
+
+        Source: Petsiuk et al., Black-box Explanation of Object Detectors via Saliency Maps, 2021, section 3.3.
+        """
+        names = list(dict.fromkeys(each.label.label for each in result.objects))
+        if not names or (target and target not in names):
+            raise ValueError(unknown_name("object", target, names))
+        known = next(each for each in result.objects if each.label.label == (target or names[0]))
+
+        def strength(answer: Detections) -> float:
+            same = (each for each in answer.objects if each.label.index == known.label.index)
+            return max((_overlap(each.box, known.box) * each.label.score for each in same), default=0.0)
+
+        return Part(known.label.label, strength)
+
 
 def _object(found: Any) -> Detection:
     box, label, mask = found.box, found.label, found.mask
@@ -125,3 +147,16 @@ def _row(found: Detection) -> tuple[str, ...]:
     box = found.box
     corners = f"{box.x_min:.0f}, {box.y_min:.0f}", f"{box.x_max:.0f}, {box.y_max:.0f}"
     return found.label.label, percent(found.label.score), *corners
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    width = min(one.x_max, other.x_max) - max(one.x_min, other.x_min)
+    height = min(one.y_max, other.y_max) - max(one.y_min, other.y_min)
+    common = max(0.0, width) * max(0.0, height)
+    union = _area(one) + _area(other) - common
+    return common / union if union else 0.0
+
+
+def _area(box: Box) -> float:
+    return (box.x_max - box.x_min) * (box.y_max - box.y_min)

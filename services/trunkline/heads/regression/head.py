@@ -1,17 +1,18 @@
 """Columns of numbers to quantities with units."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from trunkline.core.bundle import Bundle, HeadManifest
-from trunkline.core.errors import ModelInvalidError
+from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.head import Arrays
 from trunkline.core.params import Params, parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Quantity, Regression
+from trunkline.core.text import shown, unknown_name
 from trunkline.heads.regression.settings import Target, read_targets
 
 OUTPUT = "values"
@@ -54,6 +55,20 @@ class Head:
         if not any(columns):
             raise ModelInvalidError(f"head {self._name!r} gave no direction for {target.name!r}", head=self._name)
         return Quantity(target.name, angle(columns[0], columns[1], target.low, target.high), target.unit)
+
+    def strengths(self, outputs: Arrays, target: str, reference: Sequence[float]) -> tuple[str, np.ndarray]:
+        """values (N, columns) -> the target that is meant, the first one where `target` is empty, and float32 (N,):
+        its values; of an angle how far each goes in the direction of the first. Raises InvalidRequestError.
+        """
+        names = [each.name for each in self._targets]
+        if target and target not in names:
+            raise InvalidRequestError(unknown_name("target", target, names), target=shown(target))
+        place = names.index(target) if target else 0
+        start = sum(each.columns for each in self._targets[:place])
+        values = outputs[OUTPUT][:, start : start + self._targets[place].columns]  # (N, 1) or (N, 2)
+        if self._targets[place].kind == "number":
+            return names[place], values[:, 0]
+        return names[place], values @ (values[0] / max(float(np.linalg.norm(values[0])), 1e-12))
 
     def _check_width(self, values: np.ndarray) -> None:
         columns = sum(target.columns for target in self._targets)

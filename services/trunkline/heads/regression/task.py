@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from trunkline.core.figures import measure, number
 from trunkline.core.results import Quantity, Regression
-from trunkline.core.task import BaseTask, Call, Column, Metric, Row, Tensor, named
+from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Row, Tensor, named
+from trunkline.core.text import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
+
+_ANGLES = ("deg", "degree", "degrees", "°")
 
 
 class Task(BaseTask[Regression]):
@@ -54,3 +57,17 @@ class Task(BaseTask[Regression]):
 
     def targets_of(self, result: Regression) -> Sequence[tuple[str, str]]:
         return [(value.name, value.unit) for value in result.values]
+
+    def part_of(self, result: Regression, target: str, other: Regression | None = None) -> Part[Regression]:
+        """An estimate, by how near another one comes to it: 0 where it is the same, less elsewhere."""
+        names = [quantity.name for quantity in result.values]
+        if not names or (target and target not in names):
+            raise ValueError(unknown_name("target", target, names))
+        place = names.index(target) if target else 0
+        known = result.values[place]
+
+        def strength(answer: Regression) -> float:
+            off = abs(answer.values[place].value - known.value)
+            return -min(off % 360, -off % 360) if known.unit in _ANGLES else -off
+
+        return Part(names[place], strength)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import RunLengthMask, Segmentation, SegmentClass
-from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Row, Swatch, Training, Weights, named
+from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Part, Row, Swatch, Training, Weights, named
+from trunkline.core.text import unknown_name
 
 _COLOURS = 0.55  # share of the classes' colours on a picture
 
@@ -93,6 +94,19 @@ class Task(BaseTask[Segmentation]):
     def file_of(self, result: Segmentation) -> bytes:
         """An indexed PNG, of which the value of a pixel is the index of its class."""
         return result.label_map_png
+
+    def part_of(self, result: Segmentation, target: str, other: Segmentation | None = None) -> Part[Segmentation]:
+        """A class, by the area that it still has, of what it had, times how sure that is."""
+        names = [part.label for part in result.classes]
+        if not names or (target and target not in names):
+            raise ValueError(unknown_name("class", target, names))
+        known = next(part for part in result.classes if part.label == (target or names[0]))
+
+        def strength(answer: Segmentation) -> float:
+            found = next((part for part in answer.classes if part.index == known.index), None)
+            return 0.0 if found is None else found.confidence * min(1.0, found.area / max(known.area, 1e-9))
+
+        return Part(known.label, strength)
 
 
 def _class(part: Any) -> SegmentClass:

@@ -1,17 +1,18 @@
 """A vector of any length to an embedding: a direction, with the id of the space that it is in."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from trunkline.core.bundle import Bundle, HeadManifest
-from trunkline.core.errors import ModelInvalidError
+from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.head import Arrays
 from trunkline.core.params import Params, parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Embedding
+from trunkline.core.text import shown
 from trunkline.heads.similarity.settings import read_calibration
 
 OUTPUT = "embedding"
@@ -47,6 +48,19 @@ class Head:
             )
         values = (vector / length).astype(np.float32)  # as the wire carries them
         return Embedding(self._space, tuple(values.tolist()), self._calibration)
+
+    def strengths(self, outputs: Arrays, target: str, reference: Sequence[float]) -> tuple[str, np.ndarray]:
+        """embedding (N, D) -> "similarity" or "vector", and how far each goes in the direction of the reference, or
+        of the first: float64 (N,). Raises InvalidRequestError for another target.
+        """
+        name = "similarity" if reference else "vector"
+        if target and target != name:
+            raise InvalidRequestError(f"what a similarity head says is explained as {name!r}, not {shown(target)!r}")
+        vectors = outputs[OUTPUT].astype(np.float64)  # (N, D)
+        along = np.array(reference, np.float64) if reference else vectors[0]  # (D,)
+        if along.shape != vectors.shape[1:]:
+            raise InvalidRequestError(f"the reference has {len(along)} values, the vectors {vectors.shape[1]}")
+        return name, vectors @ (along / max(float(np.linalg.norm(along)), 1e-12))
 
 
 def space_of(manifest: HeadManifest) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trunkline.core.results import Calibration, Embedding
-from trunkline.core.task import BaseTask, Call, Column, Metric, Tensor, Training, named
+from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Tensor, Training, named
+from trunkline.core.text import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,3 +69,15 @@ class Task(BaseTask[Embedding]):
 
     def panel(self, result: Embedding) -> Sequence[str]:
         return [text for text, _ in self.summary(result)]
+
+    def part_of(self, result: Embedding, target: str, other: Embedding | None = None) -> Part[Embedding]:
+        """The cosine with the vector of another picture, or with that of the whole one."""
+        name = "vector" if other is None else "similarity"
+        if target and target != name:
+            raise ValueError(unknown_name("part", target, [name]))
+        known = result if other is None else other
+
+        def strength(answer: Embedding) -> float:
+            return sum(one * two for one, two in zip(answer.values, known.values, strict=True))
+
+        return Part(name, strength)

@@ -21,6 +21,7 @@ trunkline.api.vision.v1.VisionService/Detect                        infer
 trunkline.api.vision.v1.VisionService/Segment                       infer
 trunkline.api.vision.v1.VisionService/Embed                         infer
 trunkline.api.vision.v1.VisionService/Compare                       infer
+trunkline.api.vision.v1.VisionService/Explain                       infer
 trunkline.api.vision.v1.VisionService/Analyze                       infer
 trunkline.api.vision.v1.VisionService/AnalyzeStream                 infer
 trunkline.api.vision.v1.VisionService/ListHeads                     any
@@ -70,6 +71,7 @@ trunkline.api.catalog.v1.CatalogService/DeleteAlias                 admin       
 trunkline.api.inference.v1.BackboneService/DescribeBackbone         peer
 trunkline.api.inference.v1.BackboneService/ExtractFeatures          peer
 trunkline.api.inference.v1.HeadService/DescribeHeads                peer
+trunkline.api.inference.v1.HeadService/ExplainHead                  peer
 trunkline.api.inference.v1.HeadService/Predict                      peer
 trunkline.api.inference.v1.HeadService/PredictAll                   peer
 """

@@ -18,6 +18,7 @@ from trunkline.core.exchange import (
     HeadQuestion,
     HeadRunner,
 )
+from trunkline.core.explaining import PlacesAnswer
 from trunkline.serving.status import code_of
 from trunkline.serving.telemetry.call import OTHER, current_call
 from trunkline.serving.telemetry.telemetry import Telemetry
@@ -100,6 +101,12 @@ class _ObservedRunner:
     async def predict(self, question: HeadQuestion, timeout_s: float | None) -> HeadAnswer:
         with _head_stage(self._telemetry, question.head, question.version):
             return await self._runner.predict(question, timeout_s)
+
+    async def explain(
+        self, question: HeadQuestion, target: str, reference: Sequence[float], timeout_s: float | None
+    ) -> PlacesAnswer:
+        with _head_stage(self._telemetry, question.head, question.version):
+            return await self._runner.explain(question, target, reference, timeout_s)
 
     def is_cheaper_together(self, question: HeadQuestion) -> bool:
         return self._runner.is_cheaper_together(question)

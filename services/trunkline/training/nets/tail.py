@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from trunkline.core.errors import InvalidRequestError
 
+_CONSTANT_FIRST = "constant_first"
+
 
 class Tail(nn.Module):
     """From one feature of a backbone to later ones: float32 (N, C, H, W) -> the tensors named in `outputs`."""
@@ -118,6 +120,7 @@ def _cut(backbone: bytes, start: str, outputs: Sequence[str]) -> Any:
 
 def _step(node: Any, constants: dict[str, np.ndarray]) -> _Step:
     attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+    attributes[_CONSTANT_FIRST] = bool(node.input) and node.input[0] in constants
     weights = [constants[name] for name in node.input if name in constants]
     build = _OPERATIONS.get(node.op_type)
     if build is None:
@@ -169,22 +172,64 @@ def _mean(attributes: dict[str, Any], weights: list[np.ndarray]) -> nn.Module:
     return _Function(lambda x: x.mean(dim=dims, keepdim=keep))
 
 
+def _binary(function: Callable[..., Tensor]) -> Callable[[dict[str, Any], list[np.ndarray]], nn.Module]:
+    """Of two tensors, or of a tensor and a constant of the file."""
+
+    def build(attributes: dict[str, Any], weights: list[np.ndarray]) -> nn.Module:
+        if not weights:
+            return _Function(function)
+        constant = torch.from_numpy(weights[0].astype(np.float32))
+        if attributes[_CONSTANT_FIRST]:
+            return _Function(lambda x: function(constant, x))
+        return _Function(lambda x: function(x, constant))
+
+    return build
+
+
+def _transpose(attributes: dict[str, Any], weights: list[np.ndarray]) -> nn.Module:
+    order = tuple(int(axis) for axis in attributes["perm"])
+    return _Function(lambda x: x.permute(order))
+
+
+def _concat(attributes: dict[str, Any], weights: list[np.ndarray]) -> nn.Module:
+    axis = int(attributes["axis"])
+    return _Function(lambda *values: torch.cat(values, dim=axis))
+
+
+def _pooling(kind: type[nn.MaxPool2d] | type[nn.AvgPool2d]) -> Callable[..., nn.Module]:
+    def build(attributes: dict[str, Any], weights: list[np.ndarray]) -> nn.Module:
+        top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
+        if (top, left) != (bottom, right) or attributes.get("ceil_mode", 0):
+            raise InvalidRequestError("a pooling of this model is padded on one side alone")
+        size = tuple(attributes["kernel_shape"])
+        return kind(size, stride=tuple(attributes.get("strides", [1, 1])), padding=(top, left))
+
+    return build
+
+
 def _plain(function: Callable[..., Tensor]) -> Callable[[dict[str, Any], list[np.ndarray]], nn.Module]:
     return lambda attributes, weights: _Function(function)
 
 
 _OPERATIONS: dict[str, Callable[[dict[str, Any], list[np.ndarray]], nn.Module]] = {
-    "Add": _plain(torch.add),
+    "Add": _binary(torch.add),
+    "AveragePool": _pooling(nn.AvgPool2d),
+    "Cast": _plain(lambda x: x.to(torch.float32)),
     "Clip": _clip,
+    "Concat": _concat,
     "Conv": _convolution,
+    "Div": _binary(torch.div),
     "Flatten": _plain(lambda x: x.flatten(1)),
     "Gemm": _linear,
     "GlobalAveragePool": _plain(lambda x: x.mean(dim=(2, 3), keepdim=True)),
     "HardSwish": _plain(nn.functional.hardswish),
     "Identity": _plain(lambda x: x),
-    "Mul": _plain(torch.mul),
+    "MaxPool": _pooling(nn.MaxPool2d),
+    "Mul": _binary(torch.mul),
     "ReduceMean": _mean,
     "Relu": _plain(torch.relu),
     "Reshape": _plain(lambda x, *_: x.flatten(1)),
     "Sigmoid": _plain(torch.sigmoid),
+    "Sub": _binary(torch.sub),
+    "Transpose": _transpose,
 }

@@ -27,7 +27,7 @@ from trunkline.api.inference.v1 import tensor_pb2 as trunkline_dot_api_dot_infer
 from trunkline.api.limits.v1 import limits_pb2 as trunkline_dot_api_dot_limits_dot_v1_dot_limits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1trunkline/api/inference/v1/backbone_service.proto\x12\x1atrunkline.api.inference.v1\x1a+trunkline/api/inference/v1/preprocess.proto\x1a\'trunkline/api/inference/v1/tensor.proto\x1a$trunkline/api/limits/v1/limits.proto\"\xba\x02\n\x16\x45xtractFeaturesRequest\x12.\n\x05image\x18\x01 \x01(\x0c\x42\x1f\xfa\xe7\x18\x1b*\x19TRUNKLINE_MAX_IMAGE_BYTES\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12\x1c\n\x08\x66\x65\x61tures\x18\x03 \x03(\tB\n\xfa\xe7\x18\x06\x08\x80\x02\x10\xff\x01\x12\x10\n\x08optional\x18\x04 \x01(\x08\x12\x1a\n\x06\x61renas\x18\x0b \x03(\tB\n\xfa\xe7\x18\x06\x08\x80\x08\x10\xff\x01\x12\x42\n\x08released\x18\x0c \x03(\x0b\x32\'.trunkline.api.inference.v1.SharedBlockB\x07\xfa\xe7\x18\x03\x08\x80 \x12 \n\x0f\x62\x61\x63kbone_digest\x18\r \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\"\xa3\x01\n\x05\x46rame\x12\x13\n\x0bimage_width\x18\x01 \x01(\x05\x12\x14\n\x0cimage_height\x18\x02 \x01(\x05\x12\x0f\n\x07x_scale\x18\x03 \x01(\x01\x12\x10\n\x08x_offset\x18\x04 \x01(\x01\x12\x0f\n\x07y_scale\x18\x05 \x01(\x01\x12\x10\n\x08y_offset\x18\x06 \x01(\x01\x12\x13\n\x0binput_width\x18\x07 \x01(\x05\x12\x14\n\x0cinput_height\x18\x08 \x01(\x05\"\xd8\x02\n\x17\x45xtractFeaturesResponse\x12S\n\x08\x66\x65\x61tures\x18\x01 \x03(\x0b\x32\x41.trunkline.api.inference.v1.ExtractFeaturesResponse.FeaturesEntry\x12\x30\n\x05\x66rame\x18\x02 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x03 \x01(\t\x12\x10\n\x08queue_ms\x18\x04 \x01(\x02\x12\x11\n\tdecode_ms\x18\x05 \x01(\x02\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x06 \x01(\x02\x12\x0e\n\x06\x63\x61\x63hed\x18\n \x01(\x08\x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"\x19\n\x17\x44\x65scribeBackboneRequest\"\xc3\x01\n\x18\x44\x65scribeBackboneResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x39\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\'.trunkline.api.inference.v1.FeatureSpec\x12=\n\tbackbones\x18\x05 \x03(\x0b\x32*.trunkline.api.inference.v1.ServedBackbone\"z\n\x0eServedBackbone\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x39\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\'.trunkline.api.inference.v1.FeatureSpec\"=\n\x0b\x46\x65\x61tureSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06stride\x18\x03 \x01(\x05\x32\x8c\x02\n\x0f\x42\x61\x63kboneService\x12z\n\x0f\x45xtractFeatures\x12\x32.trunkline.api.inference.v1.ExtractFeaturesRequest\x1a\x33.trunkline.api.inference.v1.ExtractFeaturesResponse\x12}\n\x10\x44\x65scribeBackbone\x12\x33.trunkline.api.inference.v1.DescribeBackboneRequest\x1a\x34.trunkline.api.inference.v1.DescribeBackboneResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1trunkline/api/inference/v1/backbone_service.proto\x12\x1atrunkline.api.inference.v1\x1a+trunkline/api/inference/v1/preprocess.proto\x1a\'trunkline/api/inference/v1/tensor.proto\x1a$trunkline/api/limits/v1/limits.proto\"\xef\x02\n\x16\x45xtractFeaturesRequest\x12.\n\x05image\x18\x01 \x01(\x0c\x42\x1f\xfa\xe7\x18\x1b*\x19TRUNKLINE_MAX_IMAGE_BYTES\x12>\n\npreprocess\x18\x02 \x01(\x0b\x32*.trunkline.api.inference.v1.PreprocessSpec\x12\x1c\n\x08\x66\x65\x61tures\x18\x03 \x03(\tB\n\xfa\xe7\x18\x06\x08\x80\x02\x10\xff\x01\x12\x10\n\x08optional\x18\x04 \x01(\x08\x12\x1a\n\x06\x61renas\x18\x0b \x03(\tB\n\xfa\xe7\x18\x06\x08\x80\x08\x10\xff\x01\x12\x42\n\x08released\x18\x0c \x03(\x0b\x32\'.trunkline.api.inference.v1.SharedBlockB\x07\xfa\xe7\x18\x03\x08\x80 \x12 \n\x0f\x62\x61\x63kbone_digest\x18\r \x01(\tB\x07\xfa\xe7\x18\x03\x10\xff\x01\x12\x33\n\x04mask\x18\x0e \x01(\x0b\x32%.trunkline.api.inference.v1.PixelMask\"B\n\tPixelMask\x12\x0c\n\x04rows\x18\x01 \x01(\x05\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\x05\x12\x16\n\x05shown\x18\x03 \x01(\x0c\x42\x07\xfa\xe7\x18\x03 \x80 \"\xa3\x01\n\x05\x46rame\x12\x13\n\x0bimage_width\x18\x01 \x01(\x05\x12\x14\n\x0cimage_height\x18\x02 \x01(\x05\x12\x0f\n\x07x_scale\x18\x03 \x01(\x01\x12\x10\n\x08x_offset\x18\x04 \x01(\x01\x12\x0f\n\x07y_scale\x18\x05 \x01(\x01\x12\x10\n\x08y_offset\x18\x06 \x01(\x01\x12\x13\n\x0binput_width\x18\x07 \x01(\x05\x12\x14\n\x0cinput_height\x18\x08 \x01(\x05\"\xd8\x02\n\x17\x45xtractFeaturesResponse\x12S\n\x08\x66\x65\x61tures\x18\x01 \x03(\x0b\x32\x41.trunkline.api.inference.v1.ExtractFeaturesResponse.FeaturesEntry\x12\x30\n\x05\x66rame\x18\x02 \x01(\x0b\x32!.trunkline.api.inference.v1.Frame\x12\x17\n\x0f\x62\x61\x63kbone_digest\x18\x03 \x01(\t\x12\x10\n\x08queue_ms\x18\x04 \x01(\x02\x12\x11\n\tdecode_ms\x18\x05 \x01(\x02\x12\x13\n\x0b\x62\x61\x63kbone_ms\x18\x06 \x01(\x02\x12\x0e\n\x06\x63\x61\x63hed\x18\n \x01(\x08\x1aS\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".trunkline.api.inference.v1.Tensor:\x02\x38\x01\"\x19\n\x17\x44\x65scribeBackboneRequest\"\xc3\x01\n\x18\x44\x65scribeBackboneResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x39\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\'.trunkline.api.inference.v1.FeatureSpec\x12=\n\tbackbones\x18\x05 \x03(\x0b\x32*.trunkline.api.inference.v1.ServedBackbone\"z\n\x0eServedBackbone\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x39\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\'.trunkline.api.inference.v1.FeatureSpec\"=\n\x0b\x46\x65\x61tureSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06stride\x18\x03 \x01(\x05\x32\x8c\x02\n\x0f\x42\x61\x63kboneService\x12z\n\x0f\x45xtractFeatures\x12\x32.trunkline.api.inference.v1.ExtractFeaturesRequest\x1a\x33.trunkline.api.inference.v1.ExtractFeaturesResponse\x12}\n\x10\x44\x65scribeBackbone\x12\x33.trunkline.api.inference.v1.DescribeBackboneRequest\x1a\x34.trunkline.api.inference.v1.DescribeBackboneResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,24 +44,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXTRACTFEATURESREQUEST'].fields_by_name['released']._serialized_options = b'\372\347\030\003\010\200 '
   _globals['_EXTRACTFEATURESREQUEST'].fields_by_name['backbone_digest']._loaded_options = None
   _globals['_EXTRACTFEATURESREQUEST'].fields_by_name['backbone_digest']._serialized_options = b'\372\347\030\003\020\377\001'
+  _globals['_PIXELMASK'].fields_by_name['shown']._loaded_options = None
+  _globals['_PIXELMASK'].fields_by_name['shown']._serialized_options = b'\372\347\030\003 \200 '
   _globals['_EXTRACTFEATURESRESPONSE_FEATURESENTRY']._loaded_options = None
   _globals['_EXTRACTFEATURESRESPONSE_FEATURESENTRY']._serialized_options = b'8\001'
   _globals['_EXTRACTFEATURESREQUEST']._serialized_start=206
-  _globals['_EXTRACTFEATURESREQUEST']._serialized_end=520
-  _globals['_FRAME']._serialized_start=523
-  _globals['_FRAME']._serialized_end=686
-  _globals['_EXTRACTFEATURESRESPONSE']._serialized_start=689
-  _globals['_EXTRACTFEATURESRESPONSE']._serialized_end=1033
-  _globals['_EXTRACTFEATURESRESPONSE_FEATURESENTRY']._serialized_start=950
-  _globals['_EXTRACTFEATURESRESPONSE_FEATURESENTRY']._serialized_end=1033
-  _globals['_DESCRIBEBACKBONEREQUEST']._serialized_start=1035
-  _globals['_DESCRIBEBACKBONEREQUEST']._serialized_end=1060
-  _globals['_DESCRIBEBACKBONERESPONSE']._serialized_start=1063
-  _globals['_DESCRIBEBACKBONERESPONSE']._serialized_end=1258
-  _globals['_SERVEDBACKBONE']._serialized_start=1260
-  _globals['_SERVEDBACKBONE']._serialized_end=1382
-  _globals['_FEATURESPEC']._serialized_start=1384
-  _globals['_FEATURESPEC']._serialized_end=1445
-  _globals['_BACKBONESERVICE']._serialized_start=1448
-  _globals['_BACKBONESERVICE']._serialized_end=1716
+  _globals['_EXTRACTFEATURESREQUEST']._serialized_end=573
+  _globals['_PIXELMASK']._serialized_start=575
+  _globals['_PIXELMASK']._serialized_end=641
+  _globals['_FRAME']._serialized_start=644
+  _globals['_FRAME']._serialized_end=807
+  _globals['_EXTRACTFEATURESRESPONSE']._serialized_start=810
+  _globals['_EXTRACTFEATURESRESPONSE']._serialized_end=1154
+  _globals['_EXTRACTFEATURESRESPONSE_FEATURESENTRY']._serialized_start=1071
+  _globals['_EXTRACTFEATURESRESPONSE_FEATURESENTRY']._serialized_end=1154
+  _globals['_DESCRIBEBACKBONEREQUEST']._serialized_start=1156
+  _globals['_DESCRIBEBACKBONEREQUEST']._serialized_end=1181
+  _globals['_DESCRIBEBACKBONERESPONSE']._serialized_start=1184
+  _globals['_DESCRIBEBACKBONERESPONSE']._serialized_end=1379
+  _globals['_SERVEDBACKBONE']._serialized_start=1381
+  _globals['_SERVEDBACKBONE']._serialized_end=1503
+  _globals['_FEATURESPEC']._serialized_start=1505
+  _globals['_FEATURESPEC']._serialized_end=1566
+  _globals['_BACKBONESERVICE']._serialized_start=1569
+  _globals['_BACKBONESERVICE']._serialized_end=1837
 # @@protoc_insertion_point(module_scope)

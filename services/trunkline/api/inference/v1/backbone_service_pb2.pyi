@@ -33,6 +33,7 @@ class ExtractFeaturesRequest(_message.Message):
     ARENAS_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
     BACKBONE_DIGEST_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """Encoded picture."""
     optional: _builtins.bool
@@ -45,7 +46,7 @@ class ExtractFeaturesRequest(_message.Message):
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of features; "image" stands for the preprocessed pixels."""
+        """Names of features; "image" stands for the preprocessed pixels, NAME.map for the map whose mean the vector NAME is."""
 
     @_builtins.property
     def arenas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -54,6 +55,10 @@ class ExtractFeaturesRequest(_message.Message):
     @_builtins.property
     def released(self) -> _containers.RepeatedCompositeFieldContainer[_tensor_pb2.SharedBlock]:
         """Blocks of earlier answers that nobody needs any more."""
+
+    @_builtins.property
+    def mask(self) -> Global___PixelMask:
+        """What of the pixels of the model is hidden; nothing where it is not set."""
 
     def __init__(
         self,
@@ -65,14 +70,47 @@ class ExtractFeaturesRequest(_message.Message):
         arenas: _abc.Iterable[_builtins.str] | None = ...,
         released: _abc.Iterable[_tensor_pb2.SharedBlock] | None = ...,
         backbone_digest: _builtins.str = ...,
+        mask: Global___PixelMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["preprocess", b"preprocess"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "preprocess", b"preprocess"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arenas", b"arenas", "backbone_digest", b"backbone_digest", "features", b"features", "image", b"image", "optional", b"optional", "preprocess", b"preprocess", "released", b"released"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arenas", b"arenas", "backbone_digest", b"backbone_digest", "features", b"features", "image", b"image", "mask", b"mask", "optional", b"optional", "preprocess", b"preprocess", "released", b"released"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExtractFeaturesRequest: _TypeAlias = ExtractFeaturesRequest  # noqa: Y015
+
+@_typing.final
+class PixelMask(_message.Message):
+    """A grid over the pixels of a model, between whose centres is interpolated. A pixel that is hidden has the mean colour
+    of all.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Rows, 1 to 64."""
+    columns: _builtins.int
+    """Columns, 1 to 64."""
+    shown: _builtins.bytes
+    """One byte for each cell, row by row: 255 shows, 0 hides."""
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        columns: _builtins.int = ...,
+        shown: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows", "shown", b"shown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PixelMask: _TypeAlias = PixelMask  # noqa: Y015
 
 @_typing.final
 class Frame(_message.Message):

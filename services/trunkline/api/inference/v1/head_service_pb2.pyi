@@ -258,6 +258,88 @@ class PredictAllResponse(_message.Message):
 Global___PredictAllResponse: _TypeAlias = PredictAllResponse  # noqa: Y015
 
 @_typing.final
+class ExplainHeadRequest(_message.Message):
+    """Asks what each place adds to the answer of a head on one vector, which is the mean of a map."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """What of the answer; the best or largest one where it is empty."""
+    @_builtins.property
+    def question(self) -> Global___PredictRequest:
+        """The head, with two features: the vector, and its map as NAME.map."""
+
+    @_builtins.property
+    def reference(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For a head that embeds: the direction that is explained; its own where it is empty."""
+
+    def __init__(
+        self,
+        *,
+        question: Global___PredictRequest | None = ...,
+        target: _builtins.str = ...,
+        reference: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["question", b"question", "reference", b"reference", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainHeadRequest: _TypeAlias = ExplainHeadRequest  # noqa: Y015
+
+@_typing.final
+class ExplainHeadResponse(_message.Message):
+    """What each place adds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    ADDS_UP_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    model_version: _builtins.str
+    """Version that answered."""
+    target: _builtins.str
+    """What was explained."""
+    strength: _builtins.float
+    """How strongly the head says it."""
+    adds_up: _builtins.bool
+    """Whether the values of the places, and what the head says of a vector of zeros, add up to it."""
+    rows: _builtins.int
+    """Rows of the map."""
+    columns: _builtins.int
+    """Columns of the map."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One for each place, row by row."""
+
+    def __init__(
+        self,
+        *,
+        model_version: _builtins.str = ...,
+        target: _builtins.str = ...,
+        strength: _builtins.float = ...,
+        adds_up: _builtins.bool = ...,
+        rows: _builtins.int = ...,
+        columns: _builtins.int = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_up", b"adds_up", "columns", b"columns", "model_version", b"model_version", "rows", b"rows", "strength", b"strength", "target", b"target", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainHeadResponse: _TypeAlias = ExplainHeadResponse  # noqa: Y015
+
+@_typing.final
 class DescribeHeadsRequest(_message.Message):
     """Asks for the heads of this process."""
 

@@ -45,6 +45,11 @@ class HeadServiceStub:
                 request_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllResponse.FromString,
                 _registered_method=True)
+        self.ExplainHead = channel.unary_unary(
+                '/trunkline.api.inference.v1.HeadService/ExplainHead',
+                request_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.ExplainHeadRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.ExplainHeadResponse.FromString,
+                _registered_method=True)
         self.DescribeHeads = channel.unary_unary(
                 '/trunkline.api.inference.v1.HeadService/DescribeHeads',
                 request_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.DescribeHeadsRequest.SerializeToString,
@@ -70,6 +75,13 @@ class HeadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainHead(self, request, context):
+        """Says what each place of a map adds to an answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeHeads(self, request, context):
         """Lists the heads of this process.
         """
@@ -89,6 +101,11 @@ def add_HeadServiceServicer_to_server(servicer, server):
                     servicer.PredictAll,
                     request_deserializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllResponse.SerializeToString,
+            ),
+            'ExplainHead': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainHead,
+                    request_deserializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.ExplainHeadRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.ExplainHeadResponse.SerializeToString,
             ),
             'DescribeHeads': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeHeads,
@@ -151,6 +168,33 @@ class HeadService:
             '/trunkline.api.inference.v1.HeadService/PredictAll',
             trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllRequest.SerializeToString,
             trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.PredictAllResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainHead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.inference.v1.HeadService/ExplainHead',
+            trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.ExplainHeadRequest.SerializeToString,
+            trunkline_dot_api_dot_inference_dot_v1_dot_head__service__pb2.ExplainHeadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class HeadServiceStub:
     """Answers for one picture."""
     PredictAll: _grpc.UnaryUnaryMultiCallable[_head_service_pb2.PredictAllRequest, _head_service_pb2.PredictAllResponse]
     """Answers of several heads about one picture, whose features travel once."""
+    ExplainHead: _grpc.UnaryUnaryMultiCallable[_head_service_pb2.ExplainHeadRequest, _head_service_pb2.ExplainHeadResponse]
+    """Says what each place of a map adds to an answer."""
     DescribeHeads: _grpc.UnaryUnaryMultiCallable[_head_service_pb2.DescribeHeadsRequest, _head_service_pb2.DescribeHeadsResponse]
     """Lists the heads of this process."""
 
@@ -49,6 +51,8 @@ class HeadServiceAsyncStub(HeadServiceStub):
     """Answers for one picture."""
     PredictAll: _aio.UnaryUnaryMultiCallable[_head_service_pb2.PredictAllRequest, _head_service_pb2.PredictAllResponse]  # type: ignore[assignment]
     """Answers of several heads about one picture, whose features travel once."""
+    ExplainHead: _aio.UnaryUnaryMultiCallable[_head_service_pb2.ExplainHeadRequest, _head_service_pb2.ExplainHeadResponse]  # type: ignore[assignment]
+    """Says what each place of a map adds to an answer."""
     DescribeHeads: _aio.UnaryUnaryMultiCallable[_head_service_pb2.DescribeHeadsRequest, _head_service_pb2.DescribeHeadsResponse]  # type: ignore[assignment]
     """Lists the heads of this process."""
 
@@ -70,6 +74,14 @@ class HeadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_head_service_pb2.PredictAllResponse, _abc.Awaitable[_head_service_pb2.PredictAllResponse]]:
         """Answers of several heads about one picture, whose features travel once."""
+
+    @_abc_1.abstractmethod
+    def ExplainHead(
+        self,
+        request: _head_service_pb2.ExplainHeadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_head_service_pb2.ExplainHeadResponse, _abc.Awaitable[_head_service_pb2.ExplainHeadResponse]]:
+        """Says what each place of a map adds to an answer."""
 
     @_abc_1.abstractmethod
     def DescribeHeads(

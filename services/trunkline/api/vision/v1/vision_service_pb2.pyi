@@ -51,6 +51,34 @@ MASK_FORMAT_BOTH: MaskFormat.ValueType  # 3
 """Both."""
 Global___MaskFormat: _TypeAlias = MaskFormat  # noqa: Y015
 
+class _ExplainMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExplainMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExplainMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPLAIN_METHOD_UNSPECIFIED: _ExplainMethod.ValueType  # 0
+    """Not set: activation where it is exact and cheap, for heads on a vector that is the mean of a map; else occlusion."""
+    EXPLAIN_METHOD_ACTIVATION: _ExplainMethod.ValueType  # 1
+    """What each place of the map below the head adds to the answer: class activation mapping, which is HiResCAM where the
+    head is not linear. One pass.
+    """
+    EXPLAIN_METHOD_OCCLUSION: _ExplainMethod.ValueType  # 2
+    """How much weaker the answer is where a part of the picture is hidden. One pass for each part."""
+
+class ExplainMethod(_ExplainMethod, metaclass=_ExplainMethodEnumTypeWrapper):
+    """How the places of a picture are weighed."""
+
+EXPLAIN_METHOD_UNSPECIFIED: ExplainMethod.ValueType  # 0
+"""Not set: activation where it is exact and cheap, for heads on a vector that is the mean of a map; else occlusion."""
+EXPLAIN_METHOD_ACTIVATION: ExplainMethod.ValueType  # 1
+"""What each place of the map below the head adds to the answer: class activation mapping, which is HiResCAM where the
+head is not linear. One pass.
+"""
+EXPLAIN_METHOD_OCCLUSION: ExplainMethod.ValueType  # 2
+"""How much weaker the answer is where a part of the picture is hidden. One pass for each part."""
+Global___ExplainMethod: _TypeAlias = ExplainMethod  # noqa: Y015
+
 @_typing.final
 class ClassifyRequest(_message.Message):
     """A picture to classify."""
@@ -512,6 +540,166 @@ class CompareResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompareResponse: _TypeAlias = CompareResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    """Asks which places of a picture an answer comes from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    OTHER_IMAGE_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """Any head, NAME, NAME/VERSION or NAME@ALIAS."""
+    target: _builtins.str
+    """What of the answer: a class, or the name of an estimate. Where it is empty, the best or largest one."""
+    method: Global___ExplainMethod.ValueType
+    """How."""
+    cells: _builtins.int
+    """Cells each way of the heat map for occlusion, 2 to 16; where it is not set 7."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The picture."""
+
+    @_builtins.property
+    def other_image(self) -> _image_pb2.Image:
+        """For similarity: the picture that this one is alike, or not. Without it, what makes up the vector."""
+
+    def __init__(
+        self,
+        *,
+        image: _image_pb2.Image | None = ...,
+        head: _builtins.str = ...,
+        target: _builtins.str = ...,
+        method: Global___ExplainMethod.ValueType = ...,
+        cells: _builtins.int | None = ...,
+        other_image: _image_pb2.Image | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cells", b"_cells", "cells", b"cells", "image", b"image", "other_image", b"other_image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cells", b"_cells", "cells", b"cells", "head", b"head", "image", b"image", "method", b"method", "other_image", b"other_image", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cells: _TypeAlias = _typing.Literal["cells"]  # noqa: Y015
+    _WhichOneofArgType__cells: _TypeAlias = _typing.Literal["_cells", b"_cells"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cells) -> _WhichOneofReturnType__cells | None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class HeatMap(_message.Message):
+    """How much each place of a picture adds to an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    BOTTOM_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Rows."""
+    columns: _builtins.int
+    """Columns."""
+    left: _builtins.float
+    """Left edge of the cells, pixels of the upright picture; what lies outside of the cells the head did not see."""
+    top: _builtins.float
+    """Top edge of the cells."""
+    right: _builtins.float
+    """Right edge of the cells."""
+    bottom: _builtins.float
+    """Bottom edge of the cells."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One for each cell, row by row: above 0 what speaks for the answer, below 0 what speaks against it."""
+
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        columns: _builtins.int = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+        left: _builtins.float = ...,
+        top: _builtins.float = ...,
+        right: _builtins.float = ...,
+        bottom: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bottom", b"bottom", "columns", b"columns", "left", b"left", "right", b"right", "rows", b"rows", "top", b"top", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeatMap: _TypeAlias = HeatMap  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    """Which places an answer comes from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    ADDS_UP_FIELD_NUMBER: _builtins.int
+    MAP_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    BACKBONE_PASSES_FIELD_NUMBER: _builtins.int
+    TOTAL_MS_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """The head, as it was asked."""
+    model_version: _builtins.str
+    """Version that answered."""
+    target: _builtins.str
+    """What was explained."""
+    strength: _builtins.float
+    """How strongly the head says it of the whole picture: activation explains logits and estimates as they are, occlusion
+    probabilities, overlaps and cosines.
+    """
+    method: Global___ExplainMethod.ValueType
+    """How."""
+    adds_up: _builtins.bool
+    """Whether the values of the cells, and what the head says of nothing at all, add up to the strength."""
+    backbone_passes: _builtins.int
+    """Passes that it took."""
+    total_ms: _builtins.float
+    """From the begin of the call to its end, milliseconds."""
+    @_builtins.property
+    def map(self) -> Global___HeatMap:
+        """Which places."""
+
+    @_builtins.property
+    def image_size(self) -> _image_pb2.ImageSize:
+        """Size of the picture."""
+
+    def __init__(
+        self,
+        *,
+        head: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        target: _builtins.str = ...,
+        strength: _builtins.float = ...,
+        method: Global___ExplainMethod.ValueType = ...,
+        adds_up: _builtins.bool = ...,
+        map: Global___HeatMap | None = ...,
+        image_size: _image_pb2.ImageSize | None = ...,
+        backbone_passes: _builtins.int = ...,
+        total_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "map", b"map"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_up", b"adds_up", "backbone_passes", b"backbone_passes", "head", b"head", "image_size", b"image_size", "map", b"map", "method", b"method", "model_version", b"model_version", "strength", b"strength", "target", b"target", "total_ms", b"total_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
 class HeadRequest(_message.Message):

@@ -66,6 +66,11 @@ class VisionServiceStub:
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/trunkline.api.vision.v1.VisionService/Explain',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.Analyze = channel.unary_unary(
                 '/trunkline.api.vision.v1.VisionService/Analyze',
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnalyzeRequest.SerializeToString,
@@ -135,6 +140,13 @@ class VisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Says which places of a picture an answer comes from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Analyze(self, request, context):
         """Asks several heads about one picture, for one backbone pass per preprocessing spec.
         """
@@ -199,6 +211,11 @@ def add_VisionServiceServicer_to_server(servicer, server):
                     servicer.Compare,
                     request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ExplainRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ExplainResponse.SerializeToString,
             ),
             'Analyze': grpc.unary_unary_rpc_method_handler(
                     servicer.Analyze,
@@ -385,6 +402,33 @@ class VisionService:
             '/trunkline.api.vision.v1.VisionService/Compare',
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareRequest.SerializeToString,
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.vision.v1.VisionService/Explain',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ExplainRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,8 @@ class VisionServiceStub:
     """Gives the vector that stands for a picture in the embedding space of a head."""
     Compare: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.CompareRequest, _vision_service_pb2.CompareResponse]
     """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.ExplainRequest, _vision_service_pb2.ExplainResponse]
+    """Says which places of a picture an answer comes from."""
     Analyze: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
     AnalyzeStream: _grpc.StreamStreamMultiCallable[_vision_service_pb2.AnalyzeStreamRequest, _vision_service_pb2.AnalyzeStreamResponse]
@@ -80,6 +82,8 @@ class VisionServiceAsyncStub(VisionServiceStub):
     """Gives the vector that stands for a picture in the embedding space of a head."""
     Compare: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.CompareRequest, _vision_service_pb2.CompareResponse]  # type: ignore[assignment]
     """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing."""
+    Explain: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.ExplainRequest, _vision_service_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Says which places of a picture an answer comes from."""
     Analyze: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.AnalyzeRequest, _vision_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Asks several heads about one picture, for one backbone pass per preprocessing spec."""
     AnalyzeStream: _aio.StreamStreamMultiCallable[_vision_service_pb2.AnalyzeStreamRequest, _vision_service_pb2.AnalyzeStreamResponse]  # type: ignore[assignment]
@@ -146,6 +150,14 @@ class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vision_service_pb2.CompareResponse, _abc.Awaitable[_vision_service_pb2.CompareResponse]]:
         """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _vision_service_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vision_service_pb2.ExplainResponse, _abc.Awaitable[_vision_service_pb2.ExplainResponse]]:
+        """Says which places of a picture an answer comes from."""
 
     @_abc_1.abstractmethod
     def Analyze(
