@@ -121,6 +121,13 @@ class Frame:
         inside = left > -slack and top > -slack
         return inside and right < self.input_width + slack and bottom < self.input_height + slack
 
+    def cells(self, shape: tuple[int, ...]) -> Area:
+        """Where the caller's picture lies in a map (h, w) over the whole input: left, top, right, bottom in cells."""
+        per_y, per_x = shape[0] / self.input_height, shape[1] / self.input_width
+        left, right = ((x - self.x_offset) / self.x_scale * per_x for x in (0, self.image_width))
+        top, bottom = ((y - self.y_offset) / self.y_scale * per_y for y in (0, self.image_height))
+        return max(0.0, left), max(0.0, top), min(float(shape[1]), right), min(float(shape[0]), bottom)
+
 
 def preprocess(image: EncodedImage, spec: PreprocessSpec) -> tuple[Pixels, Frame]:
     """Decode and resize. Returns uint8 (1, H, W, 3), or (1, H, W, 1) for colour "L", and its frame.

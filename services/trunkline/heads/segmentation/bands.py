@@ -14,7 +14,7 @@ from PIL import Image
 from trunkline.core.preprocess import Frame
 from trunkline.core.resize import resize
 from trunkline.core.steps import between_steps
-from trunkline.heads.segmentation.label_map import Strip, box_of
+from trunkline.heads.segmentation.label_map import Strip
 
 _AT_ONCE = 500_000  # pixels of a band
 _WIDENED_AT_ONCE = 200_000  # probabilities of a band: larger arrays go back to the system at each call
@@ -51,7 +51,7 @@ def label_map(probabilities: np.ndarray, frame: Frame) -> Strip:
 
 def bands(probabilities: np.ndarray, frame: Frame) -> Iterator[Strip]:
     """The same, from the top down, in bands of some rows of the picture; any bands give the same numbers."""
-    box = box_of(frame, probabilities.shape[1:], 0, frame.image_height)
+    box = frame.cells(probabilities.shape[1:])
     if box[3] - box[1] > frame.image_height:
         probabilities = _lowered(probabilities, box[1], box[3], frame.image_height)
         box = (box[0], 0.0, box[2], float(frame.image_height))

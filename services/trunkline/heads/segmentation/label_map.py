@@ -1,4 +1,4 @@
-"""What a label map is made of: probabilities, parts of it, and where the caller's picture lies in a map."""
+"""What a label map is made of: probabilities and parts of it."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """float32 (K, h, w) -> float32 (K, h, w), a sum of 1 over the classes."""
     powers = np.exp(logits - logits.max(axis=0))  # (K, h, w)
     return np.asarray(powers / powers.sum(axis=0), np.float32)
-
-
-def box_of(frame: Frame, shape: tuple[int, ...], top: int, bottom: int) -> tuple[float, float, float, float]:
-    """Rows top to bottom of the caller's picture, in the cells of a map of this shape (h, w)."""
-    per_y, per_x = shape[0] / frame.input_height, shape[1] / frame.input_width
-    left, right = ((x - frame.x_offset) / frame.x_scale * per_x for x in (0, frame.image_width))
-    above, below = ((y - frame.y_offset) / frame.y_scale * per_y for y in (top, bottom))
-    return max(0.0, left), max(0.0, above), min(float(shape[1]), right), min(float(shape[0]), below)
 
 
 def in_frame(labels: np.ndarray, frame: Frame) -> np.ndarray:
