@@ -1,11 +1,13 @@
-"""Which role each method needs: one table, and what is not in it nobody may call."""
+"""Which role each method needs: one table beside the calls of tasks, and what is in neither nobody may call."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from trunkline.core.tasks import callable_tasks
 from trunkline.serving.security.callers import Role
+from trunkline.serving.wire_calls import method_of
 
 # Method; roles of which one is enough, `any` of them, `open` to all, or `reflection` as the access file says; and, of
 # those that change something, the fields that name it.
@@ -15,11 +17,6 @@ grpc.health.v1.Health/List                                          any
 grpc.health.v1.Health/Watch                                         open
 grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo       reflection
 
-trunkline.api.vision.v1.VisionService/Classify                      infer
-trunkline.api.vision.v1.VisionService/Regress                       infer
-trunkline.api.vision.v1.VisionService/Detect                        infer
-trunkline.api.vision.v1.VisionService/Segment                       infer
-trunkline.api.vision.v1.VisionService/Embed                         infer
 trunkline.api.vision.v1.VisionService/Compare                       infer
 trunkline.api.vision.v1.VisionService/Explain                       infer
 trunkline.api.vision.v1.VisionService/Analyze                       infer
@@ -75,6 +72,7 @@ trunkline.api.inference.v1.HeadService/ExplainHead                  peer
 trunkline.api.inference.v1.HeadService/Predict                      peer
 trunkline.api.inference.v1.HeadService/PredictAll                   peer
 """
+_ANALYZE: Final = "trunkline.api.vision.v1.VisionService/Analyze"
 _CALLERS: Final = frozenset(Role) - {Role.PEER}
 
 
@@ -101,8 +99,10 @@ def need_of(method: str) -> Need:
 
 @cache
 def needs() -> Mapping[str, Need]:
-    """All of the table."""
-    return dict(_rows())
+    """All of the table, and the calls that ask one head of one task, which need what Analyze needs."""
+    table = dict(_rows())
+    calls = [method for method in map(method_of, callable_tasks()) if method is not None]
+    return {f"{call.containing_service.full_name}/{call.name}": table[_ANALYZE] for call in calls} | table
 
 
 def _rows() -> Iterator[tuple[str, Need]]:
