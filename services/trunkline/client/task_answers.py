@@ -4,9 +4,11 @@ from typing import TypeAlias
 
 from trunkline.client.answers import SingleAnswer
 from trunkline.core.results import Classification, Detections, Embedding, Regression, Segmentation
+from trunkline.heads.anomaly.task import Anomaly
 
-__all__ = ["ClassifyAnswer", "DetectAnswer", "EmbedAnswer", "RegressAnswer", "SegmentAnswer"]
+__all__ = ["AnomalyAnswer", "ClassifyAnswer", "DetectAnswer", "EmbedAnswer", "RegressAnswer", "SegmentAnswer"]
 
+AnomalyAnswer: TypeAlias = SingleAnswer[Anomaly]
 ClassifyAnswer: TypeAlias = SingleAnswer[Classification]
 DetectAnswer: TypeAlias = SingleAnswer[Detections]
 RegressAnswer: TypeAlias = SingleAnswer[Regression]

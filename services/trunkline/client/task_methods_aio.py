@@ -7,6 +7,7 @@ from typing import Any, Literal
 from trunkline.client.answers import SingleAnswer
 from trunkline.client.encode import ImageLike
 from trunkline.client.task_answers import (
+    AnomalyAnswer,
     ClassifyAnswer,
     DetectAnswer,
     EmbedAnswer,
@@ -22,6 +23,28 @@ class AsyncTaskMethods(ABC):
     async def _ask_task(
         self, task: str, image: ImageLike, head: str | None, params: Mapping[str, Any], timeout_s: float
     ) -> SingleAnswer[Any]: ...
+
+    async def anomaly(
+        self,
+        image: ImageLike,
+        head: str | None = None,
+        threshold: float | None = None,
+        heat_map: bool | None = None,
+        timeout_s: float = 30.0,
+    ) -> AnomalyAnswer:
+        """How far an image is from the good ones that the head has learned, whether that is too far, and where.
+
+        threshold: score from which an image is anomalous; 1 is the head's own limit. heat_map: also answer how far
+        each place is, as a gray PNG.
+
+        `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may be left
+        out where just one head of the task is served, or one is the default. Raises as encode_image does, too.
+        """
+        params = {
+            "threshold": threshold,
+            "heat_map": heat_map,
+        }
+        return await self._ask_task("anomaly", image, head, params, timeout_s)
 
     async def classify(
         self,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 R = TypeVar("R", bound=Result)
-Truth = Literal["classes", "labels", "numbers", "objects", "masks"]  # labels: several classes of a picture
+# labels: several classes of a picture. flaws: good pictures, and where others are not, which are measured on alone.
+Truth = Literal["classes", "labels", "numbers", "objects", "masks", "flaws"]
 LIGHT = "light"  # decoder and size of a net where nothing else is asked for
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 

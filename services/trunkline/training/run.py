@@ -19,7 +19,7 @@ from trunkline.core.staging import staging
 from trunkline.core.store import FolderStore, Publish
 from trunkline.core.terms import terms_of_licence
 from trunkline.core.train_request import TrainRequest
-from trunkline.heads.learner import MapLearner, Scores, gives_rows, makes_losses
+from trunkline.heads.learner import MapLearner, Scores, TaskLearner, gives_rows, makes_losses
 from trunkline.serving.session import OnnxSession
 from trunkline.training import group
 from trunkline.training.again import require_same
@@ -154,7 +154,7 @@ def _accepted(request: TrainRequest, work: Path, watcher: Watcher, read: Dataset
 
 
 def _calibrated(job: Job, fitted: Fitted) -> Fitted:
-    if fitted.validation is None:
+    if fitted.validation is None or type(job.learner).calibrate is TaskLearner.calibrate:
         return fitted
     settings = job.learner.calibrate(*answers_to(fitted.net, fitted.validation))
     return replace(fitted, settings={**fitted.settings, **settings})

@@ -8,6 +8,7 @@ from dataclasses import replace
 from trunkline.core.cpu import available_cores
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.disjoint import is_disjoint
+from trunkline.training.data.flaw_layout import LAYOUT
 from trunkline.training.data.look import Look, look_at
 from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.report import Broken, DataReport, Duplicate, TargetRange
@@ -32,7 +33,7 @@ def check_dataset(
     """Decode every picture and count; a bad one raises nothing. workers: threads, by default one for each core.
 
     every_class: whether each class must have pictures for training. Where those of the splits differ on purpose, none
-    must. strict: whether remarks are problems.
+    must, and of flaws none may. strict: whether remarks are problems.
     """
     return look_through(dataset, workers=workers, progress=progress, every_class=every_class, strict=strict)[0]
 
@@ -64,7 +65,7 @@ def look_through(
         else:
             pairs.append((sample, look))
     sound = replace(unsound.left_out_of(dataset), remarks=remarks)
-    every_class = every_class and not is_disjoint(sound)
+    every_class = every_class and not is_disjoint(sound) and sound.layout != LAYOUT
     return _report(sound, pairs, broken, every_class, strict), unsound, remarks
 
 

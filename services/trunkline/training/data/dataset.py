@@ -70,7 +70,7 @@ class OneShotRun:
 class Dataset:
     """layout: "folders", "csv", "flowers102", "pets", "bccd", "mnist", "camvid", "masks", "voc-masks", "coco", "voc",
     "yolo", "omniglot", "pairs", "labelme", "cvat",
-    "label-studio", "metadata", "via" or "one-hot".
+    "label-studio", "metadata", "via", "one-hot" or "flaws", of which class 0 is good and alone for training.
 
     classes: names in the order of the labels, () for regression. target_names: () for classification.
     runs: one-shot tests that come with the data.

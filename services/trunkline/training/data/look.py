@@ -86,7 +86,8 @@ def _look_at_pixels(sample: Sample, picture: EncodedImage, look: Look) -> None:
         look.kind = Kind.MASK
         size = (picture.width, picture.height)
         found = np.unique(sample.mask.load(size, lambda text: look.read.append((Kind.MASK_FORM, text))))
-        look.labels = tuple(int(label) for label in found if label != IGNORED)
+        if sample.label is None:
+            look.labels = tuple(int(label) for label in found if label != IGNORED)
     for each in sample.objects or ():
         if each.mask is None:
             continue

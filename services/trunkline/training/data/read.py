@@ -13,6 +13,7 @@ from trunkline.core.text import shown
 from trunkline.training.data.class_names import plainly_named
 from trunkline.training.data.csv_layout import FILE, read_csv
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.flaw_layout import has_flaws, read_flaws
 from trunkline.training.data.folder_layout import read_folders
 from trunkline.training.data.idx_layout import has_idx, read_idx
 from trunkline.training.data.mask_layout import CLASSES, read_masks
@@ -38,8 +39,8 @@ _KNOWN: Final = (
     "a folder per class, also below train/, val/ and test/; a CSV file file,label[,split] or file,target…[,split]; "
     "folders of pictures and masks with classes.csv, or VOC's JPEGImages and SegmentationClass; boxes and outlines "
     "in COCO's JSON, Pascal VOC's XML, YOLO's text or the files of labelme "
-    "and other tools that label; a CSV file a,b,same[,split] of pairs; those of flowers102, pets, bccd (CSV), mnist "
-    "(idx), camvid and omniglot"
+    "and other tools that label; a CSV file a,b,same[,split] of pairs; good images, also with flawed ones for "
+    "testing, as MVTec has them; those of flowers102, pets, bccd (CSV), mnist (idx), camvid and omniglot"
 )
 
 
@@ -113,6 +114,8 @@ def _read(root: Path, targets: Sequence[str], wanted: Wanted | None, remarks: Re
         raise DataInvalidError.at(root, "there is no such folder")
     if _is(wanted, "objects"):
         return _objects(root, wanted.task, remarks)
+    if _is(wanted, "flaws") or (wanted is None and not targets and has_flaws(root)):
+        return _flaws(root, remarks)
     if not targets and not _is(wanted, "numbers"):
         found = _likenesses(root, remarks) or _placed(root, wanted, remarks)
         if found is not None:
@@ -136,6 +139,14 @@ def _objects(root: Path, task: str, remarks: Remarks) -> Dataset:
     dataset = read_objects(root, remarks)
     if dataset is None:
         reason = f"no objects; {task} needs boxes: COCO's JSON, Pascal VOC's XML, YOLO's text or a tool's own file"
+        raise DataInvalidError.at(root, reason)
+    return dataset
+
+
+def _flaws(root: Path, remarks: Remarks) -> Dataset:
+    dataset = read_flaws(root, remarks)
+    if dataset is None:
+        reason = "no good pictures: they lie in train/good as in MVTec's layout, in good/, or in the folder itself"
         raise DataInvalidError.at(root, reason)
     return dataset
 

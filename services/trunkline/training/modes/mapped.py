@@ -133,12 +133,12 @@ def _on_maps(job: Job, learner: MapLearner, recipe: Recipe) -> Fitted:
         # What is measured on must not be what probabilities are fitted on.
         held = None if job.request.validation_split == job.request.test_split else validation
         found = net.solve(train, held, job.watcher.stage)
-        return Fitted(net, names, recipe.spec, [], found, _SOLVED)
+        return Fitted(net, names, recipe.spec, [], found, _SOLVED, held)
     net.to(memory_format=torch.channels_last)  # half as fast again on CPU
     epochs = fit(net, job.learner, train, validation, _plan(job, groups), job.watcher, job.work)
     net.to(memory_format=torch.contiguous_format)
     settings, note = ({}, "") if tail is None else _described(job, recipe, after, tail)
-    return Fitted(net, names, recipe.spec, epochs, settings, note)
+    return Fitted(net, names, recipe.spec, epochs, settings, note, validation)
 
 
 def annotated_maps(

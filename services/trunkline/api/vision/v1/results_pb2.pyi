@@ -327,6 +327,46 @@ class Segmentation(_message.Message):
 Global___Segmentation: _TypeAlias = Segmentation  # noqa: Y015
 
 @_typing.final
+class Anomaly(_message.Message):
+    """How far a picture is from the good ones that a head has learned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    ANOMALOUS_FIELD_NUMBER: _builtins.int
+    GOOD_SHARE_FIELD_NUMBER: _builtins.int
+    AREA_FIELD_NUMBER: _builtins.int
+    HEAT_MAP_PNG_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Distance from the good pictures, as a share of the limit: from 1 on, a picture is anomalous."""
+    anomalous: _builtins.bool
+    """Whether the score reaches the limit, or the one that was asked for."""
+    good_share: _builtins.float
+    """Share of good pictures that score as high, 0 to 1, as those say that were held back."""
+    area: _builtins.float
+    """Share of the picture that is as far from the good ones as no place of theirs, 0 to 1."""
+    heat_map_png: _builtins.bytes
+    """How far each place is, as a gray PNG in the size of the caller's picture: 256 d / (d + 1) for d times the limit of a
+    place, so 128 at that limit. Empty where it was not asked for.
+    """
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        anomalous: _builtins.bool = ...,
+        good_share: _builtins.float = ...,
+        area: _builtins.float = ...,
+        heat_map_png: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anomalous", b"anomalous", "area", b"area", "good_share", b"good_share", "heat_map_png", b"heat_map_png", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Anomaly: _TypeAlias = Anomaly  # noqa: Y015
+
+@_typing.final
 class Embedding(_message.Message):
     """A vector that stands for the picture."""
 

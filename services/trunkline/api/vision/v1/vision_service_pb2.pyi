@@ -460,6 +460,85 @@ class EmbedResponse(_message.Message):
 Global___EmbedResponse: _TypeAlias = EmbedResponse  # noqa: Y015
 
 @_typing.final
+class AnomalyRequest(_message.Message):
+    """A picture to look for anomalies in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    HEAT_MAP_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """An anomaly head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served, or one is a default."""
+    threshold: _builtins.float
+    """Score from which the picture is anomalous, above 0; 1 where it is not set."""
+    heat_map: _builtins.bool
+    """Whether the heat map is answered; where it is not set, it is."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The picture."""
+
+    def __init__(
+        self,
+        *,
+        image: _image_pb2.Image | None = ...,
+        head: _builtins.str = ...,
+        threshold: _builtins.float | None = ...,
+        heat_map: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_heat_map", b"_heat_map", "_threshold", b"_threshold", "heat_map", b"heat_map", "image", b"image", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_heat_map", b"_heat_map", "_threshold", b"_threshold", "head", b"head", "heat_map", b"heat_map", "image", b"image", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__heat_map: _TypeAlias = _typing.Literal["heat_map"]  # noqa: Y015
+    _WhichOneofArgType__heat_map: _TypeAlias = _typing.Literal["_heat_map", b"_heat_map"]  # noqa: Y015
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__heat_map) -> _WhichOneofReturnType__heat_map | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___AnomalyRequest: _TypeAlias = AnomalyRequest  # noqa: Y015
+
+@_typing.final
+class AnomalyResponse(_message.Message):
+    """How far the picture is from good ones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___HeadOutcome:
+        """The answer of the head."""
+
+    @_builtins.property
+    def image_size(self) -> _image_pb2.ImageSize:
+        """Size of the picture."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___HeadOutcome | None = ...,
+        image_size: _image_pb2.ImageSize | None = ...,
+        timings: Global___Timings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnomalyResponse: _TypeAlias = AnomalyResponse  # noqa: Y015
+
+@_typing.final
 class CompareRequest(_message.Message):
     """What to compare."""
 
@@ -1049,6 +1128,7 @@ class HeadOutcome(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     CUSTOM_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    ANOMALY_FIELD_NUMBER: _builtins.int
     HEAD_MS_FIELD_NUMBER: _builtins.int
     QUEUE_MS_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
@@ -1090,6 +1170,10 @@ class HeadOutcome(_message.Message):
     def error(self) -> Global___HeadError:
         """Why there is no answer."""
 
+    @_builtins.property
+    def anomaly(self) -> _results_pb2.Anomaly:
+        """Answer of an anomaly head."""
+
     def __init__(
         self,
         *,
@@ -1102,17 +1186,18 @@ class HeadOutcome(_message.Message):
         embedding: _results_pb2.Embedding | None = ...,
         custom: _struct_pb2.Struct | None = ...,
         error: Global___HeadError | None = ...,
+        anomaly: _results_pb2.Anomaly | None = ...,
         head_ms: _builtins.float = ...,
         queue_ms: _builtins.float = ...,
         task: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "anomaly", b"anomaly", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "head", b"head", "head_ms", b"head_ms", "model_version", b"model_version", "queue_ms", b"queue_ms", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "anomaly", b"anomaly", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "head", b"head", "head_ms", b"head_ms", "model_version", b"model_version", "queue_ms", b"queue_ms", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__task: _TypeAlias = _typing.Literal["task"]  # noqa: Y015
     _WhichOneofArgType__task: _TypeAlias = _typing.Literal["_task", b"_task"]  # noqa: Y015
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["classification", "regression", "detections", "segmentation", "embedding", "custom", "error"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["classification", "regression", "detections", "segmentation", "embedding", "custom", "error", "anomaly"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task) -> _WhichOneofReturnType__task | None: ...

@@ -61,6 +61,11 @@ class VisionServiceStub:
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.Anomaly = channel.unary_unary(
+                '/trunkline.api.vision.v1.VisionService/Anomaly',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnomalyRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnomalyResponse.FromString,
+                _registered_method=True)
         self.Compare = channel.unary_unary(
                 '/trunkline.api.vision.v1.VisionService/Compare',
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.CompareRequest.SerializeToString,
@@ -128,6 +133,13 @@ class VisionServiceServicer:
 
     def Embed(self, request, context):
         """Gives the vector that stands for a picture in the embedding space of a head.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Anomaly(self, request, context):
+        """Says how far a picture is from the good ones that a head has learned, and where.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,6 +218,11 @@ def add_VisionServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Anomaly': grpc.unary_unary_rpc_method_handler(
+                    servicer.Anomaly,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnomalyRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnomalyResponse.SerializeToString,
             ),
             'Compare': grpc.unary_unary_rpc_method_handler(
                     servicer.Compare,
@@ -375,6 +392,33 @@ class VisionService:
             '/trunkline.api.vision.v1.VisionService/Embed',
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedRequest.SerializeToString,
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Anomaly(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.vision.v1.VisionService/Anomaly',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnomalyRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.AnomalyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class VisionServiceStub:
     """Gives every pixel of a picture a class."""
     Embed: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.EmbedRequest, _vision_service_pb2.EmbedResponse]
     """Gives the vector that stands for a picture in the embedding space of a head."""
+    Anomaly: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.AnomalyRequest, _vision_service_pb2.AnomalyResponse]
+    """Says how far a picture is from the good ones that a head has learned, and where."""
     Compare: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.CompareRequest, _vision_service_pb2.CompareResponse]
     """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing."""
     Explain: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.ExplainRequest, _vision_service_pb2.ExplainResponse]
@@ -80,6 +82,8 @@ class VisionServiceAsyncStub(VisionServiceStub):
     """Gives every pixel of a picture a class."""
     Embed: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.EmbedRequest, _vision_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Gives the vector that stands for a picture in the embedding space of a head."""
+    Anomaly: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.AnomalyRequest, _vision_service_pb2.AnomalyResponse]  # type: ignore[assignment]
+    """Says how far a picture is from the good ones that a head has learned, and where."""
     Compare: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.CompareRequest, _vision_service_pb2.CompareResponse]  # type: ignore[assignment]
     """Says how alike two pictures are, or a picture and a vector, with the probability that both show the same thing."""
     Explain: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.ExplainRequest, _vision_service_pb2.ExplainResponse]  # type: ignore[assignment]
@@ -142,6 +146,14 @@ class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vision_service_pb2.EmbedResponse, _abc.Awaitable[_vision_service_pb2.EmbedResponse]]:
         """Gives the vector that stands for a picture in the embedding space of a head."""
+
+    @_abc_1.abstractmethod
+    def Anomaly(
+        self,
+        request: _vision_service_pb2.AnomalyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vision_service_pb2.AnomalyResponse, _abc.Awaitable[_vision_service_pb2.AnomalyResponse]]:
+        """Says how far a picture is from the good ones that a head has learned, and where."""
 
     @_abc_1.abstractmethod
     def Compare(
