@@ -5,12 +5,22 @@ from typing import TypeAlias
 from trunkline.client.answers import SingleAnswer
 from trunkline.core.results import Classification, Detections, Embedding, Regression, Segmentation
 from trunkline.heads.anomaly.task import Anomaly
+from trunkline.heads.keypoints.task import Keypoints
 
-__all__ = ["AnomalyAnswer", "ClassifyAnswer", "DetectAnswer", "EmbedAnswer", "RegressAnswer", "SegmentAnswer"]
+__all__ = [
+    "AnomalyAnswer",
+    "ClassifyAnswer",
+    "DetectAnswer",
+    "EmbedAnswer",
+    "KeypointsAnswer",
+    "RegressAnswer",
+    "SegmentAnswer",
+]
 
 AnomalyAnswer: TypeAlias = SingleAnswer[Anomaly]
 ClassifyAnswer: TypeAlias = SingleAnswer[Classification]
 DetectAnswer: TypeAlias = SingleAnswer[Detections]
+KeypointsAnswer: TypeAlias = SingleAnswer[Keypoints]
 RegressAnswer: TypeAlias = SingleAnswer[Regression]
 SegmentAnswer: TypeAlias = SingleAnswer[Segmentation]
 EmbedAnswer: TypeAlias = SingleAnswer[Embedding]

@@ -11,6 +11,7 @@ from trunkline.client.task_answers import (
     ClassifyAnswer,
     DetectAnswer,
     EmbedAnswer,
+    KeypointsAnswer,
     RegressAnswer,
     SegmentAnswer,
 )
@@ -99,6 +100,25 @@ class TaskMethods(ABC):
             "masks": masks,
         }
         return self._ask_task("detection", image, head, params, timeout_s)
+
+    def keypoints(
+        self,
+        image: ImageLike,
+        head: str | None = None,
+        score_threshold: float | None = None,
+        timeout_s: float = 30.0,
+    ) -> KeypointsAnswer:
+        """The named points of the object that fills the picture, in pixels of the upright picture.
+
+        score_threshold: least score of a point; the others are left out.
+
+        `image` is a path, encoded bytes, a PIL image, or a uint8 array (H, W, 3) in RGB or (H, W). `head` may be left
+        out where just one head of the task is served, or one is the default. Raises as encode_image does, too.
+        """
+        params = {
+            "score_threshold": score_threshold,
+        }
+        return self._ask_task("keypoints", image, head, params, timeout_s)
 
     def regress(
         self,

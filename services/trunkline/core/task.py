@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 R = TypeVar("R", bound=Result)
-# labels: several classes of a picture. flaws: good pictures, and where others are not, which are measured on alone.
-Truth = Literal["classes", "labels", "numbers", "objects", "masks", "flaws"]
+# labels: several classes of a picture. points: named ones of an object. flaws: good pictures, and where others are
+# not, which are measured on alone.
+Truth = Literal["classes", "labels", "numbers", "objects", "masks", "points", "flaws"]
 LIGHT = "light"  # decoder and size of a net where nothing else is asked for
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 

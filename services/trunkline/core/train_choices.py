@@ -2,4 +2,6 @@
 
 from typing import Literal
 
-Augmentation = Literal["none", "mirror", "flips", "photo", "scene", "boxes", "overhead", "pasted", "turns"]
+Augmentation = Literal[
+    "none", "mirror", "flips", "photo", "scene", "boxes", "overhead", "pasted", "turns", "moved", "posed"
+]

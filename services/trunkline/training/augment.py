@@ -14,6 +14,7 @@ from trunkline.training.transposed import Transposed
 
 VERSION = 4  # of what the kinds mean: views of another one are not used again
 _GROUND = 114  # gray around the picture
+_POSE_DEGREES, _POSE_MOVED, _POSE_SCALED = 20.0, 0.06, (0.8, 1.2)  # of turning; of a side; times
 # Times the sides that half of the pictures are made larger by, with ground around, before a part is cut out.
 _FARTHER = {"boxes": (1.0, 1.8), "pasted": (1.0, 1.8), "overhead": (1.0, 1.25)}
 # torchvision draws from torch's one random generator.
@@ -32,15 +33,16 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
     distance, such as those of a microscope: up and down may change places, in squares rows and columns too, and
     sizes, which help to tell objects apart, change by a quarter at most, to both sides. pasted: boxes, of pictures
     with objects of other ones laid over them too (`data/pasted.py`).
+    moved: where points of one object are asked for that fills the picture: a little turned, moved and scaled, other
+    light. posed: that, and half of them mirrored.
     turns: for drawings on white: a little turned, moved, scaled and sheared; from scratch,
     similarity makes each quarter turn a class of its own too.
     """
     light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)  # with hue it takes five times as long
     resized = v2.Resize((height, width), InterpolationMode.BICUBIC, antialias=True)
-    if kind == "mirror":
-        return v2.Compose([v2.RandomHorizontalFlip(1.0), resized])
-    if kind == "flips":
-        return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), light, resized])
+    if kind in ("mirror", "flips"):
+        further = [v2.RandomVerticalFlip(), light] if kind == "flips" else []
+        return v2.Compose([v2.RandomHorizontalFlip(1.0 if kind == "mirror" else 0.5), *further, resized])
     if kind == "photo":
         crop = v2.RandomResizedCrop(
             (height, width), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), interpolation=InterpolationMode.BICUBIC
@@ -52,12 +54,24 @@ def transform(kind: Augmentation, height: int, width: int, share: float = 1.0) -
         farther = [v2.RandomZoomOut({Image: _GROUND, Mask: 0}, _FARTHER[kind])] if kind in _FARTHER else []
         crop = v2.RandomResizedCrop((height, width), area, ratio, InterpolationMode.BICUBIC)
         return v2.Compose([*farther, crop, v2.RandomHorizontalFlip(), *_turned(kind, height == width), light])
+    if kind in ("moved", "posed"):
+        return v2.Compose([*([v2.RandomHorizontalFlip()] if kind == "posed" else []), _moved(), resized, light])
     if kind == "turns":
         affine = v2.RandomAffine(
             DEGREES, (MOVED, MOVED), SCALED, DEGREES, interpolation=InterpolationMode.BILINEAR, fill=255
         )
         return v2.Compose([affine, resized])
     return resized
+
+
+def _moved() -> v2.Transform:
+    return v2.RandomAffine(
+        _POSE_DEGREES,
+        (_POSE_MOVED, _POSE_MOVED),
+        _POSE_SCALED,
+        interpolation=InterpolationMode.BILINEAR,
+        fill={Image: _GROUND},
+    )
 
 
 def _turned(kind: Augmentation, square: bool) -> list[v2.Transform]:

@@ -367,6 +367,128 @@ class Anomaly(_message.Message):
 Global___Anomaly: _TypeAlias = Anomaly  # noqa: Y015
 
 @_typing.final
+class Keypoint(_message.Message):
+    """A named point of an object."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    VISIBILITY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the point, such as "left_eye"."""
+    x: _builtins.float
+    """Pixels from the left edge of the upright picture; may lie outside of it."""
+    y: _builtins.float
+    """Pixels from its top edge."""
+    score: _builtins.float
+    """How sure the head is of the place, 0 to 1."""
+    visibility: _builtins.float
+    """Probability that the point is seen and not hidden, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+        score: _builtins.float = ...,
+        visibility: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "score", b"score", "visibility", b"visibility", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Keypoint: _TypeAlias = Keypoint  # noqa: Y015
+
+@_typing.final
+class KeypointObject(_message.Message):
+    """An object with its points."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Mean score of all of its points."""
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___Keypoint]:
+        """In the order of the head's points; those below the threshold that was asked for are left out."""
+
+    def __init__(
+        self,
+        *,
+        points: _abc.Iterable[Global___Keypoint] | None = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeypointObject: _TypeAlias = KeypointObject  # noqa: Y015
+
+@_typing.final
+class SkeletonLine(_message.Message):
+    """A line between two points, for drawing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    start: _builtins.str
+    """Name of a point."""
+    end: _builtins.str
+    """Name of another."""
+    def __init__(
+        self,
+        *,
+        start: _builtins.str = ...,
+        end: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkeletonLine: _TypeAlias = SkeletonLine  # noqa: Y015
+
+@_typing.final
+class Keypoints(_message.Message):
+    """The points of objects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    SKELETON_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeypointObject]:
+        """One, which fills the picture."""
+
+    @_builtins.property
+    def skeleton(self) -> _containers.RepeatedCompositeFieldContainer[Global___SkeletonLine]:
+        """Lines between the points of an object."""
+
+    def __init__(
+        self,
+        *,
+        objects: _abc.Iterable[Global___KeypointObject] | None = ...,
+        skeleton: _abc.Iterable[Global___SkeletonLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "skeleton", b"skeleton"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Keypoints: _TypeAlias = Keypoints  # noqa: Y015
+
+@_typing.final
 class Embedding(_message.Message):
     """A vector that stands for the picture."""
 

@@ -396,6 +396,76 @@ class SegmentResponse(_message.Message):
 Global___SegmentResponse: _TypeAlias = SegmentResponse  # noqa: Y015
 
 @_typing.final
+class KeypointsRequest(_message.Message):
+    """A picture to find named points in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    SCORE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    """A keypoints head, NAME, NAME/VERSION or NAME@ALIAS; may be empty where just one is served, or one is a default."""
+    score_threshold: _builtins.float
+    """Least score of a point, 0 to 1; the others are left out. All points are answered where it is not set."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The picture."""
+
+    def __init__(
+        self,
+        *,
+        image: _image_pb2.Image | None = ...,
+        head: _builtins.str = ...,
+        score_threshold: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score_threshold", b"_score_threshold", "image", b"image", "score_threshold", b"score_threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score_threshold", b"_score_threshold", "head", b"head", "image", b"image", "score_threshold", b"score_threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score_threshold: _TypeAlias = _typing.Literal["score_threshold"]  # noqa: Y015
+    _WhichOneofArgType__score_threshold: _TypeAlias = _typing.Literal["_score_threshold", b"_score_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score_threshold) -> _WhichOneofReturnType__score_threshold | None: ...
+
+Global___KeypointsRequest: _TypeAlias = KeypointsRequest  # noqa: Y015
+
+@_typing.final
+class KeypointsResponse(_message.Message):
+    """The points of a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___HeadOutcome:
+        """The answer of the head."""
+
+    @_builtins.property
+    def image_size(self) -> _image_pb2.ImageSize:
+        """Size of the picture."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___HeadOutcome | None = ...,
+        image_size: _image_pb2.ImageSize | None = ...,
+        timings: Global___Timings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "outcome", b"outcome", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeypointsResponse: _TypeAlias = KeypointsResponse  # noqa: Y015
+
+@_typing.final
 class EmbedRequest(_message.Message):
     """A picture to embed."""
 
@@ -1126,6 +1196,7 @@ class HeadOutcome(_message.Message):
     DETECTIONS_FIELD_NUMBER: _builtins.int
     SEGMENTATION_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
+    KEYPOINTS_FIELD_NUMBER: _builtins.int
     CUSTOM_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     ANOMALY_FIELD_NUMBER: _builtins.int
@@ -1163,6 +1234,10 @@ class HeadOutcome(_message.Message):
         """Answer of a similarity head."""
 
     @_builtins.property
+    def keypoints(self) -> _results_pb2.Keypoints:
+        """Answer of a keypoints head."""
+
+    @_builtins.property
     def custom(self) -> _struct_pb2.Struct:
         """Answer of a head whose task has no message of its own."""
 
@@ -1184,6 +1259,7 @@ class HeadOutcome(_message.Message):
         detections: _results_pb2.Detections | None = ...,
         segmentation: _results_pb2.Segmentation | None = ...,
         embedding: _results_pb2.Embedding | None = ...,
+        keypoints: _results_pb2.Keypoints | None = ...,
         custom: _struct_pb2.Struct | None = ...,
         error: Global___HeadError | None = ...,
         anomaly: _results_pb2.Anomaly | None = ...,
@@ -1191,13 +1267,13 @@ class HeadOutcome(_message.Message):
         queue_ms: _builtins.float = ...,
         task: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "anomaly", b"anomaly", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "anomaly", b"anomaly", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "keypoints", b"keypoints", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "anomaly", b"anomaly", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "head", b"head", "head_ms", b"head_ms", "model_version", b"model_version", "queue_ms", b"queue_ms", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_task", b"_task", "anomaly", b"anomaly", "classification", b"classification", "custom", b"custom", "detections", b"detections", "embedding", b"embedding", "error", b"error", "head", b"head", "head_ms", b"head_ms", "keypoints", b"keypoints", "model_version", b"model_version", "queue_ms", b"queue_ms", "regression", b"regression", "result", b"result", "segmentation", b"segmentation", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__task: _TypeAlias = _typing.Literal["task"]  # noqa: Y015
     _WhichOneofArgType__task: _TypeAlias = _typing.Literal["_task", b"_task"]  # noqa: Y015
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["classification", "regression", "detections", "segmentation", "embedding", "custom", "error", "anomaly"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["classification", "regression", "detections", "segmentation", "embedding", "keypoints", "custom", "error", "anomaly"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task) -> _WhichOneofReturnType__task | None: ...

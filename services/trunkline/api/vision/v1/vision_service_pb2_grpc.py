@@ -56,6 +56,11 @@ class VisionServiceStub:
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.SerializeToString,
                 response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.FromString,
                 _registered_method=True)
+        self.Keypoints = channel.unary_unary(
+                '/trunkline.api.vision.v1.VisionService/Keypoints',
+                request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.KeypointsRequest.SerializeToString,
+                response_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.KeypointsResponse.FromString,
+                _registered_method=True)
         self.Embed = channel.unary_unary(
                 '/trunkline.api.vision.v1.VisionService/Embed',
                 request_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.EmbedRequest.SerializeToString,
@@ -126,6 +131,13 @@ class VisionServiceServicer:
 
     def Segment(self, request, context):
         """Gives every pixel of a picture a class.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Keypoints(self, request, context):
+        """Finds named points of an object, such as the joints of a body or the corners of the eyes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +225,11 @@ def add_VisionServiceServicer_to_server(servicer, server):
                     servicer.Segment,
                     request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.FromString,
                     response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.SerializeToString,
+            ),
+            'Keypoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.Keypoints,
+                    request_deserializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.KeypointsRequest.FromString,
+                    response_serializer=trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.KeypointsResponse.SerializeToString,
             ),
             'Embed': grpc.unary_unary_rpc_method_handler(
                     servicer.Embed,
@@ -365,6 +382,33 @@ class VisionService:
             '/trunkline.api.vision.v1.VisionService/Segment',
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentRequest.SerializeToString,
             trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.SegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Keypoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trunkline.api.vision.v1.VisionService/Keypoints',
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.KeypointsRequest.SerializeToString,
+            trunkline_dot_api_dot_vision_dot_v1_dot_vision__service__pb2.KeypointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

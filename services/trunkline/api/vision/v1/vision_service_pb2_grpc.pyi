@@ -43,6 +43,8 @@ class VisionServiceStub:
     """Finds the objects of a picture: where each is, and what."""
     Segment: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.SegmentRequest, _vision_service_pb2.SegmentResponse]
     """Gives every pixel of a picture a class."""
+    Keypoints: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.KeypointsRequest, _vision_service_pb2.KeypointsResponse]
+    """Finds named points of an object, such as the joints of a body or the corners of the eyes."""
     Embed: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.EmbedRequest, _vision_service_pb2.EmbedResponse]
     """Gives the vector that stands for a picture in the embedding space of a head."""
     Anomaly: _grpc.UnaryUnaryMultiCallable[_vision_service_pb2.AnomalyRequest, _vision_service_pb2.AnomalyResponse]
@@ -80,6 +82,8 @@ class VisionServiceAsyncStub(VisionServiceStub):
     """Finds the objects of a picture: where each is, and what."""
     Segment: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.SegmentRequest, _vision_service_pb2.SegmentResponse]  # type: ignore[assignment]
     """Gives every pixel of a picture a class."""
+    Keypoints: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.KeypointsRequest, _vision_service_pb2.KeypointsResponse]  # type: ignore[assignment]
+    """Finds named points of an object, such as the joints of a body or the corners of the eyes."""
     Embed: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.EmbedRequest, _vision_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Gives the vector that stands for a picture in the embedding space of a head."""
     Anomaly: _aio.UnaryUnaryMultiCallable[_vision_service_pb2.AnomalyRequest, _vision_service_pb2.AnomalyResponse]  # type: ignore[assignment]
@@ -138,6 +142,14 @@ class VisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vision_service_pb2.SegmentResponse, _abc.Awaitable[_vision_service_pb2.SegmentResponse]]:
         """Gives every pixel of a picture a class."""
+
+    @_abc_1.abstractmethod
+    def Keypoints(
+        self,
+        request: _vision_service_pb2.KeypointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vision_service_pb2.KeypointsResponse, _abc.Awaitable[_vision_service_pb2.KeypointsResponse]]:
+        """Finds named points of an object, such as the joints of a body or the corners of the eyes."""
 
     @_abc_1.abstractmethod
     def Embed(
