@@ -21,6 +21,9 @@ def _truth(dataset: Dataset, sample: Sample) -> str:
             for each in sample.objects
         )
         return hashlib.sha256("\n".join(objects).encode()).hexdigest()
+    if sample.points is not None:
+        places = (f"{dataset.classes[each.label]}|{each.x}|{each.y}|{each.seen}" for each in sample.points.places)
+        return hashlib.sha256("\n".join(places).encode()).hexdigest()
     if sample.mask is not None:
         return hashlib.sha256(sample.mask.load().tobytes()).hexdigest()
     if sample.labels is not None:

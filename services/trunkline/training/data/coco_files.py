@@ -15,7 +15,8 @@ from trunkline.training.data.splits import NONE, SPLITS, split_named
 
 _LISTS: Final = ("images", "annotations", "categories")
 _FOLDERS: Final = ("annotations", "Annotations")
-_OBJECTS: Final = "instances"  # beside captions_ and person_keypoints_ in COCO itself
+OBJECTS: Final = "instances"  # beside captions_ and person_keypoints_ in COCO itself
+POINTS: Final = "person_keypoints"
 _TYPICAL: Final = re.compile(r"^_?(instances|annotations)|coco", re.IGNORECASE)
 
 
@@ -28,11 +29,11 @@ class CocoFile:
     document: dict[str, list[Any]]
 
 
-def find_coco(root: Path, remarks: Remarks) -> list[CocoFile]:
+def find_coco(root: Path, remarks: Remarks, first: str = OBJECTS) -> list[CocoFile]:
     """COCO's files in a folder, in the order of the splits, or the file itself; [] where there are none.
 
-    Looked for in the folder, in annotations/ and in folders of splits. Where names of files begin with `instances`,
-    only those count. Raises DataInvalidError for a file that is broken, for one without one of the lists, and for
+    Looked for in the folder, in annotations/ and in folders of splits. Where names of files begin with `first`, only
+    those count. Raises DataInvalidError for a file that is broken, for one without one of the lists, and for
     two of one split.
     """
     found, partial = [], []
@@ -48,7 +49,7 @@ def find_coco(root: Path, remarks: Remarks) -> list[CocoFile]:
                 partial.append((path, next(name for name in _LISTS if name not in lists)))
     if partial and not found:
         raise DataInvalidError.at(partial[0][0], f"there is no list {partial[0][1]!r}, which COCO's files have")
-    objects = [file for file in found if file.path.name.startswith(_OBJECTS)]
+    objects = [file for file in found if file.path.name.startswith(first)]
     return _in_order(objects or found)
 
 

@@ -13,12 +13,14 @@ from trunkline.core.errors import DataInvalidError
 from trunkline.core.suffixes import PICTURE_SUFFIXES
 from trunkline.training.data.boxes import Size
 from trunkline.training.data.coco_categories import Id, read_categories
-from trunkline.training.data.coco_files import CocoFile, find_coco
+from trunkline.training.data.coco_files import OBJECTS, POINTS, CocoFile, find_coco
 from trunkline.training.data.coco_objects import CocoObjects, Picture
+from trunkline.training.data.coco_points import CocoPoints, read_scheme
 from trunkline.training.data.dataset import Dataset, Sample
 from trunkline.training.data.files import upright_size
 from trunkline.training.data.names import Found, Names, is_hidden, listed, named, say
 from trunkline.training.data.numbers import id_of, whole
+from trunkline.training.data.point_objects import with_points
 from trunkline.training.data.reading import read_picture, require_small
 from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.splits import split_named
@@ -26,25 +28,29 @@ from trunkline.training.data.splits import split_named
 _Entry = dict[str, Any]
 
 
-def read_coco(root: Path, remarks: Remarks) -> Dataset | None:
+def read_coco(root: Path, remarks: Remarks, *, points: bool = False) -> Dataset | None:
     """The data set of a folder, or of one JSON file in it; None where there is none of COCO's.
 
     Classes are the categories of all files in the order of their ids. `file_name` is below the folder, below that of
     the file, or below a folder `images` or one of the split. Boxes are [x, y, width, height] in pixels, (0, 0) the
     outer corner of the top-left pixel, and like outlines they are taken to be of the upright picture, whose size
     `width` and `height` declare: the check compares. Pictures without annotations have no objects.
+    points: read `keypoints` instead, whose names the categories say (coco_points.py); the classes are those names.
     Raises DataInvalidError with the file and the reason; OSError.
     """
-    files = find_coco(root, remarks)
+    files = find_coco(root, remarks, POINTS if points else OBJECTS)
     if not files:
         return None
     root = _root(root)
     labels, classes = read_categories(files, remarks)
+    named_points = read_scheme(files, labels, remarks) if points else None
     names = Names(root)
-    samples = [sample for file in files for sample in _Reader(root, file, labels, names, remarks).samples()]
+    readers = [_Reader(root, file, labels, names, remarks, named_points) for file in files]
+    samples = [sample for reader in readers for sample in reader.samples()]
     if not samples and not remarks.left_out and not remarks.faults:
         raise DataInvalidError.at(files[0].path, "the list of images is empty")
-    return Dataset(root, "coco", classes, (), tuple(samples), remarks=remarks)
+    dataset = Dataset(root, "coco", classes, (), tuple(samples), remarks=remarks)
+    return dataset if named_points is None else with_points(dataset, named_points.names, named_points.scheme)
 
 
 def _root(root: Path) -> Path:
@@ -56,10 +62,18 @@ def _root(root: Path) -> Path:
 class _Reader:
     """One file: its images with their annotations, and what is wrong with them."""
 
-    def __init__(self, root: Path, file: CocoFile, labels: dict[Id, int], names: Names, remarks: Remarks) -> None:
+    def __init__(
+        self,
+        root: Path,
+        file: CocoFile,
+        labels: dict[Id, int],
+        names: Names,
+        remarks: Remarks,
+        points: CocoPoints | None,
+    ) -> None:
         self._root, self._file, self._names, self._remarks = root, file, names, remarks
         self._name = file.path.relative_to(root).as_posix()
-        self._objects = CocoObjects(root, self._name, labels, names, remarks)
+        self._objects = CocoObjects(root, self._name, labels, names, remarks, points)
         words = {file.split, file.path.parent.name, file.path.stem.rpartition("_")[2]}  # COCO: train2017/
         inside = [folder / word for folder in (root, root / "images") for word in sorted(words) if word]
         beside = [base / name for base in (root, file.path.parent) for name in ("images", "data")]  # FiftyOne: data/

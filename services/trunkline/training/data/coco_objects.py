@@ -10,6 +10,7 @@ from trunkline.core.errors import DataInvalidError
 from trunkline.core.results import Box
 from trunkline.core.text import printable
 from trunkline.training.data.boxes import Size, box_around, fitted_box, outline_fault
+from trunkline.training.data.coco_points import CocoPoints
 from trunkline.training.data.names import Names
 from trunkline.training.data.numbers import has_text, id_of, numbers, truth, whole
 from trunkline.training.data.objects import ObjectTruth
@@ -33,9 +34,18 @@ class Picture:
 class CocoObjects:
     """Reads the annotations of a file, `source`. labels: by id of the category."""
 
-    def __init__(self, root: Path, source: str, labels: dict[int | str, int], names: Names, remarks: Remarks) -> None:
+    def __init__(
+        self,
+        root: Path,
+        source: str,
+        labels: dict[int | str, int],
+        names: Names,
+        remarks: Remarks,
+        points: CocoPoints | None = None,
+    ) -> None:
+        """points: of objects that are read for their points; then those without any are none."""
         self._root, self._source, self._labels = root, source, labels
-        self._names, self._remarks = names, remarks
+        self._names, self._remarks, self._points = names, remarks, points
 
     def read(self, entries: Iterable[tuple[str, _Entry]], picture: Picture) -> tuple[ObjectTruth, ...]:
         """entries: annotations with their names, all of this picture."""
@@ -50,6 +60,11 @@ class CocoObjects:
         crowd = self._crowd(entry.get("iscrowd"), where)
         if crowd is None:
             return None
+        places = None
+        if self._points is not None:
+            places = None if crowd else self._points.places(entry, label, picture.size, where, self._remarks)
+            if not places:
+                return None
         try:
             mask = self._outline(entry, picture, where)
         except DataInvalidError as error:
@@ -57,7 +72,7 @@ class CocoObjects:
             return None
         box = self._box(entry, mask, where)
         fitted = None if box is None else fitted_box(box, picture.size, where, self._remarks)
-        return None if fitted is None else ObjectTruth(label, fitted, mask, crowd, name)
+        return None if fitted is None else ObjectTruth(label, fitted, mask, crowd, name, places)
 
     def _label(self, given: object, where: str) -> int | None:
         category = id_of(given)

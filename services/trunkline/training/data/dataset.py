@@ -7,6 +7,7 @@ from pathlib import Path
 from trunkline.core.errors import DataInvalidError
 from trunkline.training.data.masks import Mask
 from trunkline.training.data.objects import ObjectTruth
+from trunkline.training.data.points import PointTruth
 from trunkline.training.data.reading import reason_of
 from trunkline.training.data.remarks import Remarks
 
@@ -24,6 +25,8 @@ class Sample:
     size: (width, height) that the data declares for the upright picture, or None.
     labels: indices into the classes, where a picture may have several.
     pairs: names of other pictures, and whether they show the same thing, where the data says so by pairs.
+    points: the named points of the one object that it shows; `labels` are those that are known.
+    part_of: name of the picture that it was cut out of, "" where it is one.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Sample:
     size: tuple[int, int] | None = None
     labels: tuple[int, ...] | None = None
     pairs: tuple[tuple[str, bool], ...] = field(default=(), compare=False, repr=False)
+    points: PointTruth | None = field(default=None, repr=False)
+    part_of: str = ""
 
     def encoded(self) -> bytes:
         """What `read` gives. Raises DataInvalidError with the name where it cannot be read."""
@@ -50,7 +55,8 @@ class Sample:
         mask = self.mask.relabelled(labels) if self.mask is not None else None
         label = None if self.label is None else labels[self.label]
         several = self.labels and tuple(sorted(labels[each] for each in self.labels))
-        return replace(self, label=label, labels=several, mask=mask, objects=objects)
+        points = self.points and self.points.relabelled(labels)
+        return replace(self, label=label, labels=several, mask=mask, objects=objects, points=points)
 
 
 @dataclass(frozen=True)

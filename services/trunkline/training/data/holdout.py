@@ -27,10 +27,14 @@ def held_out(dataset: Dataset) -> Dataset:
 
 
 def _split(group: Sequence[Sample]) -> list[tuple[Sample, str]]:
-    order = sorted(group, key=lambda sample: hashlib.sha256(sample.name.encode()).digest())
+    order = sorted(group, key=lambda sample: hashlib.sha256(_picture(sample).encode()).digest())
     test = round(_TEST * len(order))
     validation = test + round(_VALIDATION * len(order))
-    return [
-        (sample, "test" if place < test else "val" if place < validation else "train")
-        for place, sample in enumerate(order)
-    ]
+    splits: dict[str, str] = {}  # parts of one picture stay together
+    for place, sample in enumerate(order):
+        splits.setdefault(_picture(sample), "test" if place < test else "val" if place < validation else "train")
+    return [(sample, splits[_picture(sample)]) for sample in order]
+
+
+def _picture(sample: Sample) -> str:
+    return sample.part_of or sample.name

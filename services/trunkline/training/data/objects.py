@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from trunkline.core.results import Box
 from trunkline.training.data.outlines import Outline
+from trunkline.training.data.points import Place
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class ObjectTruth:
     crowd: many objects in one, or one that is too difficult to be asked for: neither found nor missed in COCO's
     metrics, and no truth to learn.
     name: what the data calls it, such as "annotation 7", for messages.
+    points: those that are labelled, where points are asked for.
     """
 
     label: int
@@ -24,3 +26,4 @@ class ObjectTruth:
     mask: Outline | None = None
     crowd: bool = False
     name: str = ""
+    points: tuple[Place, ...] | None = None

@@ -23,6 +23,7 @@ from trunkline.training.data.omniglot_layout import read_omniglot
 from trunkline.training.data.painted import PaintedMask, painted
 from trunkline.training.data.pair_layout import FILE as PAIRS_FILE
 from trunkline.training.data.pair_layout import has_pairs, read_pairs
+from trunkline.training.data.points_layout import read_points
 from trunkline.training.data.presence import presence
 from trunkline.training.data.reading import is_there, unreadable
 from trunkline.training.data.remarks import Remarks
@@ -106,7 +107,7 @@ def _require_something(dataset: Dataset, wanted: Wanted | None) -> None:
 
 
 def _has_objects(sample: Sample) -> bool:
-    return bool(sample.objects or (isinstance(sample.mask, PaintedMask) and sample.mask.objects))
+    return bool(sample.objects or sample.points or (isinstance(sample.mask, PaintedMask) and sample.mask.objects))
 
 
 def _read(root: Path, targets: Sequence[str], wanted: Wanted | None, remarks: Remarks) -> Dataset:
@@ -116,6 +117,8 @@ def _read(root: Path, targets: Sequence[str], wanted: Wanted | None, remarks: Re
         return _objects(root, wanted.task, remarks)
     if _is(wanted, "flaws") or (wanted is None and not targets and has_flaws(root)):
         return _flaws(root, remarks)
+    if _is(wanted, "points"):
+        return _points(root, wanted.task, remarks)
     if not targets and not _is(wanted, "numbers"):
         found = _likenesses(root, remarks) or _placed(root, wanted, remarks)
         if found is not None:
@@ -147,6 +150,15 @@ def _flaws(root: Path, remarks: Remarks) -> Dataset:
     dataset = read_flaws(root, remarks)
     if dataset is None:
         reason = "no good pictures: they lie in train/good as in MVTec's layout, in good/, or in the folder itself"
+        raise DataInvalidError.at(root, reason)
+    return dataset
+
+
+def _points(root: Path, task: str, remarks: Remarks) -> Dataset:
+    table = root if _is_csv(root) and root.is_file() else _table(root) if root.is_dir() else None
+    dataset = read_points(root, table, remarks)
+    if dataset is None:
+        reason = f"no named points; {task} needs COCO's JSON with keypoints, YOLO's poses or a CSV file file,x1,y1,…"
         raise DataInvalidError.at(root, reason)
     return dataset
 

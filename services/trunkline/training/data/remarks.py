@@ -37,6 +37,8 @@ class Kind(StrEnum):
     BOX_ORIGIN = "box-origin"
     BOX_MADE = "box-from-outline"
     KEY_POINTS = "key-points"
+    POINT = "point"
+    SKELETON = "skeleton"
     VOID = "box-as-void"
     BACKSLASHES = "name-backslashes"
     URL_CODED = "name-url-coded"

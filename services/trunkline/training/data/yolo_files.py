@@ -14,6 +14,7 @@ from trunkline.training.data.reading import is_file
 from trunkline.training.data.remarks import Kind, Remarks
 from trunkline.training.data.splits import NONE, SPLITS, split_named
 from trunkline.training.data.texts import lines_of_text, read_text
+from trunkline.training.data.yolo_points import YoloPoints, read_key_points
 
 _PICTURES, _LABELS = "images", "labels"
 _NAMES: Final = "classes.txt"
@@ -26,13 +27,13 @@ _CLASSES: Final = (_NAMES, f"labels/{_NAMES}", "obj.names")
 class YoloFiles:
     """classes: names in the order of their numbers. pictures: with the split of each. source: of the names.
 
-    key_points: (points, numbers of each) where lines have them behind the box.
+    key_points: where lines have them behind the box.
     """
 
     classes: tuple[str, ...]
     pictures: tuple[tuple[Path, str], ...]
     source: Path
-    key_points: tuple[int, int] | None = None
+    key_points: YoloPoints | None = None
 
 
 def find_yolo(root: Path, remarks: Remarks) -> YoloFiles | None:
@@ -59,7 +60,7 @@ def find_yolo(root: Path, remarks: Remarks) -> YoloFiles | None:
 
 
 def _yolo(path: Path, fields: Mapping[str, Any], pictures: Iterable[tuple[Path, str]], remarks: Remarks) -> YoloFiles:
-    names, key_points = _names(path, fields.get("names")), _key_points(path, fields.get("kpt_shape"))
+    names, key_points = _names(path, fields.get("names")), read_key_points(path, fields)
     if fields.get("nc") not in _NOTHING and whole(fields["nc"]) != len(names):
         remarks.read(Kind.COUNT, path.name, f"nc is not the number of names: the {len(names)} names count")
     return YoloFiles(names, tuple(dict.fromkeys(pictures)), path, key_points)
@@ -141,15 +142,6 @@ def _names(path: Path, names: Any) -> tuple[str, ...]:
     if len(set(ordered)) < len(ordered) or not all(ordered):
         raise DataInvalidError.at(path, "two classes have the same name, or one has none")
     return ordered
-
-
-def _key_points(path: Path, given: Any) -> tuple[int, int] | None:
-    if given in _NOTHING:
-        return None
-    found = [whole(value) for value in given] if isinstance(given, list) else []
-    if len(found) != 2 or found[0] is None or found[0] < 1 or found[1] not in (2, 3):
-        raise DataInvalidError.at(path, "kpt_shape is not [points, 2] or [points, 3]")
-    return found[0], found[1]
 
 
 class _Places:

@@ -83,7 +83,8 @@ class MapTailNet(nn.Module):
         return found
 
     def forward(self, *maps: Tensor) -> Tensor:
-        return self.learn(maps)
+        found: Tensor = self.decoder(*maps, *self.tail(maps[-1]))
+        return found
 
 
 class MapTailTaskNet(MapTailNet, TaskNet):
