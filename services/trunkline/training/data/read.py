@@ -158,7 +158,7 @@ def _points(root: Path, task: str, remarks: Remarks) -> Dataset:
     table = root if _is_csv(root) and root.is_file() else _table(root) if root.is_dir() else None
     dataset = read_points(root, table, remarks)
     if dataset is None:
-        reason = f"no named points; {task} needs COCO's JSON with keypoints, YOLO's poses or a CSV file file,x1,y1,…"
+        reason = f"no named points; {task} needs COCO's JSON with key points, YOLO's poses or a CSV file file,x1,y1,…"
         raise DataInvalidError.at(root, reason)
     return dataset
 
