@@ -20,9 +20,15 @@ class ScoredLabel:
 
 @dataclass(frozen=True)
 class Classification(Result):
-    """The most probable classes, best first."""
+    """The most probable classes, best first.
+
+    known: probability that the picture is like those that the head learned from; None where the head cannot tell.
+    parents: of a head whose classes have some, the most probable one of each level, the most general one last.
+    """
 
     labels: tuple[ScoredLabel, ...]
+    known: float | None = None
+    parents: tuple[ScoredLabel, ...] = ()
 
 
 @dataclass(frozen=True)

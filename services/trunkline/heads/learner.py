@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trunkline.core.preprocess import Frame, PreprocessSpec
 from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
+from trunkline.heads.pictures import Completed, Pictures
 
 
 class Scores(Protocol):
@@ -73,6 +74,13 @@ class TaskLearner(ABC):
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         """options: the TrainRequest. Raises InvalidRequestError where the data has nothing to learn for this task."""
 
+    def look(self, dataset: Any, rows: Callable[[str], Sequence[Mapping[str, str]]]) -> None:  # noqa: B027  the same
+        """Take from the data set what no sample of it says.
+
+        rows: those of a CSV file in its folder, by its name, or of its own for "". Raises InvalidRequestError and
+        DataInvalidError.
+        """
+
     def prepare(self, samples: Sequence[Any]) -> None:  # noqa: B027  few tasks have nothing of the kind
         """Learn what depends on the training data: class weights, scales."""
 
@@ -103,6 +111,13 @@ class TaskLearner(ABC):
     def calibrate(self, answers: Tensor, truth: Tensor) -> dict[str, Any]:
         """Further `settings`, fitted on answers to validation samples; {} where there is nothing to fit."""
         return {}
+
+    def completed(self, model: bytes, settings: Mapping[str, Any], pictures: Pictures) -> Completed | None:
+        """What further outputs the model's file gets, by what it says of pictures; None for none.
+
+        settings: of the manifest, as far as they are known. Not asked of tasks whose answers have places.
+        """
+        return None
 
     def params(self) -> dict[str, Any]:
         """With which parameters the head is asked when it is measured."""

@@ -85,6 +85,7 @@ class FeatureStore:
     def __init__(self, backbone: Bundle[BackboneManifest], folder: Path) -> None:
         self._digest = backbone.manifest.digest
         self._channels = {feature.name: feature.channels for feature in backbone.manifest.features}
+        self._strides = {feature.name: feature.stride for feature in backbone.manifest.features}
         self._session = load_session(backbone)
         self._folder = folder
 
@@ -111,6 +112,25 @@ class FeatureStore:
         """The features themselves of view 0, by name, float32 (N, ...); not stored."""
         parts = [self._run(_pixels(sample, sample.encoded(), recipe, 0), recipe.features) for sample in samples]
         return {name: np.concatenate([part[name] for part in parts]) for name in recipe.features}
+
+    def inputs(self, stored: Stored, recipe: Recipe, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+        """Features of a stored view, float32 (1, ...): maps where these were kept, else maps of one place, which have
+        the same average.
+        """
+        ends = np.cumsum([self._channels[name] for name in recipe.features])
+        parts = dict(zip(recipe.features, np.split(stored.vector(), ends[:-1]), strict=True))
+        return {
+            name: stored.map(name).astype(np.float32)[None]
+            if name in recipe.maps
+            else parts[name][None, :, None, None]
+            if self._strides[name]
+            else parts[name][None]
+            for name in wanted
+        }
+
+    def of_pixels(self, pixels: np.ndarray, features: Sequence[str]) -> dict[str, np.ndarray]:
+        """The features themselves, float32 (N, ...), of pixels uint8 (N, H, W, C)."""
+        return self._run(pixels, features)
 
     def _all(self, wanted: Sequence[tuple[Sample, int]], recipe: Recipe) -> Iterator[Stored]:
         with ThreadPoolExecutor(available_cores()) as pool:

@@ -12,7 +12,7 @@ from trunkline.heads.learner import Scores
 class Facts:
     """What a card tells beside the manifest. counts: samples by split. remarks: how it was made, in sentences.
 
-    data_remarks: how many remarks there were on the data, and what was left out; "" for none.
+    data_remarks: how many remarks there were on the data, and what was left out; "" for none. section: a further one.
     """
 
     data: str
@@ -28,6 +28,7 @@ class Facts:
     command: str
     remarks: str = ""
     data_remarks: str = ""
+    section: str = ""
 
 
 def write_card(manifest: HeadManifest, facts: Facts, scores: Scores, pictures: Sequence[str]) -> str:
@@ -61,12 +62,16 @@ Torch and ONNX Runtime differ by {facts.parity:.1e} at most in the outputs.
 
 {scores.card()}
 
-## To repeat
+{_section(facts)}## To repeat
 
     {facts.command}
 
 {_length(facts)}
 """
+
+
+def _section(facts: Facts) -> str:
+    return f"{facts.section}\n\n" if facts.section else ""
 
 
 def _data_remarks(facts: Facts) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from trunkline.core.bundle import BackboneRef, Bundle, HeadManifest, Origin, model_digest
+from trunkline.core.errors import ModelInvalidError
 from trunkline.core.evaluation import Evaluation
 from trunkline.core.exchange import IMAGE
 from trunkline.core.progress import Epoch, Watcher
@@ -25,6 +26,7 @@ from trunkline.training import group
 from trunkline.training.again import require_same
 from trunkline.training.data.accept import accept_data, read_data, seen_before
 from trunkline.training.data.dataset import Dataset, Sample
+from trunkline.training.data.read import rows_of
 from trunkline.training.data.remarks import summary_of
 from trunkline.training.data.wanted import Wanted, wanted
 from trunkline.training.evaluation import scored
@@ -45,8 +47,10 @@ from trunkline.training.modes.pretrained import use_pretrained
 from trunkline.training.modes.scratch import train_scratch
 from trunkline.training.pictures import draw_curves, draw_samples
 from trunkline.training.row_export import check_rows, export_rows, steady_golden
+from trunkline.training.shown import ShownPictures
 from trunkline.training.taught import teacher_of
 
+_SAME = 1e-5  # relative; all bits are the same unless the runtime joins operations in another way
 _EXAMPLES = 4  # pictures whose features the export and its checks use
 _MODES = {"features": train_pooled, "transfer": train_pooled, "finetune": train_tailed, "scratch": train_scratch}
 
@@ -94,6 +98,7 @@ def train_head(
     if like is not None:
         require_same(like, _learned_from(request, dataset, splits), _evaluation(request, dataset, splits.test))
     learner = learn(dataset.classes, dataset.target_names, request)
+    learner.look(dataset, partial(rows_of, Path(request.data)))
     backbone = repository.backbone(request.backbone)
     teachers = repository if places.teachers is None else Repository(places.teachers)
     teacher = teacher_of(request, dataset.classes, teachers)
@@ -115,7 +120,7 @@ def train_head(
     if group.rank():
         return None
     fitted = _calibrated(job, fitted)
-    made = _export(job, fitted, splits.test[:_EXAMPLES])
+    fitted, made = _completed(job, fitted, _export(job, fitted, splits.test[:_EXAMPLES]))
     built = _Built(job, fitted, made, dataset, splits, started_at)
     return _publish(built, places.models, publish or FolderStore(places.models).publish)
 
@@ -158,6 +163,23 @@ def _calibrated(job: Job, fitted: Fitted) -> Fitted:
         return fitted
     settings = job.learner.calibrate(*answers_to(fitted.net, fitted.validation))
     return replace(fitted, settings={**fitted.settings, **settings})
+
+
+def _completed(job: Job, fitted: Fitted, made: _Made) -> tuple[Fitted, _Made]:
+    """With the further outputs that the task wants, and the settings and the part of the card that go with them."""
+    if isinstance(job.learner, MapLearner):
+        return fitted, made
+    settings = {**job.learner.settings(), **fitted.settings}
+    found = job.learner.completed(made.model, settings, ShownPictures(job, fitted))
+    if found is None:
+        return fitted, made
+    inputs, outputs = made.golden
+    again = OnnxSession(found.model, job.request.name).run(inputs)
+    for name, want in outputs.items():
+        if not np.abs(again[name] - want).max() <= _SAME * max(1.0, float(np.abs(want).max())):
+            raise ModelInvalidError(f"with further outputs the model gives another {name!r}: nothing was written")
+    fitted = replace(fitted, settings={**fitted.settings, **found.settings}, card=found.card)
+    return fitted, replace(made, model=found.model, golden=(inputs, again))
 
 
 def _export(job: Job, fitted: Fitted, samples: Sequence[Sample]) -> _Made:
@@ -265,5 +287,6 @@ def _facts(job: Job, fitted: Fitted, made: _Made, dataset: Dataset, tested: int,
         parity=made.parity,
         command=job.request.command(),
         remarks=fitted.notes,
+        section=fitted.card,
         data_remarks=summary_of(dataset.remarks.total(), dataset.remarks.left_out) if dataset.remarks.total() else "",
     )

@@ -12,6 +12,8 @@ from trunkline.core.params import parse_params
 from trunkline.core.preprocess import Frame
 from trunkline.core.results import Classification, ScoredLabel
 from trunkline.core.text import shown, unknown_name
+from trunkline.heads.classification.hierarchy import Hierarchy, read_hierarchy
+from trunkline.heads.classification.novelty import NEAREST, Novelty, read_novelty
 from trunkline.heads.classification.several import read_thresholds, sigmoid
 from trunkline.heads.classification.task import MANY, ClassifyParams
 
@@ -27,6 +29,9 @@ class Head:
 
     Setting `temperature` (1 where absent) divides the logits, so that scores are calibrated probabilities.
     Source: Guo et al., On Calibration of Modern Neural Networks, 2017, section 4.2.
+
+    With setting `known` (novelty.py) the model has a second output, `nearest` float32 (N,). Setting `parents` has the
+    names above each class (hierarchy.py).
     """
 
     task: ClassVar[str] = "classification"
@@ -39,6 +44,14 @@ class Head:
         self._thresholds: np.ndarray | None = None
         if settings.get("labels") == MANY:
             self._thresholds = read_thresholds(settings.get("thresholds"), len(self._labels), bundle.path)
+        self._hierarchy: Hierarchy | None = None
+        if "parents" in settings:
+            if self._thresholds is not None:
+                raise ModelInvalidError(f"{bundle.path}: settings.parents are for one label a picture")
+            self._hierarchy = read_hierarchy(settings["parents"], len(self._labels), bundle.path)
+        self._novelty: Novelty | None = None
+        if "known" in settings:
+            self._novelty = read_novelty(settings["known"], bundle.path)
         if not self._labels:
             raise ModelInvalidError(f"{bundle.path}: a classification head needs labels.txt, one class per line")
         _, golden = bundle.read_golden()
@@ -52,6 +65,8 @@ class Head:
                 f"labels.txt needs a line for each, in their order ({OUTPUT!r} has shape {list(shape)})",
                 head=bundle.manifest.name,
             )
+        if self._novelty is not None and NEAREST not in golden:
+            raise ModelInvalidError(f"{bundle.path}: settings.known needs the output {NEAREST!r} in golden.npz")
         if not self._temperature > 0:
             raise ModelInvalidError(f"{bundle.path}: settings.temperature must be above 0")
 
@@ -73,7 +88,9 @@ class Head:
                     ScoredLabel(index, labels[index], score)
                     for index, score in zip(best.tolist(), scores[best].tolist(), strict=True)
                 ]
-            )
+            ),
+            self._known(scores, outputs),
+            () if self._hierarchy is None else self._hierarchy.parents(scores),
         )
 
     def strengths(self, outputs: Arrays, target: str, reference: Sequence[float]) -> tuple[str, np.ndarray]:
@@ -85,6 +102,12 @@ class Head:
             raise InvalidRequestError(unknown_name("class", target, self._labels), target=shown(target))
         index = self._labels.index(target) if target else int(logits[0].argmax())
         return self._labels[index], logits[:, index]
+
+    def _known(self, scores: np.ndarray, outputs: Arrays) -> float | None:
+        """scores: float (classes,)"""
+        if self._novelty is None:
+            return None
+        return float(np.float32(self._novelty.known(scores.max(), outputs[NEAREST][0])))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

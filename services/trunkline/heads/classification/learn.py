@@ -1,6 +1,6 @@
 """What training needs to know of classification: answer layer, loss, metric, scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,10 +13,13 @@ from trunkline.core.errors import InvalidRequestError
 from trunkline.core.params import parse_params
 from trunkline.core.results import Result
 from trunkline.core.train_choices import Augmentation
+from trunkline.heads.classification import remembering
+from trunkline.heads.classification.hierarchy import learned_parents
 from trunkline.heads.classification.measure import ALL, scores_of, several_scores_of
 from trunkline.heads.classification.several import NO_THRESHOLD, best_thresholds, presence_of, sigmoid
 from trunkline.heads.classification.task import MANY, ClassifyOptions
 from trunkline.heads.learner import Scores, TaskLearner
+from trunkline.heads.pictures import Completed, Pictures
 
 _MOST = 100.0  # weight of a class that hardly any picture has
 
@@ -41,11 +44,20 @@ class Learner(TaskLearner):
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if len(classes) < 2:
             raise InvalidRequestError("the data has no classes: a classification head needs labels")
+        self._hierarchy = parse_params(ClassifyOptions, options.task_options).hierarchy
+        self._parents: list[list[str]] = []
         self._classes = tuple(classes)
         self._balance: bool = options.options.balance
         smoothing = options.options.label_smoothing
         self._smoothing: float = 0.1 if smoothing is None else smoothing
         self._weights: Tensor | None = None
+
+    def look(self, dataset: Any, rows: Callable[[str], Sequence[Mapping[str, str]]]) -> None:
+        if self._hierarchy is not None:
+            self._parents = learned_parents(self._hierarchy, dataset, rows)
+
+    def settings(self) -> dict[str, Any]:
+        return {"parents": self._parents} if self._parents else {}
 
     def prepare(self, samples: Sequence[Any]) -> None:
         counts = np.bincount(self.truth(samples), minlength=len(self._classes))
@@ -72,8 +84,11 @@ class Learner(TaskLearner):
         losses = [nn.functional.cross_entropy(answers / temperature, truth) for temperature in temperatures]
         return {"temperature": round(float(temperatures[int(torch.stack(losses).argmin())]), 4)}
 
+    def completed(self, model: bytes, settings: Mapping[str, Any], pictures: Pictures) -> Completed | None:
+        return remembering.completed(model, settings, pictures, several=settings.get("labels") == MANY)
+
     def scores(self, answers: Sequence[Result], samples: Sequence[Any]) -> Scores:
-        return scores_of(answers, samples, self._classes)
+        return scores_of(answers, samples, self._classes, self._parents)
 
 
 class _SeveralLabels(Learner):
@@ -83,6 +98,8 @@ class _SeveralLabels(Learner):
 
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         super().__init__(classes, targets, options)
+        if self._hierarchy is not None:
+            raise InvalidRequestError("a hierarchy is for one label a picture: leave out labels many, or hierarchy")
         self._thresholds = np.full(len(classes), NO_THRESHOLD)
 
     def prepare(self, samples: Sequence[Any]) -> None:

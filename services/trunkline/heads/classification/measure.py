@@ -31,14 +31,18 @@ class Measure:
 
     def scores_in(self, ask: Ask, samples: Sequence[Any], dataset: Any) -> ClassificationScores | SeveralScores:
         if not self._several:
-            return scores_of(ask(samples), samples, self._classes)
+            parents = self._settings.get("parents", ())
+            return scores_of(ask(samples), samples, self._classes, parents)
         thresholds = read_thresholds(self._settings.get("thresholds"), len(self._classes), "the head")
         return several_scores_of(ask(samples), samples, self._classes, thresholds)
 
 
-def scores_of(answers: Sequence[Result], samples: Sequence[Any], classes: Sequence[str]) -> ClassificationScores:
-    """Of samples with a label each."""
-    return ClassificationScores.of(_checked(answers), np.array([each.label for each in samples], np.int64), classes)
+def scores_of(
+    answers: Sequence[Result], samples: Sequence[Any], classes: Sequence[str], parents: Sequence[Sequence[str]] = ()
+) -> ClassificationScores:
+    """Of samples with a label each. parents: of the classes, for each level."""
+    truth = np.array([each.label for each in samples], np.int64)
+    return ClassificationScores.of(_checked(answers), truth, classes, parents)
 
 
 def several_scores_of(

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from trunkline.core.results import Classification
+from trunkline.heads.classification.task import HALF, level_metric
 
 _NAMED_CLASSES = 40  # more names than this cannot be read beside a matrix
 _TOP = 5
@@ -16,18 +17,38 @@ _TOP = 5
 
 @dataclass(frozen=True)
 class ClassificationScores:
-    """truth: int64 (N,); ranked: int64 (N, k), class indices best first; scores: float64 (N,) of the first."""
+    """truth: int64 (N,); ranked: int64 (N, k), class indices best first; scores: float64 (N,) of the first.
+
+    parents_right: bool (N,) for each level above the classes. refused: share of the pictures called unknown; None
+    where the head does not tell.
+    """
 
     truth: np.ndarray
     ranked: np.ndarray
     scores: np.ndarray
     classes: tuple[str, ...]
+    parents_right: tuple[np.ndarray, ...] = ()
+    refused: float | None = None
 
     @classmethod
-    def of(cls, answers: Sequence[Classification], truth: np.ndarray, classes: Sequence[str]) -> Self:
+    def of(
+        cls,
+        answers: Sequence[Classification],
+        truth: np.ndarray,
+        classes: Sequence[str],
+        parents: Sequence[Sequence[str]] = (),
+    ) -> Self:
         ranked = [[label.index for label in answer.labels[:_TOP]] for answer in answers]
         top = [answer.labels[0].score for answer in answers]
-        return cls(truth, np.array(ranked, np.int64), np.array(top), tuple(classes))
+        right = tuple(
+            np.array(
+                [answer.parents[level].label == above[place] for answer, place in zip(answers, truth, strict=True)]
+            )
+            for level, above in enumerate(parents)
+        )
+        known = [answer.known for answer in answers if answer.known is not None]
+        refused = float(np.mean(np.array(known) < HALF)) if known else None
+        return cls(truth, np.array(ranked, np.int64), np.array(top), tuple(classes), right, refused)
 
     @property
     def right(self) -> np.ndarray:
@@ -54,6 +75,7 @@ class ClassificationScores:
             "accuracy": float(self.right.mean()),
             "mean_class_accuracy": float(np.nanmean(self.per_class())),
             "top5_accuracy": float((self.ranked == self.truth[:, None]).any(axis=1).mean()),
+            **{level_metric(level): float(right.mean()) for level, right in enumerate(self.parents_right, 1)},
         }
 
     def interval(self) -> tuple[float, float]:
@@ -68,9 +90,12 @@ class ClassificationScores:
         rows = zip(self.classes, counts, self.per_class(), strict=True)
         table = "\n".join(f"| {label} | {count} | {100 * share:.1f} % |" for label, count, share in rows if count)
         return (
-            f"95 % interval of the accuracy: {100 * low:.2f} to {100 * high:.2f} %.\n\n"
+            f"95 % interval of the accuracy: {100 * low:.2f} to {100 * high:.2f} %.{self._refused()}\n\n"
             f"| class | pictures | right |\n| --- | --- | --- |\n{table}"
         )
+
+    def _refused(self) -> str:
+        return "" if self.refused is None else f" {100 * self.refused:.1f} % of the pictures are called unknown."
 
     def draw(self, folder: Path) -> list[str]:
         """confusion.png: rows are true classes, columns answers; each row as shares of its class."""

@@ -25,10 +25,10 @@ from trunkline.training.data.pair_layout import FILE as PAIRS_FILE
 from trunkline.training.data.pair_layout import has_pairs, read_pairs
 from trunkline.training.data.points_layout import read_points
 from trunkline.training.data.presence import presence
-from trunkline.training.data.reading import is_there, unreadable
+from trunkline.training.data.reading import is_there, require_allowed, unreadable
 from trunkline.training.data.remarks import Remarks
 from trunkline.training.data.scan import scan
-from trunkline.training.data.table import read_columns
+from trunkline.training.data.table import read_columns, read_table
 from trunkline.training.data.tools import read_tags
 from trunkline.training.data.turned import ANGLE, turned
 from trunkline.training.data.voc_masks import has_voc_masks, read_voc_masks
@@ -197,6 +197,24 @@ def _refuse_objects(root: Path, task: str) -> None:
             f"pictures with boxes, which are for --task {_learning_from('objects', 'masks')}; {task} needs classes"
         )
         raise DataInvalidError.at(root, reason)
+
+
+def rows_of(root: Path, name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file by its name in the folder of the data, or for "" of the one that names the pictures.
+
+    Raises DataInvalidError, DataForbiddenError.
+    """
+    folder = root.parent if _is_csv(root) else root
+    own = root if _is_csv(root) else None if name else _table(root)
+    path = folder / name if name else own
+    if path is None:
+        raise DataInvalidError.at(root, "there is no CSV file that names the pictures")
+    require_allowed(path)
+    try:
+        table = read_table(path, Remarks())
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return [{column: row[column] for column in table.columns} for row in table.rows]
 
 
 def _plain(root: Path, targets: Sequence[str], remarks: Remarks) -> Dataset:

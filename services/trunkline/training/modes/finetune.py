@@ -66,6 +66,7 @@ def train_tailed(job: Job) -> Fitted:
         {"tail": shared},
         tail_note(start, share, tail),
         validation,
+        recipe,
     )
 
 

@@ -16,7 +16,7 @@ from trunkline.core.train_request import TrainRequest
 from trunkline.heads.learner import TaskLearner
 from trunkline.training.batches import Batch
 from trunkline.training.data.dataset import Sample
-from trunkline.training.features import FeatureStore
+from trunkline.training.features import FeatureStore, Recipe
 from trunkline.training.taught import Teacher
 
 
@@ -43,7 +43,8 @@ class Job:
 class Fitted:
     """A net that takes `features`, in that order, of pictures preprocessed by `spec`.
 
-    settings: further ones for the manifest. validation: the data that the best epoch was picked by.
+    settings: further ones for the manifest. validation: the data that the best epoch was picked by. recipe: how the
+    features of the pictures were stored, where they were. card: a section of the card, Markdown.
     """
 
     net: nn.Module
@@ -53,6 +54,8 @@ class Fitted:
     settings: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
     validation: Dataset[Batch] | None = None
+    recipe: Recipe | None = None
+    card: str = ""
 
 
 def batch_of(job: Job, usual: int) -> int:

@@ -46,7 +46,7 @@ def train_pooled(job: Job) -> Fitted:
     """Raises InvalidRequestError for a feature that the backbone has not, DataInvalidError for a broken picture."""
     recipe = recipe_of(job, tuple(job.store.widths(job.request.features or FEATURES)))
     small = fit_pooled(job, recipe, views_stored(job, job.train, recipe, views_of(job)), job.request.options)
-    return Fitted(small.net, recipe.features, recipe.spec, small.epochs, validation=small.validation)
+    return Fitted(small.net, recipe.features, recipe.spec, small.epochs, validation=small.validation, recipe=recipe)
 
 
 def recipe_of(job: Job, features: tuple[str, ...], maps: tuple[str, ...] = ()) -> Recipe:

@@ -13,6 +13,7 @@ from trunkline.training.modes.job import Fitted, Job
 from trunkline.training.nets.tail import Tail
 
 _OUTPUT = "logits"
+_OWN = ("known", "parents", "thresholds")  # settings, with a value for each class or of all
 
 
 def use_pretrained(job: Job, models: Path, classes: Sequence[str]) -> Fitted:
@@ -30,7 +31,9 @@ def use_pretrained(job: Job, models: Path, classes: Sequence[str]) -> Fitted:
         raise InvalidRequestError(f"head {source.manifest.name!r} is not a classifier on one feature of the backbone")
     net = _Selected(source, _places(source, classes))
     note = f"The classifier `{source.manifest.name}` as it is, its logits for the classes of the data alone."
-    return Fitted(net, source.manifest.features, source.manifest.preprocess, [], dict(source.manifest.settings), note)
+    # What it knows of its own classes does not hold for some of them.
+    settings = {name: value for name, value in source.manifest.settings.items() if name not in _OWN}
+    return Fitted(net, source.manifest.features, source.manifest.preprocess, [], settings, note)
 
 
 def _places(source: Bundle[HeadManifest], classes: Sequence[str]) -> list[int]:

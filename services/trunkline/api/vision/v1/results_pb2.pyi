@@ -55,20 +55,36 @@ class Classification(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LABELS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    PARENTS_FIELD_NUMBER: _builtins.int
+    known: _builtins.float
+    """Probability, 0 to 1, that the image is like those that the head learned from. Below 0.5 it shows something unknown.
+    Absent where the head cannot tell.
+    """
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredLabel]:
         """As many as were asked for, in falling order of score."""
+
+    @_builtins.property
+    def parents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredLabel]:
+        """Of a head whose classes have parents: the most probable class of each level above, the most general one last. Its
+        score is the sum of its classes'; index is its position in its level.
+        """
 
     def __init__(
         self,
         *,
         labels: _abc.Iterable[Global___ScoredLabel] | None = ...,
+        known: _builtins.float | None = ...,
+        parents: _abc.Iterable[Global___ScoredLabel] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_known", b"_known", "known", b"known"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_known", b"_known", "known", b"known", "labels", b"labels", "parents", b"parents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__known: _TypeAlias = _typing.Literal["known"]  # noqa: Y015
+    _WhichOneofArgType__known: _TypeAlias = _typing.Literal["_known", b"_known"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__known) -> _WhichOneofReturnType__known | None: ...
 
 Global___Classification: _TypeAlias = Classification  # noqa: Y015
 
