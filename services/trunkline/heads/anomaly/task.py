@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import Result
-from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Row, Tensor, Training, named
+from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Part, Row, Tensor, Training, named
+from trunkline.core.text import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
 
+_SCORE = "score"
 PLACE_LIMIT = 128  # gray of a place as far from the good ones as the limit of a place
 _HALF, _TWICE = 85, 171  # gray at half of that limit, from which a place shows on a picture, and at twice of it
 _STRENGTH = 0.7  # of the colour of a place beyond its limit
@@ -115,6 +117,16 @@ class Task(BaseTask[Anomaly]):
         for colour, begin, end in ((_NEAR, _HALF, PLACE_LIMIT), (_FAR, PLACE_LIMIT, _TWICE)):
             alpha = gray.point([round(255 * _STRENGTH * _part(value, begin, end)) for value in range(256)])
             canvas.picture.paste(colour, (0, 0), alpha)
+
+    def to_be_explained(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """It takes the score alone."""
+        return {**params, "heat_map": False}
+
+    def part_of(self, result: Anomaly, target: str, other: Anomaly | None = None) -> Part[Anomaly]:
+        """The score, which is all that there is: what is hidden where it falls made the image anomalous."""
+        if target not in ("", _SCORE):
+            raise ValueError(unknown_name("target", target, [_SCORE]))
+        return Part(_SCORE, lambda answer: answer.score)
 
     def to_be_drawn(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """It takes the heat map."""

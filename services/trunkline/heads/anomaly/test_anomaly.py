@@ -123,6 +123,14 @@ def test_what_is_near_to_good_is_not_painted_over():
     assert red > 150 > green
 
 
+def test_what_is_explained_is_the_score():
+    task, result = task_of("anomaly"), decode([[[2]]], squashed(32, 32))
+    assert task.part_of(result, "").strength(result) == result.score
+    assert task.to_be_explained({"threshold": 2.0}) == {"threshold": 2.0, "heat_map": False}
+    with pytest.raises(ValueError, match="score"):
+        task.part_of(result, "crack")
+
+
 def test_counts_give_the_auroc_of_single_pixels():
     rng = np.random.default_rng(0)
     maps = rng.integers(0, 256, (3, 20, 30)).astype(np.uint8)
