@@ -212,7 +212,7 @@ def test_ctrl_c_says_in_one_line_what_is_left(tmp_path):
     ("mistake", "said"),
     [
         (["--split", "trian"], "no pictures of split trian; the data has ['test', 'train']"),
-        (["--task", "detecton"], "task 'detecton' cannot be trained; tasks that can: classification"),
+        (["--task", "detecton"], "task 'detecton' cannot be trained; tasks that can: "),
         (["--backbone", "nope"], "there is no backbone 'nope'"),
         (["--test-split", "train"], "cannot be learned from and evaluated on"),
     ],

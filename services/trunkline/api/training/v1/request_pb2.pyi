@@ -129,8 +129,8 @@ class TrainingRequest(_message.Message):
     views: _builtins.int
     """How many times each picture is seen, the first as it is, the others augmented."""
     net: _builtins.str
-    """Net of mode scratch: lenet5, cnn, conv4 or segnet; of detection: one-stage, two-stage, yolo or svm-rcnn; where it
-    is not set, what suits the task.
+    """Net of mode scratch: lenet5, cnn, conv4 or segnet; of detection: one-stage, two-stage, yolo or svm-rcnn; of anomaly:
+    gaussian, patches or autoencoder; where it is not set, what suits the task.
     """
     tail: _builtins.str
     """Feature at which the private tail of mode finetune begins."""
