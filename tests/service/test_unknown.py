@@ -15,14 +15,17 @@ pytest.importorskip("lightning", reason="needs the train extra: pip install -e '
 
 from tests.service.crops import linked
 from trunkline.client import AsyncClient
+from trunkline.core.errors import InvalidRequestError
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.progress import Watcher
 from trunkline.core.repository import Repository
+from trunkline.core.train_command import request_on_card
 from trunkline.core.train_request import FitOptions, TrainRequest
 from trunkline.heads.classification.remembering import auroc
 from trunkline.testing import serve, serve_split
 from trunkline.training.data.dataset import Sample
 from trunkline.training.evaluation import answers, evaluate_head
+from trunkline.training.familiar import make_familiar
 from trunkline.training.run import Places, train_head
 
 pytestmark = pytest.mark.slow
@@ -188,6 +191,27 @@ def test_other_modes_tell_too(places, data, strange, fields):
     samples = [Sample(each.name, "", None, (), each.read_bytes) for each in pictures]
     far, *known = [each.known for each in answers(head, backbone, samples, lambda done, total: None)]
     assert far < np.median(known)
+
+
+def test_a_head_from_before_learns_it_without_training(places, data, strange):
+    train(places, data, "before", mode="finetune", tail="c5", validation_split="none", options=FitOptions(epochs=2))
+    before = Repository(places.models).head("before")
+    assert "known" not in before.manifest.settings  # no pictures to tell by that its tail was not fitted to
+    make_familiar("before", data, places.models, lambda done, total: None)
+    after = Repository(places.models).head("before")
+    assert (before.manifest.version, after.manifest.version) == (1, 2)
+    assert after.manifest.metrics == before.manifest.metrics
+    backbone = Repository(places.models).backbone("efficientnet-lite0")
+    samples = [Sample("x", "", None, (), each.read_bytes) for each in (strange, *sorted(data.glob("test/*/*.png")))]
+    old, new = (answers(head, backbone, samples, lambda done, total: None) for head in (before, after))
+    assert [each.labels for each in new] == [each.labels for each in old]
+    assert new[0].known < np.median([each.known for each in new[1:]])
+    assert "trunkline models known" in after.card
+    assert request_on_card(after.card) == request_on_card(before.card)
+    with pytest.raises(InvalidRequestError, match="already"):
+        make_familiar("before/2", data, places.models, lambda done, total: None)
+    with pytest.raises(InvalidRequestError, match="not made by trunkline train"):
+        make_familiar("imagenet", data, places.models, lambda done, total: None)
 
 
 def test_several_labels_tell_by_the_distance(places, data, strange, tmp_path):

@@ -154,6 +154,8 @@ def test_auroc_counts_pairs_and_ties_by_half():
 class Pictures:
     """Each class around its own vector; drawn ones elsewhere."""
 
+    fits_vectors = False
+
     def __init__(self, train: int, held: int) -> None:
         self.centres = vectors(CLASSES, seed=5) * 3
         self.train, self.held = self.samples(train, 6), self.samples(held, 7)
@@ -195,6 +197,12 @@ def test_without_held_pictures_a_part_of_the_others_is_held_back_and_the_distanc
     found = completed(model(), {}, Pictures(100, 0), several=False)
     assert "probability" not in found.settings["known"]
     assert "80 vectors" in found.card
+
+
+def test_pictures_that_all_layers_were_fitted_to_stand_for_no_others():
+    pictures = Pictures(100, 0)
+    pictures.fits_vectors = True
+    assert completed(model(), {}, pictures, several=False) is None
 
 
 @pytest.mark.parametrize(("train", "held"), [(10, 0), (0, 20)])

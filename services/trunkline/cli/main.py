@@ -27,6 +27,7 @@ from trunkline.cli import (
     loadtest,
     models,
     models_import,
+    models_known,
     models_measure,
     serve,
     task_command,
@@ -55,6 +56,7 @@ app.command("explain")(explain.explain)
 app.command("analyze")(analyze.analyze)
 catalog.add_to(models.app)
 models_import.add_to(models.app)
+models_known.add_to(models.app)
 models_measure.add_to(models.app)
 app.add_typer(models.app, name="models")
 app.add_typer(backbone.app, name="backbone")

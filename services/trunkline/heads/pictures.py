@@ -22,6 +22,11 @@ class Pictures(Protocol):
         """Those that picked the best epoch; none where the data has none."""
         ...
 
+    @property
+    def fits_vectors(self) -> bool:
+        """Whether what comes before the last layer was fitted to those that it learned from."""
+        ...
+
     def inputs(self, samples: Sequence[Any]) -> Iterator[Inputs]:
         """Of samples as they are, in order."""
         ...

@@ -170,7 +170,12 @@ def _completed(job: Job, fitted: Fitted, made: _Made) -> tuple[Fitted, _Made]:
     if isinstance(job.learner, MapLearner):
         return fitted, made
     settings = {**job.learner.settings(), **fitted.settings}
-    found = job.learner.completed(made.model, settings, ShownPictures(job, fitted))
+    fits_vectors = job.request.mode in ("finetune", "scratch")
+    progress = partial(job.watcher.stage, "features")
+    pictures = ShownPictures(
+        job.store, fitted.features, fitted.spec, job.train, job.validation, fits_vectors, progress, fitted.recipe
+    )
+    found = job.learner.completed(made.model, settings, pictures)
     if found is None:
         return fitted, made
     inputs, outputs = made.golden

@@ -9,43 +9,41 @@ from trunkline.core.exchange import IMAGE
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.heads.pictures import Inputs
 from trunkline.training.data.dataset import Sample
-from trunkline.training.features import Recipe, pixels_of
-from trunkline.training.modes.job import Fitted, Job
-from trunkline.training.modes.pooled import views_stored
+from trunkline.training.features import FeatureStore, Progress, Recipe, pixels_of
 
 _DRAWN = 64
 
 
 @dataclass(frozen=True)
 class ShownPictures:
-    """Of a job that is fitted. Features that are stored are not computed again."""
+    """As a model takes them that has these features under this spec. `recipe`: as features were stored, where they
+    were: then they are not computed again.
+    """
 
-    job: Job
-    fitted: Fitted
-
-    @property
-    def train(self) -> Sequence[Sample]:
-        return self.job.train
-
-    @property
-    def held(self) -> Sequence[Sample]:
-        return self.job.validation
+    store: FeatureStore
+    features: tuple[str, ...]
+    spec: PreprocessSpec
+    train: Sequence[Sample]
+    held: Sequence[Sample]
+    fits_vectors: bool
+    progress: Progress
+    recipe: Recipe | None = None
 
     def inputs(self, samples: Sequence[Sample]) -> Iterator[Inputs]:
         """Raises DataInvalidError that names a broken picture."""
-        fitted, store = self.fitted, self.job.store
-        if fitted.features == (IMAGE,):
-            yield from ({IMAGE: pixels_of(sample, fitted.spec)} for sample in samples)
-        elif fitted.recipe is None:
-            yield from (store.features([sample], Recipe(fitted.features, fitted.spec)) for sample in samples)
-        else:
-            (stored,) = views_stored(self.job, samples, fitted.recipe, 1)
-            yield from (store.inputs(each, fitted.recipe, fitted.features) for each in stored)
+        if self.recipe is not None:
+            (stored,) = self.store.stored(samples, self.recipe, 1, self.progress)
+            yield from (self.store.inputs(each, self.recipe, self.features) for each in stored)
+            return
+        plain = Recipe(self.features, self.spec)
+        for done, sample in enumerate(samples, 1):
+            own = self.features == (IMAGE,)
+            yield {IMAGE: pixels_of(sample, self.spec)} if own else self.store.features([sample], plain)
+            self.progress(done, len(samples))
 
     def drawn(self) -> Iterator[Inputs]:
-        for pixels in drawn_pictures(self.fitted.spec, _DRAWN):
-            own = self.fitted.features == (IMAGE,)
-            yield {IMAGE: pixels} if own else self.job.store.of_pixels(pixels, self.fitted.features)
+        for pixels in drawn_pictures(self.spec, _DRAWN):
+            yield {IMAGE: pixels} if self.features == (IMAGE,) else self.store.of_pixels(pixels, self.features)
 
 
 def drawn_pictures(spec: PreprocessSpec, count: int) -> Iterator[np.ndarray]:

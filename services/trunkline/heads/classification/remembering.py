@@ -50,7 +50,8 @@ class Found:
 def completed(model: bytes, settings: Mapping[str, Any], pictures: Pictures, *, several: bool) -> Completed | None:
     """The model with its second output, and the settings that it needs.
 
-    None for a graph that does not end in a linear layer, and for too few pictures. several: labels a picture.
+    None for a graph that does not end in a linear layer, and for too few pictures: without held ones those that were
+    learned from stand for them, but not where all layers were fitted to these. several: labels a picture.
     """
     vector = last_vector(model, OUTPUT)
     if vector is None:
@@ -73,7 +74,7 @@ def completed(model: bytes, settings: Mapping[str, Any], pictures: Pictures, *, 
     own = len(held) < _FEWEST
     if own:
         held, learned = learned[::_FOLD], [each for place, each in enumerate(learned) if place % _FOLD]
-    if len(held) < _FEWEST or not learned:
+    if len(held) < _FEWEST or not learned or (own and pictures.fits_vectors):
         return None
     kept_from = of(learned)
     kept = Kept.of(kept_from.vectors, DIRECTIONS)
@@ -171,7 +172,7 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
 def card(found: Found, learned: int) -> str:
     """Markdown."""
     near = "too few classes" if found.near is None else f"{found.near:.3f}"
-    held = "of those that it learned from, as there were no others" if found.learned_from_held else "for validation"
+    held = "held back of those that it learned from" if found.learned_from_held else "that it did not learn from"
     signs = (
         "the distance" if found.novelty.probability is None else "the probability of the best class and the distance"
     )
