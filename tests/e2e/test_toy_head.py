@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +121,26 @@ async def test_an_unknown_parameter_costs_the_toy_head_alone(toy, photos):
     assert "'colour'" in refused.error.message
     assert "scale" in refused.error.message
     assert answered.result.labels
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("from nowhere import nothing", "nowhere"),
+        ("class Task:\n    pass", "Task"),
+        ("x = ", "invalid syntax"),
+    ],
+)
+def test_a_task_that_cannot_be_used_is_one_line(code, said, tmp_path):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/__init__.py").touch()
+    (tmp_path / "odd/head.py").touch()
+    (tmp_path / "odd/task.py").write_text(code)
+    environment = {**os.environ, "TRUNKLINE_HEADS_PATH": str(tmp_path)}
+    command = [sys.executable, "-c", "from trunkline.cli.entry import program; program()", "models", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert done.returncode == 1
+    assert "task.py of task 'odd' cannot be used" in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
