@@ -76,7 +76,7 @@ class Task(BaseTask[Anomaly]):
     metrics: ClassVar = (
         Metric("image_auroc", decides=True),
         *named(("pixel_auroc", "pro", "found")),
-        Metric("false_alarms", higher_is_better=False),
+        Metric("false_alarms", higher_is_better=False, decides=True),  # of those measured on good pictures alone
     )
     training = Training(nets=("gaussian", "patches", "autoencoder"), chooses_net=True, options=AnomalyOptions)
     truth = "flaws"

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.preprocess import Frame, PreprocessSpec, frame_of
 from trunkline.core.task import Canvas
-from trunkline.core.tasks import task_of
+from trunkline.core.tasks import deciding_metric, task_of
 from trunkline.heads.anomaly import heat
 from trunkline.heads.anomaly.head import Head
 from trunkline.heads.anomaly.regions import PixelCounts
@@ -161,6 +161,14 @@ def test_good_pictures_alone_have_no_auroc_and_the_card_says_so(tmp_path):
     assert found.metrics() == {"false_alarms": 0.25}
     assert "not known" in found.card()
     assert found.draw(tmp_path) == ["scores.png"]
+
+
+def test_promotion_looks_at_auroc_and_without_flawed_pictures_at_false_alarms():
+    both, alone = {"image_auroc": 0.9, "false_alarms": 0.0}, {"false_alarms": 0.02}
+    for first, name in ((both, "image_auroc"), (alone, "false_alarms")):
+        metric = deciding_metric("anomaly", first, both)
+        assert metric is not None
+        assert metric.name == name
 
 
 def test_the_card_has_each_kind_of_flaw():
