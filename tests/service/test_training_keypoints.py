@@ -2,7 +2,10 @@
 
 import csv
 import io
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import Image
 
 pytest.importorskip("lightning", reason="needs the train extra: pip install -e '.[train]'")
 
+from tests.conftest import start_server
 from tests.service.crops import linked
 from tests.service.point_data import LINES, NAMES, as_coco, as_table, as_yolo, figure
 from trunkline.client import AsyncClient, ServiceError
@@ -23,7 +27,6 @@ from trunkline.testing import serve, serve_split
 from trunkline.training.evaluation import evaluate_head
 from trunkline.training.run import Places, train_head
 
-TINY = PreprocessSpec(resize="squash", width=64, height=64)
 SMALL = PreprocessSpec(resize="squash", width=96, height=96)
 QUIET = Watcher(lambda stage, done, total: None, lambda epoch: None)
 FACES = Path(os.environ.get("TRUNKLINE_DATASETS", "")) / "faces"
@@ -36,11 +39,46 @@ def places(tmp_path_factory, models):
     return Places(linked(folder / "models", models), folder / "cache", folder / "work")
 
 
+@pytest.fixture(scope="module")
+def trained(models, tmp_path_factory) -> Path:
+    """A repository with the head `drawn`, hardly trained, beside its data."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "data").mkdir()
+    own = Places(linked(folder / "models", models), folder / "cache", folder / "work")
+    train(own, as_table(folder / "data", 10), "drawn", mode="features", options=FitOptions(epochs=1))
+    return own.models
+
+
 def train(places, data, name, **fields):
     fields = {"spec": SMALL, "options": FitOptions(epochs=25, batch=8), **fields}
     own = Places(places.models, places.cache, places.work / name)
     train_head(TrainRequest(name=name, data=str(data), task="keypoints", **fields), own, QUIET)
     return Repository(places.models).head(name)
+
+
+def test_the_command_answers_and_draws(trained, tmp_path):
+    picture, _ = figure(9)
+    picture.save(tmp_path / "figure.png")
+    with start_server(tmp_path / "log", TRUNKLINE_MODELS=str(trained)) as service:
+        asked = ["keypoints", tmp_path / "figure.png", "--target", service.address]
+        (found,) = json.loads(command(*asked, "--json"))
+        assert [point["name"] for point in found["objects"][0]["points"]] == list(NAMES)
+        assert found["skeleton"] == [list(line) for line in LINES]
+        shown = command(*asked, "--draw", tmp_path / "drawn.png")
+        assert "left_hand" in shown
+        measured = command(
+            "evaluate", "--head", "drawn", "--data", trained.parent / "data", "--models", trained, "--json"
+        )
+        assert json.loads(measured)["metrics"]["nme"] > 0
+    with Image.open(tmp_path / "drawn.png") as drawn:
+        assert drawn.width > picture.width
+
+
+def command(*arguments: object) -> str:
+    words = [sys.executable, "-m", "trunkline.cli.main", *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def encoded(picture: Image.Image) -> bytes:
@@ -72,6 +110,8 @@ async def test_a_head_learns_points_and_answers_with_them(places, tmp_path, writ
         async with form(models=places.models) as host, AsyncClient(host.address) as client:
             await client.wait_ready(timeout_s=60)
             answers.append((await client.keypoints(encoded(picture), name)).result)
+            both = await client.analyze(encoded(picture), [name])
+            assert both.outcomes[0].result == answers[-1]
             few = (await client.keypoints(encoded(picture), name, score_threshold=1.0)).result
             assert len(few.objects[0].points) < len(NAMES)
             with pytest.raises(ServiceError, match="Keypoints or Analyze") as refused:
@@ -111,8 +151,9 @@ def test_real_faces_are_learned(places, tmp_path):
         header, *rows = csv.reader(file)
     learned, asked = ([row for row in rows if row[1] == split] for split in ("train", "test"))
     with (tmp_path / "keypoints.csv").open("w") as file:
-        csv.writer(file).writerows([header, *learned[:96], *asked[:24]])
-    fields = {"spec": TINY, "options": FitOptions(epochs=30, batch=4), "task_options": {"distance": "36,45"}}
-    head = train(places, tmp_path, "faces", **fields)
+        csv.writer(file).writerows([header, *learned[::6], *asked[::10]])
+    options = FitOptions(epochs=6, batch=8)
+    spec = PreprocessSpec(resize="squash", width=64, height=64)
+    head = train(places, tmp_path, "faces", spec=spec, options=options, task_options={"distance": "36,45"})
     assert len(head.labels) == 68
-    assert head.manifest.metrics["nme"] < 0.16
+    assert head.manifest.metrics["nme"] < 0.2

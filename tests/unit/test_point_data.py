@@ -182,6 +182,7 @@ def test_lines_of_another_shape_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
+        ("kpt_shape: [100000000, 3]", "the limit is 10000"),
         ("flip_idx: [0, 1]", "flip_idx"),
         ("flip_idx: [1, 2, 0]", "flip_idx"),
         ("kpt_names: [a, b]", "kpt_names"),
@@ -189,7 +190,8 @@ def test_lines_of_another_shape_are_left_out(tmp_path):
     ],
 )
 def test_a_description_that_contradicts_itself_is_a_fault(tmp_path, line, reason):
-    described = ("train: images/train", "names: [face]", "kpt_shape: [3, 3]", line)
+    shape = [] if line.startswith("kpt_shape") else ["kpt_shape: [3, 3]"]
+    described = ("train: images/train", "names: [face]", *shape, line)
     assert reason in refusal(yolo(tmp_path, f"{BOX} 0.5 0.25 2 0.6 0.5 1 0 0 0", described=described))
 
 

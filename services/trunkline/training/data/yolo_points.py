@@ -18,6 +18,7 @@ from trunkline.training.data.remarks import Kind, Remarks
 
 _NOTHING: Final = (None, "", "null", "Null", "NULL", "~")
 _SEEN, _UNKNOWN = 2.0, 0.0
+_MOST_POINTS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def read_key_points(path: Path, fields: Mapping[str, Any]) -> YoloPoints | None:
     if len(found) != 2 or found[0] is None or found[0] < 1 or found[1] not in (2, 3):
         raise DataInvalidError.at(path, "kpt_shape is not [points, 2] or [points, 3]")
     count = found[0]
+    if count > _MOST_POINTS:
+        raise DataInvalidError.at(path, f"kpt_shape says {count} points; the limit is {_MOST_POINTS}")
     names = _names(path, fields.get("kpt_names"), count)
     return YoloPoints((count, found[1]), names, _flips(path, fields.get("flip_idx"), names), fields.get("skeleton"))
 

@@ -24,6 +24,7 @@ from trunkline.heads.keypoints.task import KeypointsOptions
 from trunkline.heads.learner import MapLearner
 
 _UNMIRRORED = ("none", "moved", "turns")
+_MOST_POINTS = 500
 
 
 class Learner(MapLearner):
@@ -40,6 +41,10 @@ class Learner(MapLearner):
     def __init__(self, classes: Sequence[str], targets: Sequence[str], options: Any) -> None:
         if not classes or targets:
             raise InvalidRequestError(NO_POINTS)
+        if len(classes) > _MOST_POINTS:
+            raise InvalidRequestError(
+                f"the data has {len(classes)} points, each with a heatmap of its own; the limit is {_MOST_POINTS}"
+            )
         self._names, self._request = tuple(classes), options
         self._options = parse_params(KeypointsOptions, options.task_options)
         self._settings = PointSettings()
