@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import hashlib
 import http.client
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from PIL import Image
 
+from tests.service.bundles import linked_repository
+from tests.service.two_backbones import TINY, add_backbone, add_head, export_tiny
 from trunkline.client import AsyncClient, AsyncGalleryClient, GalleryImage, ServiceError
 from trunkline.core.images import EncodedImage
 from trunkline.core.preprocess import preprocess
@@ -163,3 +167,29 @@ async def test_over_http(photos):
         status, wrong = await asyncio.to_thread(post, "x")
         assert status == 400
         assert "there is no class 'x'" in json.dumps(wrong)
+
+
+def bend(folder: Path) -> None:
+    """Make `pooled` of a backbone what it was, but no mean: the ReLU of one, which is above 0 anyway."""
+    model = onnx.load(folder / "model.onnx")
+    made = next(node for node in model.graph.node if "pooled" in node.output)
+    made.output[list(made.output).index("pooled")] = "mean_of_map"
+    model.graph.node.append(helper.make_node("Relu", ["mean_of_map"], ["pooled"]))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["digest"] = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+async def test_a_vector_that_is_no_mean_of_a_map_is_explained_by_occlusion(models, photos, tmp_path):
+    (tmp_path / "store").mkdir()
+    store = linked_repository(models, tmp_path / "store")
+    add_backbone(store, export_tiny(tmp_path / "made"))
+    bend(store / "backbones" / TINY / "1")
+    add_head(store, "on-tiny", TINY)
+    for form in FORMS:
+        async with form(models=store, heads=("on-tiny",)) as host, AsyncClient(host.address) as client:
+            found = await client.explain(photos[0], "on-tiny", cells=2)
+            assert (found.method, found.passes) == ("occlusion", 5)
+            with pytest.raises(ServiceError, match="no mean of a map"):
+                await client.explain(photos[0], "on-tiny", method="activation")

@@ -41,7 +41,8 @@ class PooledMaps:
         if missing:
             raise InvalidRequestError(
                 f"backbone {self._bundle.manifest.name} has no {missing[0]!r}: "
-                f"{missing[0].removesuffix(MAP)!r} is no mean of a map there"
+                f"{missing[0].removesuffix(MAP)!r} is no mean of a map there",
+                feature=missing[0],
             )
         found = session.run({IMAGE: pixels}, [maps.get(name, name) for name in wanted])
         return {name: found[maps.get(name, name)] for name in wanted}

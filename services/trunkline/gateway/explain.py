@@ -7,15 +7,17 @@ Source: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks,
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from trunkline.core.errors import InvalidRequestError, WrongTaskError
 from trunkline.core.exchange import FeatureRequest, Features, HeadQuestion, select
 from trunkline.core.explaining import MAP, ExplainQuestion, Explanation, HeatMap, Method, PixelMask
+from trunkline.core.preprocess import Frame
 from trunkline.core.results import Embedding, Result
 from trunkline.core.shared_picture import SharedPicture
 from trunkline.core.task import Part
@@ -25,6 +27,7 @@ from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import BackboneEntry, HeadEntry
 from trunkline.serving.security.callers import count_picture
 
+T = TypeVar("T")
 _LEAST_CELLS, _MOST_CELLS = 2, 16
 _AT_ONCE = 4  # passes of one call; more would only wait for each other
 
@@ -42,8 +45,14 @@ async def explain(analyzer: Analyzer, question: ExplainQuestion, timeout_s: floa
         raise WrongTaskError(f"other_image is for heads that embed; head {entry.info.name!r} does {entry.info.task}")
     run = _Run(analyzer, question, entry, analyzer.backbone_of(entry), Deadline(timeout_s), time.perf_counter())
     other = await run.other()
-    method = question.method or ("activation" if run.can_be_active else "occlusion")
-    return await (run.by_activation(other) if method == "activation" else run.by_occlusion(other))
+    if question.method == "occlusion" or (question.method is None and not run.can_be_active):
+        return await run.by_occlusion(other)
+    try:
+        return await run.by_activation(other)
+    except InvalidRequestError as error:
+        if question.method is None and error.metadata.get("feature", "").endswith(MAP):
+            return await run.by_occlusion(other)  # a vector that is no mean of a map
+        raise
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class _Run:
         finally:
             features.release()
         return self._explanation(
-            features, found.target, found.strength, "activation", found.values, 1, adds_up=found.adds_up
+            features.frame, found.target, found.strength, "activation", found.values, 1, adds_up=found.adds_up
         )
 
     async def by_occlusion(self, other: Embedding | None) -> Explanation:
@@ -100,29 +109,27 @@ class _Run:
             raise InvalidRequestError(str(error)) from error
         cells = self.question.cells
         picture = SharedPicture([self.entry.info.spec])
-        features: list[Features] = []
 
-        async def hidden(cell: int) -> float:
-            mask = PixelMask.hiding(cells, cells, cell)
-            return part.strength(await self._masked(picture, mask, params, features))
+        async def hidden(cell: int) -> tuple[float, Frame]:
+            answer, frame = await self._masked(picture, PixelMask.hiding(cells, cells, cell), params)
+            return part.strength(answer), frame
 
-        strengths = await _few_at_once([hidden(cell) for cell in range(cells * cells)])
+        found = await _few_at_once([partial(hidden, cell) for cell in range(cells * cells)])
         strength = part.strength(whole)
-        values = np.array([strength - found for found in strengths]).reshape(cells, cells)  # (cells, cells)
-        return self._explanation(features[0], part.name, strength, "occlusion", values, cells * cells + 1)
+        values = np.array([strength - left for left, _ in found]).reshape(cells, cells)  # (cells, cells)
+        return self._explanation(found[0][1], part.name, strength, "occlusion", values, cells * cells + 1)
 
     async def _masked(
-        self, picture: SharedPicture, mask: PixelMask, params: Mapping[str, Any], made: list[Features]
-    ) -> Result:
+        self, picture: SharedPicture, mask: PixelMask, params: Mapping[str, Any]
+    ) -> tuple[Result, Frame]:
         """The answer about the picture, partly hidden."""
         info = self.entry.info
         count_picture()
         request = FeatureRequest(self.question.image, info.spec, info.features, shared=picture, mask=mask)
         features = await self._pass(request)
-        made.append(features)
         try:
             answer = await self.entry.runner.predict(self._asked(features, params), self.deadline.left_s())
-            return answer.read()
+            return answer.read(), features.frame
         finally:
             features.release()
 
@@ -149,7 +156,7 @@ class _Run:
 
     def _explanation(
         self,
-        features: Features,
+        frame: Frame,
         target: str,
         strength: float,
         method: Method,
@@ -158,7 +165,6 @@ class _Run:
         *,
         adds_up: bool = False,
     ) -> Explanation:
-        frame = features.frame
         return Explanation(
             self.question.head,
             self.entry.info.version,
@@ -179,19 +185,17 @@ def _result(done: Analysis) -> Result:
     return answer.read()
 
 
-async def _few_at_once(work: Sequence[Coroutine[Any, Any, float]]) -> list[float]:
+async def _few_at_once(work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """All results in order. The first error is raised, and what is not done then is cancelled."""
     places = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(each: Coroutine[Any, Any, float]) -> float:
+    async def one(begin: Callable[[], Awaitable[T]]) -> T:
         async with places:
-            return await each
+            return await begin()
 
-    tasks = [asyncio.create_task(one(each)) for each in work]
+    tasks = [asyncio.create_task(one(begin)) for begin in work]
     try:
         return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
-        for each in work:
-            each.close()
