@@ -149,7 +149,7 @@ def test_two_runs_are_compared_and_a_worse_one_is_status_1(tmp_path):
         (("--rate", "5", "--concurrency", "2"), 2, "in one way"),
         (("--rate", "9..1/0"), 2, "FROM..TO/STEP"),
         (("--concurrency", "1.5"), 2, "whole numbers"),
-        (("--rate", "5", "--mix", "guess"), 2, "no method of classify"),
+        (("--rate", "5", "--mix", "guess"), 2, "names no method of"),
         (("--rate", "5", "--objective", "p99<200"), 2, "FIGURE<VALUE"),
         (("--rate", "5", "--objective", "segment:b p99<1s"), 2, "matches no call of the mix"),
         (("--find-knee", "errors<1%"), 2, "not an upper bound on a latency"),

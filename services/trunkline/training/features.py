@@ -102,7 +102,7 @@ class FeatureStore:
         Raises DataInvalidError that names a broken picture.
         """
         wanted = [(sample, view) for view in range(views) for sample in samples]
-        if group.size() > 1:
+        if group.shares():
             mine = wanted[group.rank() :: group.size()]
             group.together(lambda: list(_told(self._all(mine, recipe), len(mine), progress)))
         found = list(_told(self._all(wanted, recipe), len(wanted), progress))

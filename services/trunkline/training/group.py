@@ -29,6 +29,15 @@ def rank() -> int:
     return int(os.environ["RANK"]) if size() > 1 else 0
 
 
+def shares() -> bool:
+    """Whether there are several, and their common work goes on: from `join` to `leave`."""
+    if size() == 1:
+        return False
+    import torch.distributed as dist
+
+    return dist.is_initialized()
+
+
 def join() -> None:
     """Find the other processes. Before all that follows."""
     if size() == 1:
