@@ -46,6 +46,16 @@ def test_a_class_that_is_not_there_is_said(server, samples):
     assert "did you mean tabby?" in done.stderr
 
 
+def test_a_picture_that_fails_hides_no_other(server, samples, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no picture")
+    asked = ("explain", tmp_path / "bad.jpg", samples / "coffee.jpg", "--head", "imagenet", "--json")
+    done = run(*asked, "--target", server.address)
+    assert done.returncode == 1
+    bad, good = json.loads(done.stdout)
+    assert (bad["error"]["reason"], good["target"]) == ("INVALID_IMAGE", "espresso")
+    assert "bad.jpg" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

@@ -97,14 +97,13 @@ class BackboneEngine:
         Raises InvalidRequestError for unknown features, InvalidImageError and ImageTooLargeError for the
         picture, QueueFullError and DeadlineError.
         """
-        self._check(request)
+        maps = self._check(request)
         wanted = [name for name in request.features if name != IMAGE]
         weight = decode_weight(request.image, request.spec)
-        alone = request.mask is not None or self._wants_maps(request)
-        if self.batcher is not None and wanted and not alone:
+        if self.batcher is not None and wanted and maps is None and request.mask is None:
             return await self._in_batch(self.batcher, request, wanted, timeout_s, weight)
         done, queue_ms = await self._workers.run(
-            lambda: self._alone(request, wanted, weight),
+            lambda: self._alone(request, wanted, weight, maps),
             Priority.BACKBONE,
             timeout_s,
             request.required,
@@ -112,11 +111,14 @@ class BackboneEngine:
         )
         return done.after(queue_ms)
 
-    def _wants_maps(self, request: FeatureRequest) -> bool:
-        return any(name.endswith(MAP) for name in request.features)
-
-    def _check(self, request: FeatureRequest) -> None:
-        unknown = [name for name in request.features if name.removesuffix(MAP) not in self._known]
+    def _check(self, request: FeatureRequest) -> PooledMaps | None:
+        """What gives the features where maps of vectors are among them; None where the usual pass does."""
+        unknown = [name for name in request.features if name not in self._known]
+        maps = self._maps if unknown else None
+        if maps is not None:
+            unknown = [
+                name for name in unknown if not name.endswith(MAP) or name.removesuffix(MAP) not in self._known
+            ]
         if unknown or not request.features:
             wanted = repr(unknown[0][:_SHOWN]) if unknown else "of no name"
             raise InvalidRequestError(
@@ -126,19 +128,22 @@ class BackboneEngine:
             raise InvalidRequestError(
                 f"the backbone takes RGB; a spec with colour {request.spec.colour!r} is for heads on 'image' alone"
             )
+        return maps
 
-    def _alone(self, request: FeatureRequest, wanted: Sequence[str], weight: int) -> Features:
+    def _alone(
+        self, request: FeatureRequest, wanted: Sequence[str], weight: int, maps: PooledMaps | None
+    ) -> Features:
         decoded = self._decode(request, weight)
         if wanted:
             self._workers.give_way()
         started_at = time.perf_counter()
-        arrays = self._pass(decoded.pixels, wanted, request) if wanted else {}
+        arrays = self._pass(decoded.pixels, wanted, maps) if wanted else {}
         backbone_ms = (time.perf_counter() - started_at) * 1000 if wanted else 0.0
         return with_answers(self._features(request, decoded, arrays, backbone_ms), request.quick)
 
-    def _pass(self, pixels: Pixels, wanted: Sequence[str], request: FeatureRequest) -> Mapping[str, np.ndarray]:
-        if self._maps is not None and self._wants_maps(request):
-            return self._maps.run(pixels, wanted)
+    def _pass(self, pixels: Pixels, wanted: Sequence[str], maps: PooledMaps | None) -> Mapping[str, np.ndarray]:
+        if maps is not None:
+            return maps.run(pixels, wanted)
         if not self._session.can_be_wide:
             return self._session.run_in_place({IMAGE: pixels}, wanted)
         with self._workers.cores.all_cores(wanted=self._wide_choice.choose()) as wide:

@@ -1,6 +1,6 @@
 """`trunkline evaluate --attack` and `--corruptions`: a classifier on pictures that were changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,8 +46,17 @@ def show_attack(
 
         title = f"{measuring.head.manifest.name}, {attack}"
         draw_attack(draw, title, clean, points, examples)
-    _print(measuring, clean, points, lambda point: f"{point.kind} {point.strength:g}/255", json=json)
-    if draw is not None and not json:
+    if json:
+        print_json(_document(measuring, clean, points))
+        return
+    print(_title(measuring))
+    made = table("change", "accuracy", "of the clean one", right=["accuracy", "of the clean one"])
+    made.add_row("none", percent(clean), "")
+    for point in points:
+        left = percent(point.accuracy / clean) if clean else ""
+        made.add_row(f"{point.kind} {point.strength:g}/255", percent(point.accuracy), left)
+    show(made)
+    if draw is not None:
         print(f"curve and pictures: {draw}")
 
 
@@ -55,7 +64,7 @@ def show_corruptions(measuring: "Measuring", *, json: bool) -> None:
     """Print what is left of the accuracy for each kind and severity."""
     clean, points = measuring.clean(), list(measuring.corruptions())
     if json:
-        _print(measuring, clean, points, str, json=True)
+        print_json(_document(measuring, clean, points))
         return
     print(_title(measuring))
     strengths = sorted({point.strength for point in points})
@@ -66,20 +75,6 @@ def show_corruptions(measuring: "Measuring", *, json: bool) -> None:
         made.add_row(kind, *(percent(point.accuracy) for point in points if point.kind == kind))
     mean = sum(point.accuracy for point in points) / len(points)
     made.add_row("mean of all", percent(mean), *[""] * (len(names) - 1))
-    show(made)
-
-
-def _print(
-    measuring: "Measuring", clean: float, points: "Sequence[Point]", name: "Callable[[Point], str]", *, json: bool
-) -> None:
-    if json:
-        print_json(_document(measuring, clean, points))
-        return
-    print(_title(measuring))
-    made = table("change", "accuracy", "of the clean one", right=["accuracy", "of the clean one"])
-    made.add_row("none", percent(clean), "")
-    for point in points:
-        made.add_row(name(point), percent(point.accuracy), percent(point.accuracy / clean) if clean else "")
     show(made)
 
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from trunkline.cli.interrupts import on_interrupt
 from trunkline.cli.options import DEFAULT_TARGET, Draw, Images, Json, Target, Timeout
 from trunkline.cli.output import console, print_json, show, table
 from trunkline.cli.pictures import named_pictures
 from trunkline.core.figures import number, percent
 
 if TYPE_CHECKING:
+    from trunkline.cli.ask import Asked
     from trunkline.cli.draw import Card
     from trunkline.core.explaining import Explanation
 
@@ -45,21 +47,32 @@ def explain(
     timeout: Timeout = 30.0,
 ) -> None:
     """Explain an answer: which places of an image speak for it, and which against it."""
+    from trunkline.cli.ask import Asked, ask_each, complain_about
+    from trunkline.cli.picture_bar import PictureBar
     from trunkline.client import Client
 
-    found: list[tuple[Path, Explanation]] = []
-    with Client(target) as client:
-        for image in named_pictures(images):
-            explained = client.explain(image, head, target_, timeout, method=method, cells=cells, other=other)
-            found.append((image, explained))
-            if not json:
-                _show(image, explained)
+    pictures = named_pictures(images)
+    asked: list[Asked[Explanation]] = []
+    with (
+        Client(target) as client,
+        on_interrupt(lambda: f"stopped after {len(asked)} of {len(pictures)} pictures"),
+        PictureBar(len(pictures), 0, shown=json and len(pictures) > 1) as bar,
+    ):
+        for each in ask_each(
+            pictures,
+            lambda image: client.explain(image, head, target_, timeout, method=method, cells=cells, other=other),
+        ):
+            asked.append(each)
+            bar.step(failed=each.answer is None)
+            if not json and each.answer is not None:
+                _show(each.image, each.answer)
     if json:
-        print_json([_document(*each) for each in found])
-    if draw is not None:
-        _draw(found, draw)
-        if not json:
-            print(f"heat map: {draw}")
+        print_json([_document(each) for each in asked])
+    found = [(each.image, each.answer) for each in asked if each.answer is not None]
+    if draw is not None and _draw(found, draw) and not json:
+        print(f"heat map: {draw}")
+    if complain_about(asked):
+        raise typer.Exit(1)
 
 
 def _show(image: Path, found: "Explanation") -> None:
@@ -94,10 +107,15 @@ def strongest(found: "Explanation") -> list[tuple[tuple[float, float, float, flo
     ]
 
 
-def _document(image: Path, found: "Explanation") -> dict[str, Any]:
-    map_ = found.map
+def _document(asked: "Asked[Explanation]") -> dict[str, Any]:
+    """The explanation, or {"image", "error"}."""
+    from trunkline.cli.ask import error_to_json
+
+    if asked.answer is None:
+        return {"image": str(asked.image), "error": error_to_json(asked.failure)}
+    found, map_ = asked.answer, asked.answer.map
     return {
-        "image": str(image),
+        "image": str(asked.image),
         "head": found.head,
         "version": found.version,
         "target": found.target,
@@ -118,10 +136,11 @@ def _document(image: Path, found: "Explanation") -> dict[str, Any]:
     }
 
 
-def _draw(found: Sequence[tuple[Path, "Explanation"]], path: Path) -> None:
+def _draw(found: Sequence[tuple[Path, "Explanation"]], path: Path) -> bool:
+    """Whether there was anything to draw."""
     from trunkline.cli.single import write_cards
 
-    write_cards([_card(*each) for each in found], path)
+    return write_cards([_card(*each) for each in found], path)
 
 
 def _card(image: Path, found: "Explanation") -> "Card":

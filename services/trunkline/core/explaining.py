@@ -69,8 +69,7 @@ class PixelMask:
 
 def _weights(cells: int, length: int) -> np.ndarray:
     """float64 (length, cells): what each cell adds to each pixel."""
-    at = np.clip((np.arange(length) + 0.5) * cells / length - 0.5, 0, cells - 1)  # (length,)
-    return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells))))
+    return _linear(np.clip((np.arange(length) + 0.5) * cells / length - 0.5, 0, cells - 1), cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +112,7 @@ def _places(low: float, high: float, cells: int, length: int) -> tuple[np.ndarra
 
 
 def _linear(at: np.ndarray, cells: int) -> np.ndarray:
+    """Places in cells, float64 (length,) -> what each cell adds there, (length, cells)."""
     return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells))))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, T
 
 from trunkline.core.params import Params
 from trunkline.core.results import Custom, Quantity, Result, ScoredLabel
+from trunkline.core.text import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -281,6 +282,16 @@ class Part(NamedTuple, Generic[R]):
 
     name: str
     strength: Callable[[R], float]
+
+
+def named_part(kind: str, target: str, names: Sequence[str]) -> str:
+    """The part of an answer that is meant by `target`, the first of `names` where that is empty.
+
+    Raises ValueError for one that is not there.
+    """
+    if not names or (target and target not in names):
+        raise ValueError(unknown_name(kind, target, names))
+    return target or names[0]
 
 
 def _plain(values: Any) -> Any:

@@ -1,9 +1,8 @@
 """Two pictures, or a picture and a vector, of one version of a head that embeds."""
 
-import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from trunkline.core.comparing import compare
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
@@ -11,8 +10,7 @@ from trunkline.core.results import Comparison, Embedding
 from trunkline.core.tasks import task_answering
 from trunkline.gateway.analyzer import Analysis, Analyzer
 from trunkline.gateway.directory import HeadEntry
-
-T = TypeVar("T")
+from trunkline.gateway.together import together
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ async def compare_with(
         done = [await _embed(analyzer, entry, first, timeout_s)]
         other = second
     else:
-        done = await _together(*(_embed(analyzer, entry, image, timeout_s) for image in (first, second)))
+        done = await together(*(_embed(analyzer, entry, image, timeout_s) for image in (first, second)))
         other = _vector(done[1])
     comparison = compare(_vector(done[0]), other)
     return Compared(head or entry.info.name, entry.info.version, comparison, tuple(done))
@@ -56,13 +54,3 @@ def _vector(done: Analysis) -> Embedding:
         name = done.outcomes[0].head
         raise ModelInvalidError(f"head {name!r} answered with no embedding", head=name)
     return vector
-
-
-async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """All results. The first error is raised, and what is not done then is cancelled."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()

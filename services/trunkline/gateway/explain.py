@@ -5,12 +5,11 @@ the picture after the other and looks at how much weaker the answer becomes; a p
 Source: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014, section 4.2.
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +24,9 @@ from trunkline.core.tasks import task_of
 from trunkline.gateway.analyzer import Analysis, Analyzer
 from trunkline.gateway.deadline import Deadline
 from trunkline.gateway.directory import BackboneEntry, HeadEntry
+from trunkline.gateway.together import few_together
 from trunkline.serving.security.callers import count_picture
 
-T = TypeVar("T")
 _LEAST_CELLS, _MOST_CELLS = 2, 16
 _AT_ONCE = 4  # passes of one call; more would only wait for each other
 
@@ -114,7 +113,7 @@ class _Run:
             answer, frame = await self._masked(picture, PixelMask.hiding(cells, cells, cell), params)
             return part.strength(answer), frame
 
-        found = await _few_at_once([partial(hidden, cell) for cell in range(cells * cells)])
+        found = await few_together([partial(hidden, cell) for cell in range(cells * cells)], _AT_ONCE)
         strength = part.strength(whole)
         values = np.array([strength - left for left, _ in found]).reshape(cells, cells)  # (cells, cells)
         return self._explanation(found[0][1], part.name, strength, "occlusion", values, cells * cells + 1)
@@ -183,19 +182,3 @@ def _result(done: Analysis) -> Result:
     answer = done.outcomes[0].answer
     assert answer is not None
     return answer.read()
-
-
-async def _few_at_once(work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """All results in order. The first error is raised, and what is not done then is cancelled."""
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(begin: Callable[[], Awaitable[T]]) -> T:
-        async with places:
-            return await begin()
-
-    tasks = [asyncio.create_task(one(begin)) for begin in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()

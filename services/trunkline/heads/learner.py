@@ -202,6 +202,14 @@ class TaskNet(nn.Module):
 
     outputs: tuple[str, ...] = ()
 
+    def __init_subclass__(cls) -> None:
+        """Raises TypeError where it lacks a method that what it says of itself needs."""
+        super().__init_subclass__()
+        needed = ["losses", "answers"] * cls.makes_losses + ["solve"] * cls.is_solved
+        for method in [*needed, *(["difference"] if cls.outputs else [])]:
+            if getattr(cls, method) is getattr(TaskNet, method):
+                raise TypeError(f"net {cls.__name__} needs the method {method}")
+
     def losses(self, inputs: Any, truth: Any) -> Mapping[str, Tensor]:
         """Scalars by name, to be added up. truth: of `collate`."""
         raise NotImplementedError("of a net that `makes_losses`")

@@ -84,8 +84,7 @@ def evaluate_head(
     DataInvalidError, DataForbiddenError, ModelInvalidError.
     """
     repository = Repository(models)
-    name, version = versioned(models, name)
-    head = repository.head(name, version)
+    head = named_head(repository, name)
     backbone = repository.backbone(head.manifest.backbone.name, head.manifest.backbone.version)
 
     def ask(samples: Sequence[Sample], params: Mapping[str, Any] | None) -> Sequence[Result]:
@@ -122,8 +121,12 @@ def scored(
     return learner.scores_in(lambda asked: answers(head, backbone, asked, progress, params), samples, dataset)
 
 
-def versioned(models: Path, head: str) -> tuple[str, int | None]:
-    """Name and version of a head, the default one for a name alone. Raises InvalidRequestError for no version."""
+def named_head(repository: Repository, head: str) -> Bundle[HeadManifest]:
+    """Of NAME, the default version, or NAME/VERSION. Raises NotFoundError, InvalidRequestError for no version."""
+    return repository.head(*_versioned(repository.root, head))
+
+
+def _versioned(models: Path, head: str) -> tuple[str, int | None]:
     name, slash, version = head.partition("/")
     if not slash:
         return name, current_catalog(models, name).default or None

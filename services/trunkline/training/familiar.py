@@ -13,7 +13,6 @@ from trunkline.core.bundle import (
     read_bundle,
     write_golden,
 )
-from trunkline.core.catalog import current_catalog
 from trunkline.core.errors import InvalidRequestError, ModelInvalidError
 from trunkline.core.publishing import card_title, free_version, manifest_text
 from trunkline.core.repository import Repository
@@ -27,6 +26,7 @@ from trunkline.serving.session import OnnxSession
 from trunkline.training.again import recorded_request
 from trunkline.training.data.accept import read_data, require_none
 from trunkline.training.data.wanted import wanted
+from trunkline.training.evaluation import named_head
 from trunkline.training.features import FeatureStore, Progress
 from trunkline.training.learner import learner_class
 from trunkline.training.shown import ShownPictures
@@ -42,7 +42,7 @@ def make_familiar(head: str, data: Path, models: Path, progress: Progress, publi
     head that tells already, has variants, or was not made by training, and for other data; DataInvalidError.
     """
     repository = Repository(models)
-    found = _named(repository, head)
+    found = named_head(repository, head)
     request = recorded_request(found).model_copy(update={"data": str(data)})
     if "known" in found.manifest.settings or found.manifest.variants:
         why = "tells unknown pictures already" if not found.manifest.variants else "has variants: measure these after"
@@ -100,13 +100,6 @@ def _added(
             f"{manifest.name}: only classifiers that end in a linear layer tell unknown pictures"
         )
     return found
-
-
-def _named(repository: Repository, text: str) -> Bundle[HeadManifest]:
-    name, slash, version = text.partition("/")
-    if slash and not version.isdecimal():
-        raise InvalidRequestError(f"{version!r} is no version: write NAME or NAME/VERSION")
-    return repository.head(name, int(version) if slash else current_catalog(repository.root, name).default)
 
 
 def _card(head: Bundle[HeadManifest], manifest: HeadManifest, added: Completed) -> str:

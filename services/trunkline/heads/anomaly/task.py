@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import Result
-from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Part, Row, Tensor, Training, named
-from trunkline.core.text import unknown_name
+from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Part, Row, Tensor, Training, named, named_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,9 +123,7 @@ class Task(BaseTask[Anomaly]):
 
     def part_of(self, result: Anomaly, target: str, other: Anomaly | None = None) -> Part[Anomaly]:
         """The score, which is all that there is: what is hidden where it falls made the image anomalous."""
-        if target not in ("", _SCORE):
-            raise ValueError(unknown_name("target", target, [_SCORE]))
-        return Part(_SCORE, lambda answer: answer.score)
+        return Part(named_part("target", target, [_SCORE]), lambda answer: answer.score)
 
     def to_be_drawn(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """It takes the heat map."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from trunkline.heads.classification.head import OUTPUT, softmax
 from trunkline.heads.classification.nearest import SEEN, Kept, last_vector, with_nearest, with_vector
@@ -164,9 +165,8 @@ def _calibrated(plain: Novelty, usual: np.ndarray, strange: Sequence[np.ndarray]
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     """Novelty of known and unknown pictures, float (N,) and (M,) -> how often an unknown one has the larger one."""
-    order = np.sort(known)
-    below = np.searchsorted(order, unknown, "left") + np.searchsorted(order, unknown, "right")
-    return float(below.mean() / (2 * len(known)))
+    truth = np.repeat([False, True], [len(known), len(unknown)])
+    return float(roc_auc_score(truth, np.concatenate([known, unknown])))
 
 
 def card(found: Found, learned: int) -> str:

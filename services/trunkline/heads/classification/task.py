@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import Classification, ScoredLabel
-from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Row, Tensor, Training, Truth, named
-from trunkline.core.text import unknown_name
+from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Row, Tensor, Training, Truth, named, named_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,9 +137,7 @@ class Task(BaseTask[Classification]):
     ) -> Part[Classification]:
         """A class, by its probability."""
         names = [label.label for label in result.labels]
-        if not names or (target and target not in names):
-            raise ValueError(unknown_name("class", target, names))
-        name = target or names[0]
+        name = named_part("class", target, names)
 
         def strength(answer: Classification) -> float:
             return next((label.score for label in answer.labels if label.label == name), 0.0)

@@ -9,8 +9,20 @@ from trunkline.core.colours import colour_of
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import Box, Detection, Detections, RunLengthMask, ScoredLabel
-from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Part, Row, Swatch, Tensor, Training, named
-from trunkline.core.text import unknown_name
+from trunkline.core.task import (
+    BaseTask,
+    Call,
+    Canvas,
+    Column,
+    Metric,
+    Part,
+    Row,
+    Swatch,
+    Tensor,
+    Training,
+    named,
+    named_part,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,9 +135,8 @@ class Task(BaseTask[Detections]):
         Source: Petsiuk et al., Black-box Explanation of Object Detectors via Saliency Maps, 2021, section 3.3.
         """
         names = list(dict.fromkeys(each.label.label for each in result.objects))
-        if not names or (target and target not in names):
-            raise ValueError(unknown_name("object", target, names))
-        known = next(each for each in result.objects if each.label.label == (target or names[0]))
+        name = named_part("object", target, names)
+        known = next(each for each in result.objects if each.label.label == name)
 
         def strength(answer: Detections) -> float:
             same = (each for each in answer.objects if each.label.index == known.label.index)

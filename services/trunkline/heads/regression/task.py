@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from trunkline.core.figures import measure, number
 from trunkline.core.results import Quantity, Regression
-from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Row, Tensor, named
-from trunkline.core.text import unknown_name
+from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Row, Tensor, named, named_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,9 +60,7 @@ class Task(BaseTask[Regression]):
     def part_of(self, result: Regression, target: str, other: Regression | None = None) -> Part[Regression]:
         """An estimate, by how near another one comes to it: 0 where it is the same, less elsewhere."""
         names = [quantity.name for quantity in result.values]
-        if not names or (target and target not in names):
-            raise ValueError(unknown_name("target", target, names))
-        place = names.index(target) if target else 0
+        place = names.index(named_part("target", target, names))
         known = result.values[place]
 
         def strength(answer: Regression) -> float:

@@ -7,8 +7,20 @@ from typing import Annotated, Any, ClassVar, Literal
 from trunkline.core.figures import percent
 from trunkline.core.params import Option, Params
 from trunkline.core.results import RunLengthMask, Segmentation, SegmentClass
-from trunkline.core.task import BaseTask, Call, Canvas, Column, Metric, Part, Row, Swatch, Training, Weights, named
-from trunkline.core.text import unknown_name
+from trunkline.core.task import (
+    BaseTask,
+    Call,
+    Canvas,
+    Column,
+    Metric,
+    Part,
+    Row,
+    Swatch,
+    Training,
+    Weights,
+    named,
+    named_part,
+)
 
 _COLOURS = 0.55  # share of the classes' colours on a picture
 
@@ -98,9 +110,8 @@ class Task(BaseTask[Segmentation]):
     def part_of(self, result: Segmentation, target: str, other: Segmentation | None = None) -> Part[Segmentation]:
         """A class, by the area that it still has, of what it had, times how sure that is."""
         names = [part.label for part in result.classes]
-        if not names or (target and target not in names):
-            raise ValueError(unknown_name("class", target, names))
-        known = next(part for part in result.classes if part.label == (target or names[0]))
+        name = named_part("class", target, names)
+        known = next(part for part in result.classes if part.label == name)
 
         def strength(answer: Segmentation) -> float:
             found = next((part for part in answer.classes if part.index == known.index), None)

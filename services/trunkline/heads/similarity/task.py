@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trunkline.core.results import Calibration, Embedding
-from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Tensor, Training, named
-from trunkline.core.text import unknown_name
+from trunkline.core.task import BaseTask, Call, Column, Metric, Part, Tensor, Training, named, named_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,9 +71,7 @@ class Task(BaseTask[Embedding]):
 
     def part_of(self, result: Embedding, target: str, other: Embedding | None = None) -> Part[Embedding]:
         """The cosine with the vector of another picture, or with that of the whole one."""
-        name = "vector" if other is None else "similarity"
-        if target and target != name:
-            raise ValueError(unknown_name("part", target, [name]))
+        name = named_part("part", target, ["vector" if other is None else "similarity"])
         known = result if other is None else other
 
         def strength(answer: Embedding) -> float:

@@ -19,7 +19,7 @@ from trunkline.core.repository import Repository
 from trunkline.core.results import Classification
 from trunkline.training.data.dataset import Sample
 from trunkline.training.data.read import read_dataset
-from trunkline.training.evaluation import answers, facts_of, versioned
+from trunkline.training.evaluation import answers, facts_of, named_head
 from trunkline.training.measuring import samples_of
 from trunkline.training.robustness.attacks import Attack, attacked
 from trunkline.training.robustness.corruptions import KINDS, SEVERITIES, corrupted
@@ -136,11 +136,13 @@ def measuring(
 
     Raises NotFoundError, InvalidRequestError where the classes are not those of the data, DataInvalidError.
     """
-    repository, (name, version) = Repository(models), versioned(models, head)
-    bundle = repository.head(name, version)
+    repository = Repository(models)
+    bundle = named_head(repository, head)
     backbone = repository.backbone(bundle.manifest.backbone.name, bundle.manifest.backbone.version)
     if bundle.manifest.task != "classification":
-        raise InvalidRequestError(f"head {name!r} does {bundle.manifest.task}: only classifiers are measured so")
+        raise InvalidRequestError(
+            f"head {bundle.manifest.name!r} does {bundle.manifest.task}: only classifiers are measured so"
+        )
     if as_answered:
         dataset = read_dataset(data)
         wanted = (split,) if isinstance(split, str) else tuple(split or ("test",))

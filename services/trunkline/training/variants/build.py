@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from trunkline.core.bundle import CARD_FILE, MANIFEST_FILE, BackboneManifest, Bundle, HeadManifest, read_bundle
-from trunkline.core.catalog import current_catalog
 from trunkline.core.errors import BackboneMismatchError, InvalidRequestError, ModelInvalidError
 from trunkline.core.preprocess import PreprocessSpec
 from trunkline.core.publishing import free_version, manifest_text
@@ -17,6 +16,7 @@ from trunkline.core.store import FolderStore, Publish
 from trunkline.core.variants import Agreement, Variant
 from trunkline.heads.loading import load_head
 from trunkline.training.data.dataset import Sample
+from trunkline.training.evaluation import named_head
 from trunkline.training.variants.adapt import LinearMap, fit_map, require_enough, with_map
 from trunkline.training.variants.card import card_with
 from trunkline.training.variants.figures import Figures
@@ -67,7 +67,7 @@ def measure_variant(
 
 
 def _prepared(request: VariantRequest, repository: Repository, progress: Progress) -> _Work:
-    head, like = _named(repository, request.head), _named(repository, request.like).manifest
+    head, like = named_head(repository, request.head), named_head(repository, request.like).manifest
     manifest = head.manifest
     if like.backbone.digest != manifest.backbone.digest:
         raise BackboneMismatchError.between(
@@ -106,13 +106,6 @@ def _figures(
             )
         )
     return None
-
-
-def _named(repository: Repository, text: str) -> Bundle[HeadManifest]:
-    name, slash, version = text.partition("/")
-    if slash and not version.isdecimal():
-        raise InvalidRequestError(f"{version!r} is no version: write NAME or NAME/VERSION")
-    return repository.head(name, int(version) if slash else current_catalog(repository.root, name).default)
 
 
 def _not_measured_on(paths: Sequence[Path], samples: Sequence[Sample]) -> list[Path]:

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation
 
+from trunkline.heads.blocks import InvertedResidual, plain
 from trunkline.heads.keypoints.learn.places import read_off
-
-_WIDER = 2
 
 
 @dataclass(frozen=True)
@@ -41,15 +39,15 @@ class PointNet(nn.Module):
         wide = tuple(channels.values())
         # Batch norm, as the maps of a backbone have very different ranges; in a graph it is part of the convolution.
         self.enter = nn.ModuleList(
-            _plain(each + 2 * (at == len(wide) - 1), width)
+            plain(each + 2 * (at == len(wide) - 1), width)
             for at, (each, width) in enumerate(zip(wide, size.widths, strict=True))
         )
         self.whole = nn.Linear(wide[-1], size.widths[-1])
         self.narrower = nn.ModuleList(
-            _plain(coarse, fine) for coarse, fine in zip(size.widths[1:], size.widths[:-1], strict=True)
+            plain(coarse, fine) for coarse, fine in zip(size.widths[1:], size.widths[:-1], strict=True)
         )
         self.blocks = nn.ModuleList(
-            nn.Sequential(*(_Block(width, kernel) for _ in range(depth)))
+            nn.Sequential(*(InvertedResidual(width, kernel) for _ in range(depth)))
             for width, depth, kernel in zip(size.widths, size.depths, size.kernels, strict=True)
         )
         self.drop = nn.Dropout2d(dropout)
@@ -71,27 +69,6 @@ class PointNet(nn.Module):
 
     def forward(self, *maps: Tensor) -> Tensor:
         return read_off(*self.learn(maps))
-
-
-class _Block(nn.Module):
-    """Wider, over the neighbourhood of each channel, and back: added to what there was."""
-
-    def __init__(self, width: int, kernel: int) -> None:
-        super().__init__()
-        inner = _WIDER * width
-        self.inner = nn.Sequential(
-            Conv2dNormActivation(width, inner, 1),
-            Conv2dNormActivation(inner, inner, kernel, groups=inner),
-            _plain(inner, width),
-        )
-
-    def forward(self, level: Tensor) -> Tensor:
-        found: Tensor = level + self.inner(level)
-        return found
-
-
-def _plain(enter: int, leave: int) -> Conv2dNormActivation:
-    return Conv2dNormActivation(enter, leave, 1, activation_layer=None)
 
 
 def _places(level: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation
 
-_KERNEL, _WIDER = 5, 2
+from trunkline.heads.blocks import InvertedResidual, plain
+
+_KERNEL = 5
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class LightDecoder(nn.Module):
         super().__init__()
         widths = size.widths
         # Batch norm, as the maps of a backbone have very different ranges; in a graph it is part of the convolution.
-        self.enter = nn.ModuleList(_plain(each, width) for each, width in zip(channels, widths, strict=True))
+        self.enter = nn.ModuleList(plain(each, width) for each, width in zip(channels, widths, strict=True))
         self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels[-1], widths[-1], 1))
         self.narrower = nn.ModuleList(
-            _plain(coarse, fine) for coarse, fine in zip(widths[1:], widths[:-1], strict=True)
+            plain(coarse, fine) for coarse, fine in zip(widths[1:], widths[:-1], strict=True)
         )
         self.blocks = nn.ModuleList(
-            nn.Sequential(*(_Block(width) for _ in range(depth)))
+            nn.Sequential(*(InvertedResidual(width, _KERNEL) for _ in range(depth)))
             for width, depth in zip(widths, size.depths, strict=True)
         )
 
@@ -54,24 +55,3 @@ class LightDecoder(nn.Module):
             found = blocks(torch.relu(enter(fine) + wide))
         result: Tensor = found
         return result
-
-
-class _Block(nn.Module):
-    """Wider, over the neighbourhood of each channel, and back: added to what there was."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        inner = _WIDER * width
-        self.inner = nn.Sequential(
-            Conv2dNormActivation(width, inner, 1),
-            Conv2dNormActivation(inner, inner, _KERNEL, groups=inner),
-            _plain(inner, width),
-        )
-
-    def forward(self, level: Tensor) -> Tensor:
-        found: Tensor = level + self.inner(level)
-        return found
-
-
-def _plain(enter: int, leave: int) -> Conv2dNormActivation:
-    return Conv2dNormActivation(enter, leave, 1, activation_layer=None)
